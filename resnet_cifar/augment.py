@@ -1,0 +1,91 @@
+"""Random transforms of a whole batch at once, on its device, with a draw of their own for each picture.
+
+All draws come from the generator that is passed in, and nothing here waits for the device.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnet_cifar.config import Augment
+
+_GREY = (129, 124, 112)  # CIFAR-100's mean colour: what is blanked becomes about 0 once normalised
+
+
+def augment(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) uint8 -> the same shape: shifted, mirrored and blanked as `policy` says."""
+    if policy.crop or policy.flip:
+        images = _shift_and_flip(images, policy, generator)
+    if policy.erase:
+        images = _erase(images, policy.erase, generator)
+    return images
+
+
+def mix(
+    images: Tensor, labels: Tensor, classes: int, policy: Augment, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend each picture, and its label, with the one before it in the batch, which is a random one.
+
+    images: (B, 3, H, W) float; labels: (B,) -> images and (B, classes) shares of each class, which add up to 1.
+    The shares are uniform: Beta(1, 1), as both papers use on CIFAR.
+    """
+    batch, _, height, width = images.shape
+    kind = _uniform(batch, images.device, generator)
+    pasted = kind < policy.cutmix
+    blended = ~pasted & (kind < policy.cutmix + policy.mixup)
+    other_share = _uniform(batch, images.device, generator)
+    box = _boxes(other_share, torch.ones_like(other_share), height, width, generator) & pasted[:, None, None]
+    weight = torch.where(blended[:, None, None], other_share[:, None, None], box.to(images.dtype))
+    images = torch.lerp(images, images.roll(1, 0), weight[:, None])
+    share = weight.mean((1, 2))[:, None]
+    targets = F.one_hot(labels, classes).to(images.dtype)
+    return images, torch.lerp(targets, targets.roll(1, 0), share)
+
+
+def _shift_and_flip(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
+    """One gather does both: each picture reads its rows and columns from a shifted, maybe mirrored place."""
+    batch, channels, height, width = images.shape
+    shifts = torch.randint(-policy.crop, policy.crop + 1, (2, batch, 1), device=images.device, generator=generator)
+    rows = _reflect(torch.arange(height, device=images.device) + shifts[0], height)
+    columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
+    if policy.flip:
+        mirrored = _uniform(batch, images.device, generator)[:, None] < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    picture = torch.arange(batch, device=images.device)[:, None, None, None]
+    channel = torch.arange(channels, device=images.device)[:, None, None]
+    return images[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Random erasing: 2 to 33 % of the area, sides in a ratio of 0.3 to 3.3 (Zhong et al. 2017, section 3.1)."""
+    batch, _, height, width = images.shape
+    chosen = _uniform(batch, images.device, generator) < probability
+    area = _uniform(batch, images.device, generator) * (0.33 - 0.02) + 0.02
+    ratio = torch.exp((_uniform(batch, images.device, generator) * 2 - 1) * math.log(3.3))
+    box = _boxes(area, ratio, height, width, generator) & chosen[:, None, None]
+    grey = torch.stack([torch.full_like(images[0, 0], level) for level in _GREY])
+    return torch.where(box[:, None], grey, images)
+
+
+def _boxes(area: Tensor, ratio: Tensor, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """(B,) areas as a fraction and height-to-width ratios -> (B, H, W) masks, centred anywhere, cut at the edges."""
+    batch = len(area)
+    centre = torch.rand((2, batch, 1), device=area.device, generator=generator)
+    half_height = (area * ratio).sqrt()[:, None] * height / 2
+    half_width = (area / ratio).sqrt()[:, None] * width / 2
+    rows = torch.arange(height, device=area.device) + 0.5
+    columns = torch.arange(width, device=area.device) + 0.5
+    in_rows = (rows - centre[0] * height).abs() < half_height
+    in_columns = (columns - centre[1] * width).abs() < half_width
+    return in_rows[:, :, None] & in_columns[:, None, :]
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Indices outside 0 .. size - 1, mirrored at the outermost pixels."""
+    return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def _uniform(batch: int, device: torch.device, generator: torch.Generator) -> Tensor:
+    return torch.rand(batch, device=device, generator=generator)

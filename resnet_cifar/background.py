@@ -1,0 +1,30 @@
+"""Waiting for work that cannot be interrupted, a download above all, without being deaf meanwhile."""
+
+import threading
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+from resnet_cifar.events import Progress
+
+T = TypeVar("T")
+
+
+def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Generator[Progress, None, T]:
+    """Do `work` in a thread and tell of its progress meanwhile, so that whoever pulls can stop waiting for it."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+        yield progress()
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,105 @@
+"""Where a stage's batches come from: pictures, or features of them that were computed beforehand.
+
+Both kinds of source answer to the same two calls, so that one loop and one evaluation serve them.
+"""
+
+import dataclasses
+from collections.abc import Generator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from resnet_cifar.augment import augment, mix
+from resnet_cifar.classes import FINE
+from resnet_cifar.config import AUGMENTS, Augment
+from resnet_cifar.data import Preprocess, Split
+from resnet_cifar.device import Autocast
+from resnet_cifar.events import Progress
+from resnet_cifar.model import FEATURES, ResNet
+
+_PIXELS = {"cpu": 64 * 96 * 96, "cuda": 640 * 224 * 224}  # of an evaluation batch; on 2 cores well under a second
+_FEATURE_BATCH = 8192
+
+
+class Source(Protocol):
+    """What is trained or evaluated on."""
+
+    labels: Tensor
+    """(N,) int64."""
+    evaluation_batch: int
+
+    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs and targets: labels (B,), or shares of each class (B, classes) where pictures are mixed."""
+
+    def inputs(self, start: int, stop: int) -> Tensor:
+        """What stands at start .. stop - 1, unaugmented."""
+
+
+class Pictures:
+    """Batches of augmented, preprocessed pictures, made where the split lives."""
+
+    def __init__(self, split: Split, preprocess: Preprocess, policy: Augment | None = None) -> None:
+        self.labels = split.labels
+        self._images = split.images
+        self._preprocess = preprocess
+        self._policy = policy or AUGMENTS["none"]
+        self.evaluation_batch = max(1, _PIXELS[split.images.device.type] // preprocess.image_size**2)
+
+    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, image_size, image_size), augmented anew, and their targets."""
+        images = self._preprocess(augment(self._images[indices], self._policy, generator))
+        labels = self.labels[indices]
+        return mix(images, labels, len(FINE), self._policy, generator) if self._policy.mixes else (images, labels)
+
+    def inputs(self, start: int, stop: int) -> Tensor:
+        """Pictures (B, 3, image_size, image_size) as they are."""
+        return self._preprocess(self._images[start:stop])
+
+
+class Features:
+    """What the backbone makes of each picture, (views, N, 512); an epoch takes one view after the other."""
+
+    evaluation_batch = _FEATURE_BATCH
+
+    def __init__(self, views: Tensor, labels: Tensor) -> None:
+        self.labels = labels
+        self._views = views
+
+    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Features (B, 512) of the epoch's view, and labels."""
+        return self._views[epoch % len(self._views)][indices], self.labels[indices]
+
+    def inputs(self, start: int, stop: int) -> Tensor:
+        """Features (B, 512) of the first view."""
+        return self._views[0, start:stop]
+
+
+def compute_features(
+    model: ResNet,
+    split: Split,
+    preprocess: Preprocess,
+    policy: Augment,
+    views: int,
+    generator: torch.Generator,
+    autocast: Autocast,
+) -> Generator[Progress, None, Features]:
+    """Run the whole split through the backbone `views` times, augmented differently each time.
+
+    Where `policy` flips, views come in pairs, a picture and its mirror image, so that both are always seen.
+    """
+    source = Pictures(split, preprocess)
+    unflipped = dataclasses.replace(policy, flip=False)
+    features = torch.empty(views, len(split), FEATURES, device=split.images.device)
+    model.eval()
+    for view in range(views):
+        for start in range(0, len(split), source.evaluation_batch):
+            images = split.images[start : start + source.evaluation_batch]
+            images = augment(images, unflipped, generator)
+            if policy.flip and view % 2:
+                images = images.flip(-1)
+            with torch.no_grad(), autocast():
+                features[view, start : start + len(images)] = model.features(preprocess(images))
+            yield Progress(phase="features", done=view * len(split) + start + len(images), total=views * len(split))
+    model.train()
+    return Features(features, split.labels)

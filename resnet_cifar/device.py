@@ -1,0 +1,47 @@
+"""Where and how exactly to compute: the device, the precision, and what each of them is good at."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+
+from resnet_cifar.errors import UserError
+
+Autocast = Callable[[], AbstractContextManager[None]]
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` (a CUDA GPU where there is one), `cuda` or `cpu`. Raises UserError where there is no such device."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA GPU here; check the driver with nvidia-smi, or use cpu.")
+    if name not in ("auto", "cuda", "cpu"):
+        raise UserError(f"--device is {name!r}; it must be auto, cuda or cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """`bf16` or `fp32`; `auto` takes bf16 where the device computes with it faster than with fp32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def runs_in(device: torch.device, precision: str) -> Autocast:
+    """What to enter to have convolutions and matrix products run in `precision`; weights and sums stay in fp32."""
+    return partial(torch.autocast, device.type, torch.bfloat16) if precision == "bf16" else nullcontext
+
+
+def describe(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes of GPU memory that torch has held at once; None on a CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None

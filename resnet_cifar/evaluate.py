@@ -1,0 +1,73 @@
+"""How good a model is on pictures it does not learn from; every mean is over pictures, not over batches."""
+
+import dataclasses
+from collections.abc import Generator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_cifar.batches import Pictures, Source
+from resnet_cifar.classes import FINE, FINE_TO_COARSE
+from resnet_cifar.data import Preprocess, Split
+from resnet_cifar.device import Autocast
+from resnet_cifar.events import Metrics, Progress
+
+
+def predict(
+    net: nn.Module, source: Source, autocast: Autocast, phase: str = "evaluate"
+) -> Generator[Progress, None, Tensor]:
+    """(N, classes) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
+    total = len(source.labels)
+    was_training = net.training
+    parts = []
+    for start in range(0, total, source.evaluation_batch):
+        stop = min(start + source.evaluation_batch, total)
+        net.eval()
+        with torch.no_grad(), autocast():
+            parts.append(net(source.inputs(start, stop)).float())
+        net.train(was_training)  # before the yield: whoever pulls may stop here
+        yield Progress(phase=phase, done=stop, total=total)
+    return torch.cat(parts)
+
+
+def measure(logits: Tensor, labels: Tensor) -> Metrics:
+    """Loss, top-1 and top-5 of (N, classes) logits. One wait for the device."""
+    loss = F.cross_entropy(logits, labels)
+    hits = logits.topk(5).indices == labels[:, None]
+    top1, top5 = hits[:, 0].double().mean(), hits.any(1).double().mean()
+    loss_value, top1_value, top5_value = torch.stack((loss.double(), top1, top5)).tolist()
+    return Metrics(loss=loss_value, top1=top1_value, top5=top5_value)
+
+
+def test(
+    model: nn.Module, split: Split, preprocess: Preprocess, autocast: Autocast
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Run a split through a model once, and tell all that `eval.json` holds."""
+    logits = yield from predict(model, Pictures(split, preprocess), autocast, phase="test")
+    return summarise(logits, split.labels)
+
+
+def summarise(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """What is told of a tested model: the metrics, superclass top-1, and top-1 of each class by name."""
+    return {
+        "images": len(labels),
+        **dataclasses.asdict(measure(logits, labels)),
+        "coarse_top1": coarse_top1(logits, labels),
+        "per_class_top1": dict(zip(FINE, per_class_top1(logits, labels), strict=True)),
+    }
+
+
+def coarse_top1(logits: Tensor, labels: Tensor) -> float:
+    """How often the likeliest class lies in the right superclass."""
+    coarse = torch.tensor(FINE_TO_COARSE, device=logits.device)
+    return (coarse[logits.argmax(1)] == coarse[labels]).double().mean().item()
+
+
+def per_class_top1(logits: Tensor, labels: Tensor) -> list[float]:
+    """Accuracy on the pictures of each class, in label order."""
+    hits = (logits.argmax(1) == labels).double()
+    classes = logits.shape[1]
+    sums = torch.zeros(classes, dtype=torch.double, device=logits.device).index_add_(0, labels, hits)
+    return (sums / torch.bincount(labels, minlength=classes).clamp(min=1)).tolist()

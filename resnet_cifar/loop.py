@@ -1,0 +1,185 @@
+"""The training loop: a generator of events that touches no file, no clock and no screen.
+
+Whoever pulls may stop pulling. While the loop is paused at a yield the model holds still and `training` says exactly
+what is still to do, so that it may be saved there.
+"""
+
+import math
+from collections.abc import Generator, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnet_cifar.batches import Features, Pictures, Source, compute_features
+from resnet_cifar.config import AUGMENTS, Stage
+from resnet_cifar.data import Dataset, Normalization, Preprocess, Split
+from resnet_cifar.evaluate import measure, predict
+from resnet_cifar.events import EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
+from resnet_cifar.training import Best, Tally, Training
+
+
+def train(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    """Run what is left of every stage. Raises Diverged where the loss stops being finite."""
+    while not training.done:
+        yield from _run_stage(training, dataset, normalization)
+
+
+def _run_stage(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    stage, index = training.stage, training.position.stage
+    preprocess = Preprocess(stage.image_size, normalization, training.device)
+    if not training.position.announced:
+        training.position.announced = True
+        yield StageStarted(
+            stage=index,
+            name=stage.name,
+            epochs=stage.epochs,
+            steps=steps_per_epoch(len(dataset.train), stage.batch_size),
+            images=len(dataset.train),
+            trainable=stage.trainable,
+            image_size=stage.image_size,
+            batch_size=stage.batch_size,
+        )
+    source = yield from _source(training, dataset.train, preprocess, learning=True)
+    val = yield from _source(training, dataset.val, preprocess, learning=False)
+    while training.position.epoch < stage.epochs and not _gave_up(training):
+        yield from _train_epoch(training, source)
+        yield (yield from _end_epoch(training, source, val))
+    ended = StageEnded(stage=index, name=stage.name, epochs=training.position.epoch, best_top1=training.stage_best)
+    training.enter(index + 1)
+    yield ended
+
+
+def _source(
+    training: Training, split: Split, preprocess: Preprocess, learning: bool
+) -> Generator[Progress, None, Source]:
+    """Where the stage's batches of a split come from."""
+    stage = training.stage
+    if not stage.caches_features:
+        return Pictures(split, preprocess, stage.augment if learning else None)
+    if not len(split):
+        return Features(torch.empty(1, 0, 0), split.labels)
+    generator = training.generator("features", learning)
+    policy, views = (stage.augment, stage.views) if learning else (AUGMENTS["none"], 1)
+    return (yield from compute_features(training.model, split, preprocess, policy, views, generator, training.autocast))
+
+
+def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
+    """Take the epoch's steps from the position on."""
+    stage, position, count = training.stage, training.position, len(source.labels)
+    steps = steps_per_epoch(count, stage.batch_size)
+    generator = training.generator("order", position.epoch)
+    order = torch.randperm(count, device=training.device, generator=generator)
+    while position.step < steps:
+        start = position.step * stage.batch_size
+        stop = count if position.step == steps - 1 else start + stage.batch_size
+        lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
+        inputs, targets = source.training_batch(
+            order[start:stop], position.epoch, training.generator("step", position.epoch, position.step)
+        )
+        training.tally.add(_step(training, inputs, targets), stop - start)
+        position.step += 1
+        if position.step % training.recipe.log_every == 0 or position.step == steps:
+            yield _report(training, lr)
+        yield Progress(phase="train", done=position.step, total=steps)
+
+
+def _step(training: Training, inputs: Tensor, targets: Tensor) -> Tensor:
+    """One optimizer step: (2,), the mean loss and the number of hits (of the larger share, where mixed)."""
+    with training.autocast():
+        logits = training.net(inputs)
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
+    training.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    training.optimizer.step()
+    if training.averaged is not None:
+        training.averaged.update_parameters(training.net)
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    hits = (logits.detach().argmax(1) == labels).sum()
+    return torch.stack((loss.detach(), hits.to(loss.dtype)))
+
+
+def _report(training: Training, lr: float) -> StepLogged:
+    """Wait for the device and say how the steps since the last report went."""
+    position, tally = training.position, training.tally
+    training.settle()
+    loss = tally.close_window()
+    return StepLogged(
+        stage=position.stage, epoch=position.epoch, step=position.step - 1, loss=loss, lr=lr, images=tally.images
+    )
+
+
+def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Progress, None, EpochEnded]:
+    """Evaluate, keep the weights if they are the best so far, and move on to the next epoch."""
+    position, tally = training.position, training.tally
+    raw, averaged = yield from _validate(training, val)
+    best = _keep_if_best(training, raw, averaged)
+    steps = steps_per_epoch(len(source.labels), training.stage.batch_size)
+    ended = EpochEnded(
+        stage=position.stage,
+        epoch=position.epoch,
+        lr=training.stage.lr * schedule(training.stage, (position.epoch + 1) * steps - 1, steps),
+        train_loss=tally.loss / tally.images,
+        train_top1=tally.hits / tally.images,
+        val=raw,
+        averaged_val=averaged,
+        best=best,
+    )
+    training.tally = Tally()
+    position.epoch, position.step = position.epoch + 1, 0
+    return ended
+
+
+def _validate(training: Training, val: Source) -> Generator[Progress, None, tuple[Metrics | None, Metrics | None]]:
+    """Val metrics of the weights and of their average, as far as there are any."""
+    if not len(val.labels):
+        return None, None
+    raw = measure((yield from predict(training.net, val, training.autocast)), val.labels)
+    if training.averaged is None:
+        return raw, None
+    return raw, measure((yield from predict(training.averaged.module, val, training.autocast)), val.labels)
+
+
+def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | None) -> bool:
+    """Without val, the newest weights are the ones to keep, and their average where there is one."""
+    size = training.stage.image_size
+    if raw is None:
+        training.best = Best(None, size, training.weights(averaged=True))
+        return True
+    use_average = averaged is not None and averaged.top1 >= raw.top1
+    top1 = averaged.top1 if averaged is not None and use_average else raw.top1
+    if training.stage_best is None or top1 > training.stage_best:
+        training.stage_best, training.stale_epochs = top1, 0
+    else:
+        training.stale_epochs += 1
+    if training.best is not None and training.best.top1 is not None and top1 <= training.best.top1:
+        return False
+    training.best = Best(top1, size, training.weights(averaged=use_average))
+    return True
+
+
+def _gave_up(training: Training) -> bool:
+    return 0 < training.stage.patience <= training.stale_epochs
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Every picture is seen once an epoch; the last batch is what is left, but never a single picture, which
+    BatchNorm could make nothing of: that one joins the batch before it.
+    """
+    return max(1, (images + batch_size - 2) // batch_size)
+
+
+def schedule(stage: Stage, step: int, steps: int) -> float:
+    """The learning rate at a step of a stage as a part of its peak: a linear warm-up, then a half cosine to 0."""
+    warmup, total = stage.warmup_epochs * steps, stage.epochs * steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def _set_learning_rates(training: Training, step: int, steps: int) -> float:
+    """Give each parameter group its rate for a step of the stage; the head's."""
+    part = schedule(training.stage, step, steps)
+    for group in training.optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * part
+    return training.stage.lr * part

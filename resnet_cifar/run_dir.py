@@ -1,0 +1,169 @@
+"""A run on disk, `checkpoints/<run>/`, and what can be read off it; `metrics.jsonl` is the only truth.
+
+Who writes into the folder holds its lock. The kernel frees the lock when its holder dies, so that whether a run is
+running is never a matter of what some file says.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from resnet_cifar import events, files
+from resnet_cifar.config import Recipe
+from resnet_cifar.errors import UserError
+
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+
+Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
+
+_ENDS: dict[type, Status] = {
+    events.RunCompleted: "completed",
+    events.RunStopped: "stopped",
+    events.RunFailed: "failed",
+}
+_LOCK_PATIENCE = 0.5  # seconds; who only looks whether a run is locked holds the lock for microseconds
+_TAIL = 16_384  # bytes; more than the longest event
+
+
+def locate(run: str) -> Path:
+    """The folder of a run: a name under `checkpoints/`, or a path where `run` has a slash."""
+    if not run.strip() or run in (".", ".."):
+        raise UserError(f"{run!r} is no name for a run; use letters, digits, dashes or a path.")
+    return Path(run).expanduser().resolve() if os.sep in run else CHECKPOINTS / run
+
+
+class RunDir:
+    """One run's folder. Making the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe_file = path / "recipe.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.model_file = path / "model.safetensors"
+        self.config_file = path / "config.json"
+        self.eval_file = path / "eval.json"
+        self.last_file = path / "last.safetensors"
+        self.stop_file = path / "stop"
+        self._lock_file = path / ".lock"
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.name
+
+    @property
+    def handle(self) -> str:
+        """What `locate` finds the run by: its name, or its path where it lies elsewhere."""
+        return self.name if self.path.parent == CHECKPOINTS else str(self.path)
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe) -> "RunDir":
+        """Make the folder of a new run. Raises UserError where there is one, or where it can't be made."""
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UserError(
+                f"{path} exists already and is never overwritten; choose another name, or --resume {cls(path).handle}."
+            ) from error
+        except OSError as error:
+            raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another place.") from error
+        run = cls(path)
+        files.write_text(run.recipe_file, recipe.to_json())
+        return run
+
+    @classmethod
+    def create_numbered(cls, recipe: Recipe) -> "RunDir":
+        """Make the folder of a new run, named after its recipe and the first free number."""
+        number = 1
+        while (CHECKPOINTS / f"{recipe.name}-{number}").exists():
+            number += 1
+        return cls.create(CHECKPOINTS / f"{recipe.name}-{number}", recipe)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDir":
+        """The run that is there. Raises UserError where none is."""
+        run = cls(path)
+        if not run.recipe_file.is_file():
+            there = sorted(recipe.parent.name for recipe in path.parent.glob("*/recipe.json"))
+            known = f"runs there: {', '.join(there)}" if there else "there are no runs there yet"
+            raise UserError(f"there is no run {path.name!r} in {path.parent}; {known}.")
+        return run
+
+    def recipe(self) -> Recipe:
+        """What the run was asked to do."""
+        return Recipe.from_json(self.recipe_file.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one who writes here. Raises UserError where somebody is."""
+        with open(self._lock_file, "a") as lock:
+            deadline = time.monotonic() + _LOCK_PATIENCE
+            while not _try_lock(lock.fileno(), fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise UserError(f"run {self.name!r} is being trained by another process; stop that one first.")
+                time.sleep(0.02)
+            files.sweep(self.path)
+            yield
+
+    def append(self, event: events.Event) -> None:
+        """Write down one more event."""
+        with open(self.metrics_file, "a", encoding="utf-8") as metrics:
+            metrics.write(events.to_json(event, round(time.time(), 3)) + "\n")
+
+    def flush(self) -> int:
+        """See to it that all events are on disk; how many bytes they are."""
+        with open(self.metrics_file, "ab") as metrics:
+            os.fsync(metrics.fileno())
+            return metrics.tell()
+
+    def cut(self, size: int) -> None:
+        """Forget the events after the first `size` bytes: what they tell of was not saved and will be done again."""
+        with open(self.metrics_file, "ab") as metrics:
+            metrics.truncate(size)
+
+    def history(self) -> Iterator[tuple[events.Event, float]]:
+        """Each event with its time (seconds since the epoch of the clock). A torn line is passed over."""
+        if self.metrics_file.exists():
+            with open(self.metrics_file, encoding="utf-8", errors="replace") as metrics:
+                yield from _parse(metrics)
+
+    def last_event(self) -> events.Event | None:
+        """The newest whole event."""
+        if not self.metrics_file.exists():
+            return None
+        with open(self.metrics_file, "rb") as metrics:
+            metrics.seek(max(0, metrics.seek(0, os.SEEK_END) - _TAIL))
+            tail = metrics.read().decode(errors="replace").splitlines()
+        return next((event for event, _ in _parse(reversed(tail))), None)
+
+    def status(self) -> Status:
+        """What has become of the run."""
+        if self._is_locked():
+            return "running"
+        return _ENDS.get(type(self.last_event()), "interrupted")
+
+    def _is_locked(self) -> bool:
+        if not self._lock_file.exists():
+            return False
+        with open(self._lock_file) as lock:
+            return not _try_lock(lock.fileno(), fcntl.LOCK_SH)
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _parse(lines: Iterator[str]) -> Iterator[tuple[events.Event, float]]:
+    for line in lines:
+        try:
+            yield events.from_json(line)
+        except ValueError:
+            continue

@@ -1,0 +1,44 @@
+"""Asking a run to stop: Ctrl-C, SIGTERM, or a file named `stop` in its folder. The run ends the step at hand first."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequests:
+    """While entered, notes the first signal; a second one ends the process as if this were not here."""
+
+    def __init__(self, stop_file: Path) -> None:
+        self._stop_file = stop_file
+        self._signal: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def requested(self) -> str | None:
+        """Who asked: SIGINT, SIGTERM, `stop file`, or None while nobody has."""
+        return self._signal or ("stop file" if os.path.exists(self._stop_file) else None)
+
+    def __enter__(self) -> "StopRequests":
+        self._stop_file.unlink(missing_ok=True)  # what was asked of an earlier process
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+        self._stop_file.unlink(missing_ok=True)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number).name
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,0 +1,226 @@
+"""All that moves while a run trains, as one object that can be written down and taken up again at any step.
+
+There is no random state in it: every draw comes from a generator seeded by the recipe's seed and the place where
+the draw is made, so that a position says it all.
+"""
+
+import dataclasses
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from resnet_cifar.config import Recipe, Stage
+from resnet_cifar.device import runs_in
+from resnet_cifar.errors import Diverged
+from resnet_cifar.freezing import freeze_all_but, parameter_groups
+from resnet_cifar.model import ResNet
+
+Weights = dict[str, Tensor]
+_MOMENTUM = 0.9
+
+
+@dataclass
+class Position:
+    """The next step to take."""
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    announced: bool = False
+    """Whether the stage has been said to have started."""
+
+
+@dataclass
+class Tally:
+    """An epoch's sums. Results stay on the device until `read`."""
+
+    loss: float = 0.0
+    hits: float = 0.0
+    images: int = 0
+    window: list[tuple[float, float, int]] = field(default_factory=list)
+    """Mean loss, hits and pictures of each step since the last report."""
+    waiting: list[tuple[Tensor, int]] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        """Pictures trained on in this epoch, those not yet reported included. Only after `read`."""
+        return self.images + sum(images for _, _, images in self.window)
+
+    def add(self, loss_and_hits: Tensor, images: int) -> None:
+        """Take in a step's result, (2,) on the device."""
+        self.waiting.append((loss_and_hits, images))
+
+    def read(self) -> None:
+        """Wait for the device, and move what was waiting into the window."""
+        if self.waiting:
+            rows = torch.stack([row for row, _ in self.waiting]).tolist()
+            self.window += [(loss, hits, images) for (loss, hits), (_, images) in zip(rows, self.waiting, strict=True)]
+            self.waiting.clear()
+
+    def close_window(self) -> float:
+        """Add the window to the sums and begin a new one; the mean loss over its pictures."""
+        loss = sum(loss * images for loss, _, images in self.window)
+        images = sum(images for _, _, images in self.window)
+        self.loss += loss
+        self.hits += sum(hits for _, hits, _ in self.window)
+        self.images += images
+        self.window.clear()
+        return loss / images
+
+
+@dataclass
+class Best:
+    """The weights to keep, and where they come from."""
+
+    top1: float | None
+    image_size: int
+    weights: Weights
+
+
+class Training:
+    """The state of a run. `model` must be on its device already."""
+
+    def __init__(self, model: ResNet, recipe: Recipe, device: torch.device, precision: str) -> None:
+        self.model = model.to(memory_format=torch.channels_last)
+        self.recipe = recipe
+        self.device = device
+        self.autocast = runs_in(device, precision)
+        self.position = Position()
+        self.tally = Tally()
+        self.best: Best | None = None
+        self.stage_best: float | None = None
+        self.stale_epochs = 0
+        self.enter(0)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage at hand."""
+        return self.recipe.stages[self.position.stage]
+
+    @property
+    def done(self) -> bool:
+        """Whether every stage has run."""
+        return self.position.stage == len(self.recipe.stages)
+
+    @property
+    def net(self) -> nn.Module:
+        """What a step runs: the model, or its head alone where the backbone's features are computed beforehand."""
+        return self.model.fc if self.stage.caches_features else self.model
+
+    def enter(self, stage: int) -> None:
+        """Freeze what stands still in a stage, and begin its optimizer and its average afresh."""
+        self.position = Position(stage=stage)
+        self.stage_best, self.stale_epochs = None, 0
+        if self.done:
+            return
+        freeze_all_but(self.model, self.stage.trainable)
+        self.optimizer = torch.optim.SGD(
+            parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
+        )
+        self.averaged = (
+            AveragedModel(self.net, multi_avg_fn=_averaging(self.stage.averaging), use_buffers=True)
+            if self.stage.averaging
+            else None
+        )
+
+    def generator(self, *place: object) -> torch.Generator:
+        """The source of all draws made at a place within the run."""
+        key = "/".join(map(str, (self.recipe.seed, self.position.stage, *place)))
+        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def weights(self, averaged: bool = False) -> Weights:
+        """A copy of the whole model's weights and statistics, with the average in place of what is averaged."""
+        weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        if averaged and self.averaged is not None:
+            prefix = "fc." if self.stage.caches_features else ""
+            weights |= {prefix + name: tensor.clone() for name, tensor in self.averaged.module.state_dict().items()}
+        return weights
+
+    def settle(self) -> None:
+        """Wait for the device and take in its results. Raises Diverged where a loss is not finite."""
+        self.tally.read()
+        first = self.position.step - len(self.tally.window)
+        for step, (loss, _, _) in enumerate(self.tally.window, first + 1):
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"the loss became {loss} in stage {self.stage.name!r}, epoch {self.position.epoch + 1}, "
+                    f"step {step}; try a new run with a lower --lr, or with --precision fp32."
+                )
+
+    def state(self) -> tuple[Weights, dict[str, Any]]:
+        """What resuming needs: tensors, and the rest as JSON values. The tensors are the live ones, not copies.
+
+        Raises Diverged where there is no use in resuming from here.
+        """
+        self.settle()
+        tensors = _prefixed("model", self.model.state_dict())
+        if not self.done:
+            tensors |= _prefixed("momentum", self._momentum())
+            tensors |= _prefixed("averaged", self.averaged.state_dict() if self.averaged else {})
+        tensors |= _prefixed("best", self.best.weights if self.best else {})
+        facts = {
+            "position": dataclasses.asdict(self.position),
+            "tally": [self.tally.loss, self.tally.hits, self.tally.images, self.tally.window],
+            "best": [self.best.top1, self.best.image_size] if self.best else None,
+            "stage_best": self.stage_best,
+            "stale_epochs": self.stale_epochs,
+        }
+        return tensors, facts
+
+    def restore(self, tensors: Weights, facts: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.enter(facts["position"]["stage"])
+        self.position = Position(**facts["position"])
+        loss, hits, images, window = facts["tally"]
+        self.tally = Tally(loss, hits, images, [(a, b, c) for a, b, c in window])
+        self.stage_best, self.stale_epochs = facts["stage_best"], facts["stale_epochs"]
+        self.model.load_state_dict(_under("model", tensors))
+        if not self.done:
+            self._restore_momentum(_under("momentum", tensors))
+            if self.averaged is not None:
+                self.averaged.load_state_dict(_under("averaged", tensors))
+        if facts["best"] is not None:
+            weights = {name: tensor.to(self.device) for name, tensor in _under("best", tensors).items()}
+            top1, image_size = facts["best"]
+            self.best = Best(top1, image_size, weights)
+
+    def _momentum(self) -> Weights:
+        buffers = {}
+        for name, parameter in self.model.named_parameters():
+            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                buffers[name] = buffer
+        return buffers
+
+    def _restore_momentum(self, buffers: Weights) -> None:
+        for name, parameter in self.model.named_parameters():
+            if name in buffers:  # laid out like the parameter, as the fused step wants it
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[name])
+
+
+def _averaging(decay: float) -> Any:
+    """An exponential average that forgets its beginning: decay climbs as (1 + n) / (10 + n) up to its value."""
+
+    @torch.no_grad()
+    def average(averages: Any, currents: Any, count: Any) -> None:
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+        else:
+            torch._foreach_copy_(averages, currents)  # BatchNorm's counters
+
+    return average
+
+
+def _prefixed(prefix: str, tensors: Weights) -> Weights:
+    return {f"{prefix}.{name}": tensor.detach() for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: Weights) -> Weights:
+    start = prefix + "."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
