@@ -95,6 +95,9 @@ class Training:
         self.best: Best | None = None
         self.stage_best: float | None = None
         self.stale_epochs = 0
+        self.net: nn.Module = model
+        """What a step runs: the model, or its head alone where the backbone's features are computed beforehand."""
+        self.averaged: AveragedModel | None = None
         self.enter(0)
 
     @property
@@ -107,11 +110,6 @@ class Training:
         """Whether every stage has run."""
         return self.position.stage == len(self.recipe.stages)
 
-    @property
-    def net(self) -> nn.Module:
-        """What a step runs: the model, or its head alone where the backbone's features are computed beforehand."""
-        return self.model.fc if self.stage.caches_features else self.model
-
     def enter(self, stage: int) -> None:
         """Freeze what stands still in a stage, and begin its optimizer and its average afresh."""
         self.position = Position(stage=stage)
@@ -119,6 +117,8 @@ class Training:
         if self.done:
             return
         freeze_all_but(self.model, self.stage.trainable)
+        self._prefix = "fc." if self.stage.caches_features else ""
+        self.net = self.model.fc if self.stage.caches_features else self.model
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
         )
@@ -138,8 +138,9 @@ class Training:
         """A copy of the whole model's weights and statistics, with the average in place of what is averaged."""
         weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         if averaged and self.averaged is not None:
-            prefix = "fc." if self.stage.caches_features else ""
-            weights |= {prefix + name: tensor.clone() for name, tensor in self.averaged.module.state_dict().items()}
+            weights |= {
+                self._prefix + name: tensor.clone() for name, tensor in self.averaged.module.state_dict().items()
+            }
         return weights
 
     def settle(self) -> None:

@@ -70,7 +70,7 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} is truncated, or a pickle that holds more than tensors, which is never run: {first}"
         ) from error

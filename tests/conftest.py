@@ -1,0 +1,78 @@
+"""What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_cifar.config import AUGMENTS, HEAD, Recipe, Stage
+from resnet_cifar.run_dir import RunDir
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
+
+
+def stage(**changes) -> Stage:
+    fields = {"name": "everything", "epochs": 2, "lr": 0.05, "batch_size": 16, "augment": AUGMENTS["erase"]}
+    return Stage(**fields | changes)
+
+
+def recipe(*stages: Stage, **changes) -> Recipe:
+    """ResNet-18 on 100 synthetic pictures: 7 steps an epoch, the last one on 4 pictures."""
+    fields = {
+        "name": "tiny",
+        "arch": "resnet18",
+        "data": "synthetic",
+        "train_images": 100,
+        "val_images": 100,
+        "log_every": 3,
+        "stages": stages or (stage(),),
+    }
+    return Recipe(**fields | changes)
+
+
+def staged_recipe(**changes) -> Recipe:
+    """One stage of each kind: features computed once, part of the network, all of it with an average."""
+    return recipe(
+        stage(name="head", trainable=HEAD, lr=0.1, augment=AUGMENTS["standard"]),
+        stage(name="top", epochs=1, trainable=("layer4", "fc"), augment=AUGMENTS["strong"]),
+        stage(name="everything", averaging=0.99, label_smoothing=0.1, warmup_epochs=0.5),
+        **changes,
+    )
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Callable[..., RunDir]:
+    """Makes the folder of a run in a place of its own."""
+    return lambda recipe, name="run": RunDir.create(tmp_path / name, recipe)
+
+
+@pytest.fixture(scope="session")
+def cifar100_dir() -> Path:
+    """Where the real data is."""
+    folder = os.environ.get("CIFAR100_DIR")
+    if not folder:
+        pytest.skip("CIFAR100_DIR does not say where the real CIFAR-100 is")
+    return Path(folder)
+
+
+def app(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    """Run the front door in a process of its own."""
+    command = [sys.executable, str(ROOT / "app.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def start(*command: object, **options) -> subprocess.Popen[str]:
+    """Start a Python child whose output can be read line by line."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        **options,
+    )

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from resnet_cifar.batches import Pictures
+from resnet_cifar.classes import FINE_TO_COARSE
+from resnet_cifar.data import CIFAR100, Preprocess, Split
+from resnet_cifar.device import runs_in
+from resnet_cifar.evaluate import coarse_top1, measure, per_class_top1, predict, summarise
+from resnet_cifar.model import ResNet
+from tests.conftest import CPU
+from tests.test_data import result
+
+
+@pytest.fixture
+def answers() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 100, (777,), generator=generator)
+    logits = torch.randn(777, 100, generator=generator)
+    logits[torch.arange(777), labels] += 2
+    return logits, labels
+
+
+def test_metrics_are_means_over_pictures(answers):
+    logits, labels = answers
+    metrics = measure(logits, labels)
+    ranks = [row.argsort(descending=True).tolist().index(label) for row, label in zip(logits, labels, strict=True)]
+    assert metrics.top1 == sum(rank == 0 for rank in ranks) / 777
+    assert metrics.top5 == sum(rank < 5 for rank in ranks) / 777
+    losses = [-row.log_softmax(0)[label].item() for row, label in zip(logits, labels, strict=True)]
+    assert metrics.loss == pytest.approx(sum(losses) / 777, rel=1e-5)
+
+
+def test_superclasses_and_classes_add_up(answers):
+    logits, labels = answers
+    guesses = logits.argmax(1).tolist()
+    right = [FINE_TO_COARSE[guess] == FINE_TO_COARSE[label] for guess, label in zip(guesses, labels, strict=True)]
+    assert coarse_top1(logits, labels) == pytest.approx(sum(right) / 777)
+    shares = torch.bincount(labels, minlength=100) / 777
+    total = sum(top1 * share for top1, share in zip(per_class_top1(logits, labels), shares.tolist(), strict=True))
+    assert total == pytest.approx(measure(logits, labels).top1, rel=1e-5)
+    assert summarise(logits, labels)["per_class_top1"]["wolf"] == per_class_top1(logits, labels)[97]
+
+
+def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
+    model = ResNet("resnet18").train()
+    split = Split(torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8), torch.zeros(23, dtype=torch.long))
+    source = Pictures(split, Preprocess(32, CIFAR100, CPU))
+    whole = result(predict(model, source, runs_in(CPU, "fp32")))
+    source.evaluation_batch = 5
+    pieces = list(predict(model, source, runs_in(CPU, "fp32")))
+    assert [progress.done for progress in pieces] == [5, 10, 15, 20, 23]
+    assert torch.allclose(result(predict(model, source, runs_in(CPU, "fp32"))), whole, atol=1e-5)
+    assert model.training
