@@ -119,21 +119,16 @@ def load_weights(model: ResNet, tensors: dict[str, Tensor], source: str) -> None
     """Copy `tensors` into the model. Raises UserError that names the tensors which don't fit; then nothing changed."""
     own = model.state_dict()
     faults = [
-        *(
-            f"{name} is missing"
-            for name in own.keys() - tensors.keys()
-            if not name.endswith("num_batches_tracked")  # older files have none, and nothing uses it
-        ),
-        *(f"{name} is not part of it" for name in tensors.keys() - own.keys()),
-        *(
-            f"{name} is {_shape(tensors[name])} and should be {_shape(own[name])}"
-            for name in own.keys() & tensors.keys()
-            if own[name].shape != tensors[name].shape
-        ),
+        f"{name} is {_shape(tensor)} and should be {_shape(own[name])}"
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape != tensor.shape
     ]
+    faults += [f"{name} is not part of it" for name in tensors if name not in own]
+    # Older files have no counters, and nothing uses them.
+    faults += [f"{name} is missing" for name in own if name not in tensors and "num_batches_tracked" not in name]
     if faults:
         more = f", and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise UserError(f"{source} does not fit this network: {', '.join(sorted(faults)[:4])}{more}.")
+        raise UserError(f"{source} does not fit this network: {', '.join(faults[:4])}{more}.")
     for name, tensor in tensors.items():
         own[name].copy_(tensor)
 

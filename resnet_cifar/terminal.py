@@ -149,8 +149,9 @@ class Bar:
 
 
 def _stage_line(stage: StageStarted) -> str:
+    epochs = "1 epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
     return (
-        f"{stage.name}, {learns(stage.trainable)} learns; {stage.epochs} epochs of {stage.images:,} images "
+        f"{stage.name}, {learns(stage.trainable)} learns; {epochs} of {stage.images:,} images "
         f"at {stage.image_size} px, batch {stage.batch_size}"
     )
 

@@ -1,0 +1,232 @@
+"""A run on disk: recorded, stopped, killed, resumed, and ended exactly once."""
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from resnet_cifar import events, loop
+from resnet_cifar.checkpoint import load_checkpoint
+from resnet_cifar.data import Preprocess, load_official_splits
+from resnet_cifar.device import runs_in
+from resnet_cifar.errors import UserError
+from resnet_cifar.evaluate import test as run_test
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import train
+from tests.conftest import CPU, recipe, staged_recipe, start
+from tests.test_data import result
+
+SAVE_ALWAYS = """
+import sys, torch
+from pathlib import Path
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import train
+for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=0):
+    print(type(event).__name__, flush=True)
+"""
+
+
+def finish(run: RunDir, **options) -> list[events.Event]:
+    return list(train(run, device=CPU, data_dir=None, **options))
+
+
+def learnt(run: RunDir) -> list[str]:
+    """What a run says of what it learnt: its lines less times, and less what differs between processes."""
+    lines = []
+    for event, _ in run.history():
+        if not isinstance(event, events.RunResumed | events.RunStopped | events.Progress):
+            fields = json.loads(events.to_json(event, 0))
+            lines.append(json.dumps({k: v for k, v in fields.items() if k not in ("seconds", "images_per_second")}))
+    return lines
+
+
+def assert_same_run(one: RunDir, other: RunDir) -> None:
+    assert learnt(one) == learnt(other)
+    weights, others = load_file(one.model_file), load_file(other.model_file)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert one.eval_file.read_text() == other.eval_file.read_text()
+    assert one.config_file.read_text() == other.config_file.read_text()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe())
+    finish(run)
+    return run
+
+
+def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunDir):
+    assert uninterrupted.status() == "completed"
+    files = {file.name for file in uninterrupted.path.iterdir()}
+    assert files == {".lock", "config.json", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
+    last = uninterrupted.last_event()
+    assert isinstance(last, events.RunCompleted)
+    told = json.loads(uninterrupted.eval_file.read_text())
+    assert (told["top1"], told["top5"], told["loss"]) == (last.test.top1, last.test.top5, last.test.loss)
+    assert sum(told["per_class_top1"].values()) / 100 == pytest.approx(last.test.top1)
+    assert told["images"] == 1000
+
+
+def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
+    model, config = load_checkpoint(uninterrupted.path, CPU)
+    _, split = result(load_official_splits("synthetic", None))
+    precision = next(e for e, _ in uninterrupted.history() if isinstance(e, events.RunStarted)).precision
+    preprocess = Preprocess(config.image_size, config.normalization, CPU)
+    summary = result(run_test(model, split, preprocess, runs_in(CPU, precision)))
+    assert summary == json.loads(uninterrupted.eval_file.read_text())
+
+
+def test_every_epoch_has_its_line_and_its_times(uninterrupted: RunDir):
+    ended = [event for event, _ in uninterrupted.history() if isinstance(event, events.EpochEnded)]
+    assert [(event.stage, event.epoch) for event in ended] == [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]
+    assert all(event.seconds > 0 and event.images_per_second > 0 for event in ended)
+    times = [time for _, time in uninterrupted.history()]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("phase", ["features", "train", "evaluate", "test"])
+def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_run, phase: str):
+    run = new_run(staged_recipe(), phase)
+    said, asked = [], 0.0
+    for event in train(run, device=CPU, data_dir=None):
+        said.append(event)
+        if isinstance(event, events.Progress) and event.phase == phase and not asked:
+            run.stop_file.touch()
+            asked = time.monotonic()
+    assert said[-1] == events.RunStopped(by="stop file")
+    assert time.monotonic() - asked < 2
+    assert said[-2].phase == phase
+    assert run.status() == "stopped" and not run.stop_file.exists()
+    assert isinstance(finish(run)[-1], events.RunCompleted)
+    assert_same_run(run, uninterrupted)
+
+
+def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
+    """Six Python processes, one after the other: about half a minute."""
+    run = new_run(staged_recipe())
+    draw = random.Random(7)
+    for _ in range(5):
+        child = start("-c", SAVE_ALWAYS, run.path)
+        assert child.stdout is not None
+        for _ in range(draw.randint(1, 20)):
+            if not child.stdout.readline():
+                break
+        time.sleep(draw.random() * 0.3)
+        assert child.poll() is None, "the run ended before it could be killed"
+        child.kill()
+        child.communicate()
+        assert run.status() == "interrupted"
+    assert isinstance(finish(run)[-1], events.RunCompleted)
+    assert_same_run(run, uninterrupted)
+    assert not list(run.path.glob(".tmp*"))
+
+
+def test_a_run_that_was_killed_before_it_saved_begins_again(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.StepLogged):
+            break
+    with open(run.metrics_file, "a") as metrics:
+        metrics.write('{"event": "EpochEn')
+    assert run.status() == "interrupted" and not run.last_file.exists()
+    said = finish(run)
+    assert isinstance(said[0], events.RunStarted) and isinstance(said[-1], events.RunCompleted)
+    assert len([e for e, _ in run.history() if isinstance(e, events.RunStarted)]) == 1
+
+
+def test_two_processes_cannot_train_one_run(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    first = train(run, device=CPU, data_dir=None)
+    next(first)
+    with pytest.raises(UserError, match="another process"):
+        next(train(run, device=CPU, data_dir=None))
+    first.close()
+    assert run.status() == "interrupted"
+
+
+def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None, save_every=0):
+        if isinstance(event, events.EpochEnded):
+            run.stop_file.touch()
+    content = bytearray(run.last_file.read_bytes())
+    content[-5] ^= 1
+    run.last_file.write_bytes(content)
+    before = run.metrics_file.read_text()
+    said = finish(run)
+    assert isinstance(said[-1], events.RunFailed) and "sha256" in said[-1].reason and said[-1].user_error
+    assert run.metrics_file.read_text().startswith(before)
+    assert run.last_file.read_bytes() == content
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Callable[..., RunDir]):
+    wild = recipe(stages=(staged_recipe().stages[2],) * 2, precision="fp32")
+    run = new_run(wild)
+    original = loop._step
+    calls = 0
+
+    def poisoned(training, inputs, targets):
+        nonlocal calls
+        calls += 1
+        return original(training, inputs * (float("nan") if calls == 20 else 1.0), targets)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_step", poisoned)
+        said = finish(run)
+    assert isinstance(said[-1], events.RunFailed) and not said[-1].user_error
+    assert "stage 'everything', epoch 1, step 6" in said[-1].reason
+    assert run.status() == "failed"
+    load_checkpoint(run.path, CPU)  # the first stage's, whole and finite
+
+
+def test_an_error_of_ours_ends_the_run_too(new_run: Callable[..., RunDir], monkeypatch, capsys):
+    run = new_run(recipe())
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: 1 / 0)
+    said = finish(run)
+    assert said[-1] == events.RunFailed(reason="ZeroDivisionError: division by zero", user_error=False)
+    assert "Traceback" in capsys.readouterr().err
+    assert run.status() == "failed"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MemoryError()])
+def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypatch, error: Exception):
+    def no_room(*_: object) -> None:
+        raise error
+
+    run = new_run(recipe())
+    monkeypatch.setattr(loop, "_step", no_room)
+    last = finish(run)[-1]
+    assert isinstance(last, events.RunFailed) and last.user_error
+    assert "out of memory in stage 'everything' at batch size 16 and 32 px; try" in last.reason
+    assert "--batch-size 8" in last.reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
+    """Starts a Python process and finishes its run: about 8 s."""
+    run = new_run(staged_recipe(), number.name)
+    child = start("-c", SAVE_ALWAYS.replace("save_every=0", "save_every=60"), run.path)
+    assert child.stdout is not None
+    while child.stdout.readline() != "StepLogged\n":
+        pass
+    child.send_signal(number)
+    asked = time.monotonic()
+    out, _ = child.communicate(timeout=20)
+    assert out.splitlines()[-1] == "RunStopped" and "Traceback" not in out
+    assert time.monotonic() - asked < 3  # 2 to be there, and 1 for Python to end
+    assert run.last_event() == events.RunStopped(by=number.name)
+    finish(run)
+    assert_same_run(run, uninterrupted)
+
+
+def test_progress_of_long_work_is_written_down_now_and_then(uninterrupted: RunDir):
+    lines = [event for event, _ in uninterrupted.history() if isinstance(event, events.Progress)]
+    assert all(event.phase != "train" for event in lines)
+    assert Path(uninterrupted.metrics_file).stat().st_size < 20_000
