@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,9 @@ from resnet_cifar.weights import Start, build, read_start
 _PROGRESS_EVERY = 1.0  # seconds between two lines of progress in metrics.jsonl
 
 
-def train(run: RunDir, *, device: torch.device, data_dir: Path | None, save_every: float = 60.0) -> Iterator[Event]:
+def train(
+    run: RunDir, *, device: torch.device, data_dir: Path | None, save_every: float = 60.0
+) -> Generator[Event, None, None]:
     """Train a run, from its beginning or from what it last saved, and yield its events as they are written down.
 
     The last one is RunCompleted, RunStopped or RunFailed. `save_every`: seconds. Raises UserError, before the first

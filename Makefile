@@ -1,0 +1,33 @@
+# Every target sets up what it needs in .venv first.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: train test lint format clean
+
+train: $(VENV)/ready ## train in the terminal; ARGS="--recipe scratch" and the like go along
+	$(RUN) app.py --train-only $(ARGS)
+
+test: lint ## everything that must hold before a commit; ARGS="-k stop" and the like go to pytest
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/ready-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/ready-dev ## put the code into the shape that `lint` asks for
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean: ## remove the environment; runs and data stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/ready: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q -r requirements.txt
+	touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	$(RUN) -m pip install -q -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,73 @@
+"""What a stage costs in which only the head learns: 100 epochs on features computed once, in uncached epochs.
+
+    python benchmarks/cached_head.py [--image-size 64] [--images 5000] [--device auto]
+
+The same stage, once as `transfer` has it and once as a single epoch in which every picture goes through the backbone;
+ResNet-34 with random weights, which cost what trained ones do. Val, 1,000 pictures, is part of both.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from resnet_cifar import loop
+from resnet_cifar.config import Recipe, Stage
+from resnet_cifar.data import CIFAR100, load
+from resnet_cifar.device import choose_device, choose_precision, describe
+from resnet_cifar.recipes import RECIPES
+from resnet_cifar.terminal import watch
+from resnet_cifar.training import Training
+from resnet_cifar.weights import Start, build
+
+
+def seconds(stage: Stage, args: argparse.Namespace, device: torch.device) -> float:
+    """How long a run of this one stage takes, its data being there already."""
+    data_dir = os.environ.get("CIFAR100_DIR")
+    recipe = Recipe(
+        name="head",
+        stages=(stage,),
+        data="cifar100" if data_dir else "synthetic",
+        train_images=args.images,
+        val_images=1000,
+    )
+    dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))
+    model = build(recipe, Start(None, CIFAR100, "")).to(device)
+    training = Training(model, recipe, device, choose_precision("auto", device))
+    began = time.perf_counter()
+    for _ in loop.train(training, dataset, CIFAR100):
+        pass
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    stage = replace(RECIPES["transfer"].stages[0], image_size=args.image_size)
+    print(f"{describe(device)}, torch {torch.__version__}, {args.images} images at {args.image_size} px")
+    seconds(replace(stage, epochs=1, views=0), replace_images(args, 500), device)  # a warm-up that does not count
+    uncached = seconds(replace(stage, epochs=1, views=0), args, device)
+    print(f"one uncached epoch                                {uncached:7.1f} s", flush=True)
+    cached = seconds(stage, args, device)
+    print(f"{stage.epochs} epochs on {stage.views} views of features computed once  {cached:7.1f} s")
+    print(f"ratio {cached / uncached:.2f}")
+
+
+def replace_images(args: argparse.Namespace, images: int) -> argparse.Namespace:
+    """The same arguments with another number of images."""
+    return argparse.Namespace(**vars(args) | {"images": images})
+
+
+if __name__ == "__main__":
+    main()

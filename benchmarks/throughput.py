@@ -1,0 +1,155 @@
+"""Images a second of a training step, end to end: ours against the plain loop that most tutorials write.
+
+    python benchmarks/throughput.py [--image-size 224] [--batch-size 128] [--steps 2] [--pairs 3] [--device auto]
+
+The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32. Both learn everything,
+from the same pictures, flipped at random, with the same optimizer. They take turns in one process; what is told is the
+median of the pairs, since a machine that is shared is fast at one time and slow at another.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from resnet_cifar import loop
+from resnet_cifar.config import AUGMENTS, Recipe, Stage
+from resnet_cifar.data import CIFAR100, Dataset, Split, load_official_splits
+from resnet_cifar.device import choose_device, choose_precision, describe
+from resnet_cifar.events import Progress
+from resnet_cifar.terminal import watch
+from resnet_cifar.training import Training
+from resnet_cifar.weights import Start, build
+
+WARMUP = 2  # steps before the clock starts
+
+
+class PlainPictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """CIFAR-100 as a DataLoader usually gets it: one PIL picture at a time."""
+
+    def __init__(self, split: Split, image_size: int) -> None:
+        self.images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in split.images]
+        self.labels = split.labels.tolist()
+        self.transform = torchvision.transforms.Compose(
+            [
+                torchvision.transforms.Resize(image_size),
+                torchvision.transforms.RandomHorizontalFlip(),
+                torchvision.transforms.ToTensor(),
+                torchvision.transforms.Normalize(CIFAR100.mean, CIFAR100.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(self.images[index]), self.labels[index]
+
+
+class Plain:
+    """The plain loop."""
+
+    def __init__(self, split: Split, args: argparse.Namespace, device: torch.device) -> None:
+        pictures = PlainPictures(split, args.image_size)
+        self.loader = DataLoader(
+            pictures, args.batch_size, shuffle=True, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda"
+        )
+        self.device = device
+        self.model = torchvision.models.resnet34(num_classes=100).to(device)
+        if args.stem == "cifar":
+            self.model.conv1, self.model.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+            self.model.to(device)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
+        )
+
+    def steps(self) -> Iterator[None]:
+        """Train, and yield after every step."""
+        for images, labels in self.loader:
+            loss = nn.functional.cross_entropy(self.model(images.to(self.device)), labels.to(self.device))
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            yield
+
+
+class Ours:
+    """The loop of this project, with one stage in which everything learns."""
+
+    def __init__(self, split: Split, args: argparse.Namespace, device: torch.device, precision: str) -> None:
+        stage = Stage(
+            name="all",
+            epochs=10_000,
+            lr=0.01,
+            batch_size=args.batch_size,
+            image_size=args.image_size,
+            augment=AUGMENTS["flip"],
+        )
+        recipe = Recipe(name="throughput", stages=(stage,), stem=args.stem, val_images=0, log_every=50)
+        model = build(recipe, Start(None, CIFAR100, "")).to(device)
+        here, nothing = split.to(device), split.take(torch.tensor([], dtype=torch.long)).to(device)
+        training = Training(model, recipe, device, precision)
+        self.events = loop.train(training, Dataset(here, nothing, nothing), CIFAR100)
+
+    def steps(self) -> Iterator[None]:
+        """Train, and yield after every step."""
+        for event in self.events:
+            if isinstance(event, Progress) and event.phase == "train":
+                yield
+
+
+def images_per_second(side: Plain | Ours, args: argparse.Namespace, device: torch.device) -> float:
+    """The rate of some steps, after a few that do not count."""
+    steps = side.steps()
+    for _ in range(WARMUP):
+        next(steps)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(args.steps):
+        next(steps)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return args.steps * args.batch_size / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--stem", choices=("stock", "cifar"), default="stock")
+    parser.add_argument("--batch-size", type=int, default=128, help="128 is what `transfer` trains with")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    precision = choose_precision("auto", device)
+    data_dir = os.environ.get("CIFAR100_DIR")
+    train, _ = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
+    split = train.take(torch.arange((WARMUP + args.steps) * args.batch_size))
+    plain, ours = Plain(split, args, device), Ours(split, args, device, precision)
+    shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
+    print(f"{describe(device)}, torch {torch.__version__}, {shape}")
+    print("pair  plain loop, fp32  ours,", precision, "  ratio")
+    ratios = []
+    for pair in range(args.pairs):
+        slow, fast = images_per_second(plain, args, device), images_per_second(ours, args, device)
+        ratios.append(fast / slow)
+        print(f"{pair + 1:4}  {slow:9.1f} img/s  {fast:9.1f} img/s  {ratios[-1]:.2f}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
