@@ -144,7 +144,7 @@ def write_tensors(file: Path, tensors: dict[str, Tensor], header: dict[str, str]
         with files.replacing(file) as draft:
             save_file(ready, draft, metadata={"format": "pt", "sha256": _digest(ready)} | (header or {}))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {file}: {error}. Make room or choose another place; nothing is lost.") from error
+        raise UserError(f"cannot write {file}: {error}. Make room; what was saved before is still there.") from error
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

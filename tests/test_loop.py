@@ -12,7 +12,7 @@ from resnet_cifar import events
 from resnet_cifar.config import AUGMENTS, HEAD, Recipe
 from resnet_cifar.data import CIFAR100, Dataset, Split, load
 from resnet_cifar.errors import Diverged
-from resnet_cifar.loop import schedule, steps_per_epoch, train
+from resnet_cifar.loop import _keep_if_best, _step, schedule, steps_per_epoch, train
 from resnet_cifar.training import Training
 from resnet_cifar.weights import Start, build
 from tests.conftest import CPU, recipe, stage, staged_recipe
@@ -172,6 +172,30 @@ def test_the_best_epoch_on_val_is_kept_averaged_or_not():
     assert training.best.top1 == max(tops)
     assert [event.best for event in ended] == [top > max([0, *tops[:i]]) or i == 0 for i, top in enumerate(tops)]
     assert of_kind(events.StageEnded, said)[0].best_top1 == max(tops)
+
+
+@pytest.mark.parametrize(("raw", "averaged"), [(0.1, 0.2), (0.2, 0.1), (0.2, 0.2)])
+def test_the_better_of_weights_and_average_is_kept(raw: float, averaged: float):
+    training, loop = begin(recipe(stage(averaging=0.9)))
+    while not isinstance(next(loop), events.EpochEnded):
+        pass
+    training.best = None
+    tops = [events.Metrics(loss=1.0, top1=top1, top5=1.0) for top1 in (raw, averaged)]
+    assert _keep_if_best(training, *tops)
+    assert training.best.top1 == max(raw, averaged)
+    assert same_weights(training.best.weights, training.weights(averaged=averaged >= raw))
+
+
+def test_a_step_smooths_its_labels():
+    """Against the definition: each class gets a hundredth of what is smoothed away."""
+    training, _ = begin(recipe(stage(label_smoothing=0.3)))
+    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
+    training.model.layer4[0].bn2.weight.data.fill_(1)
+    log_shares = training.model(images).log_softmax(1).detach()
+    expected = -(0.7 * log_shares[torch.arange(8), labels] + 0.3 * log_shares.mean(1)).mean()
+    loss, hits = _step(training, images, labels).tolist()
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+    assert hits == int((log_shares.argmax(1) == labels).sum())
 
 
 def test_without_val_the_last_epoch_is_kept():

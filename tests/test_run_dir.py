@@ -140,6 +140,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
         draft.write_text("half of the n")
         raise KeyError
     assert target.read_text() == "old"
+    reader = target.open()
+    files.write_text(target, "new")
+    assert (reader.read(), target.read_text()) == ("old", "new")  # who reads on reads the old one, whole
+    reader.close()
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
     umask = os.umask(0o022)
     os.umask(umask)

@@ -5,13 +5,14 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnet_cifar import events, loop
+from resnet_cifar import cifar100_files, data, events, loop
 from resnet_cifar.checkpoint import load_checkpoint
 from resnet_cifar.data import Preprocess, load_official_splits
 from resnet_cifar.device import runs_in
@@ -21,6 +22,7 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
 from tests.conftest import CPU, recipe, staged_recipe, start
 from tests.test_data import result
+from tests.test_download import Slow, serve  # noqa: F401
 
 SAVE_ALWAYS = """
 import sys, torch
@@ -104,8 +106,25 @@ def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_
     assert time.monotonic() - asked < 2
     assert said[-2].phase == phase
     assert run.status() == "stopped" and not run.stop_file.exists()
-    assert isinstance(finish(run)[-1], events.RunCompleted)
+    rest = finish(run)
+    assert rest[0].step > 0 if phase in ("train", "evaluate") else rest[0].stage == (0 if phase == "features" else 3)
+    assert isinstance(rest[-1], events.RunCompleted)
     assert_same_run(run, uninterrupted)
+
+
+def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "served").mkdir()
+    serve(Slow)
+    monkeypatch.setattr(data, "download", partial(cifar100_files.download, tmp_path / "data"))
+    run = new_run(recipe(data="cifar100"))
+    asked = 0.0
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.Progress) and not asked:
+            run.stop_file.touch()
+            asked = time.monotonic()
+    assert event == events.RunStopped(by="stop file")
+    assert time.monotonic() - asked < 2
+    assert run.status() == "stopped"
 
 
 def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
