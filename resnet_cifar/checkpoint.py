@@ -143,7 +143,7 @@ def write_tensors(file: Path, tensors: dict[str, Tensor], header: dict[str, str]
     try:
         with files.replacing(file) as draft:
             save_file(ready, draft, metadata={"format": "pt", "sha256": _digest(ready)} | (header or {}))
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise UserError(f"cannot write {file}: {error}. Make room; what was saved before is still there.") from error
 
 
@@ -159,9 +159,14 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{file} is truncated or is no safetensors file: {error}.") from error
     if "sha256" in header and header["sha256"] != _digest(tensors):
         raise UserError(f"{file} is damaged: its tensors do not match the sha256 in its header; get it again.")
+    check_finite(tensors, file)
+    return tensors, header
+
+
+def check_finite(tensors: dict[str, Tensor], file: Path) -> None:
+    """Raise UserError where a value is not finite."""
     if (name := _not_finite(tensors)) is not None:
         raise UserError(f"{file} is of no use: {name} has values that are not finite.")
-    return tensors, header
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -1,7 +1,9 @@
 """The official CIFAR-100 files: found, checked by MD5, downloaded."""
 
 import os
+import time
 from collections.abc import Generator
+from http.client import HTTPException
 from pathlib import Path
 
 from resnet_cifar.background import in_background
@@ -12,6 +14,7 @@ DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "data"
 _FOLDER = "cifar-100-python"
 _ARCHIVE = "cifar-100-python.tar.gz"
 _ARCHIVE_BYTES = 169_001_437
+_ABANDONED = 3600  # seconds after which nobody is writing to a partial download any more
 
 
 def find(folder: Path) -> Path:
@@ -19,17 +22,21 @@ def find(folder: Path) -> Path:
     from torchvision.datasets import CIFAR100 as Official
     from torchvision.datasets.utils import calculate_md5
 
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"there is no data folder {folder}; name one that holds {_FOLDER}, or none to download it.")
     roots = [folder, *([folder.parent] if folder.name == _FOLDER else []), *sorted(folder.glob("*/"))]
-    root = next((root for root in roots if (root / _FOLDER).is_dir()), None)
+    root = next((root for root in roots if os.path.isdir(root / _FOLDER)), None)
     if root is None:
         raise UserError(f"{folder} holds no {_FOLDER}; name a folder that does, or none to download it.")
     for name, md5 in (*Official.train_list, *Official.test_list, (Official.meta["filename"], Official.meta["md5"])):
         file = root / _FOLDER / name
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise UserError(f"{file} is missing: {_FOLDER} is incomplete; download or unpack it again.")
-        if (actual := calculate_md5(file)) != md5:
+        try:
+            actual = calculate_md5(file)
+        except OSError as error:
+            raise UserError(f"{file} can't be read: {error.strerror}.") from error
+        if actual != md5:
             raise UserError(f"{file} is damaged or half-downloaded: its MD5 is {actual}, not {md5}; get it again.")
     return root
 
@@ -58,9 +65,10 @@ def download(root: Path = DEFAULT_FOLDER) -> Generator[Progress, None, Path]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         for partial in root.glob(f"{_ARCHIVE}*.partial"):
-            partial.unlink()
+            if time.time() - partial.stat().st_mtime > _ABANDONED:  # a younger one may be another process's
+                partial.unlink()
         yield from in_background(work, lambda: Progress(phase="download", done=_size(archive), total=_ARCHIVE_BYTES))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"cannot download CIFAR-100 from {Official.url} into {root}: {error}. Without a connection, "
             "name a folder that has it with --data-dir, or look around with --data synthetic."

@@ -20,10 +20,9 @@ from resnet_cifar.run_dir import RunDir, locate
 if TYPE_CHECKING:
     import torch
 
-_RECIPE_FLAGS = (
-    *("recipe", "run", "init", "data", "epochs", "batch_size", "lr", "image_size"),
-    *("train_images", "val_images", "seed", "precision"),
-)
+_OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
+_OF_STAGES = ("batch_size", "image_size")
+_NOT_FOR_RESUME = ("recipe", "run", "init", "epochs", "lr", *_OF_RECIPE, *_OF_STAGES)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,12 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(recipe_lines())
             return 0
-        return _evaluate(args) if args.evaluate else _train(args)
+        return _train(args) if args.evaluate is None else _evaluate(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except RuntimeError as error:
+        from resnet_cifar.device import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        print("error: out of memory; end other programs that use it, or try --device cpu.", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,13 +82,13 @@ def _train(args: argparse.Namespace) -> int:
     from resnet_cifar.device import choose_device
 
     device = choose_device(args.device)
-    if args.resume:
+    if args.resume is not None:
         run = _run_to_resume(args)
         data_dir = _data_dir(args) or _earlier_data_dir(run)
     else:
         recipe, data_dir = _recipe(args, device), _data_dir(args)
         _check(recipe, data_dir)
-        run = RunDir.create(locate(args.run), recipe) if args.run else RunDir.create_numbered(recipe)
+        run = RunDir.create_numbered(recipe) if args.run is None else RunDir.create(locate(args.run), recipe)
 
     from resnet_cifar.terminal import TerminalView
     from resnet_cifar.train import train
@@ -101,11 +107,7 @@ def _recipe(args: argparse.Namespace, device: "torch.device") -> Recipe:
         recipe = RECIPES["transfer" if device.type == "cuda" else "quick"]
         why = "there is a CUDA GPU" if device.type == "cuda" else "there is no CUDA GPU in use"
         print(f"recipe {recipe.name}, since {why} and no --recipe was named")
-    changes: dict[str, Any] = {
-        name: value
-        for name in ("data", "train_images", "val_images", "seed", "precision")
-        if (value := getattr(args, name)) is not None
-    }
+    changes = _given(args, _OF_RECIPE)
     if args.init is not None:
         changes["init"] = _start(args.init)
     if args.data == "synthetic" and args.train_images is None:
@@ -114,9 +116,7 @@ def _recipe(args: argparse.Namespace, device: "torch.device") -> Recipe:
 
 
 def _stage(stage: Stage, args: argparse.Namespace) -> Stage:
-    changes: dict[str, Any] = {
-        name: value for name in ("batch_size", "image_size") if (value := getattr(args, name)) is not None
-    }
+    changes = _given(args, _OF_STAGES)
     if args.epochs is not None:
         changes |= {"epochs": args.epochs, "warmup_epochs": stage.warmup_epochs * args.epochs / stage.epochs}
     if args.lr is not None:
@@ -125,12 +125,17 @@ def _stage(stage: Stage, args: argparse.Namespace) -> Stage:
     return replace(stage, **changes)
 
 
+def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
 def _start(init: str) -> str:
     """Where weights start; a path is made absolute, since the run may be resumed from elsewhere."""
     if init in ("scratch", "imagenet"):
         return init
-    path = Path(init).expanduser()
-    return str(path.resolve() if path.exists() else locate(init))
+    path = Path(os.path.expanduser(init))
+    is_name = not path.exists() and not path.suffix
+    return str(locate(init) if is_name else path.resolve())
 
 
 def _check(recipe: Recipe, data_dir: Path | None) -> None:
@@ -145,18 +150,15 @@ def _check(recipe: Recipe, data_dir: Path | None) -> None:
 
 
 def _run_to_resume(args: argparse.Namespace) -> RunDir:
-    given = [f"--{name.replace('_', '-')}" for name in _RECIPE_FLAGS if getattr(args, name) is not None]
+    given = [f"--{name.replace('_', '-')}" for name in _given(args, _NOT_FOR_RESUME)]
     if given:
         raise UserError(f"--resume goes on with the run's own recipe; leave out {', '.join(given)}.")
-    run = RunDir.open(locate(args.resume))
-    if isinstance(run.last_event(), RunCompleted):
-        raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.path}.")
-    return run
+    return RunDir.open(locate(args.resume))
 
 
 def _data_dir(args: argparse.Namespace) -> Path | None:
     named = args.data_dir or os.environ.get("CIFAR100_DIR")
-    return Path(named).expanduser().resolve() if named else None
+    return Path(os.path.expanduser(named)).resolve() if named else None
 
 
 def _earlier_data_dir(run: RunDir) -> Path | None:
@@ -181,7 +183,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     precision = choose_precision(args.precision or (recipe.precision if recipe else "auto"), device)
     model, config = load_checkpoint(run.path, device)
     data = args.data or (recipe.data if recipe else "cifar100")
-    _, split = watch(load_official_splits(data, _data_dir(args)))
+    _, split = watch(load_official_splits(data, _data_dir(args) or _earlier_data_dir(run)))
     preprocess = Preprocess(config.image_size, config.normalization, device)
     summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])

@@ -13,7 +13,8 @@ HEAD: tuple[Group, ...] = ("fc",)
 
 ARCHITECTURES = ("resnet18", "resnet34")
 STEMS = ("stock", "cifar")
-DATASETS = ("cifar100", "synthetic")
+DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
+"""What there is to learn from, and how many pictures each has."""
 PRECISIONS = ("auto", "bf16", "fp32")
 
 
@@ -153,11 +154,19 @@ class Recipe:
             raise UserError(f"recipe {self.name!r} has no stages; it needs at least one.")
         _check_one_of("arch", self.arch, ARCHITECTURES)
         _check_one_of("stem", self.stem, STEMS)
-        _check_one_of("data", self.data, DATASETS)
+        _check_one_of("data", self.data, tuple(DATASETS))
         _check_one_of("precision", self.precision, PRECISIONS)
         if self.train_images is not None:
             _check("train_images", self.train_images, 100, 50_000)
         _check("val_images", self.val_images, 0, 25_000)
+        least, there = self.train_images or 100, DATASETS[self.data]
+        if self.val_images + least > there:
+            raise UserError(
+                f"{self.val_images} val images and at least {least} train images are asked for, of {there} in all; "
+                "lower --val-images or --train-images."
+            )
+        if self.init == "imagenet" and self.stem != "stock":
+            raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
         _check("seed", self.seed, 0, 2**31 - 1)
         _check("log_every", self.log_every, 1, 100_000)
 

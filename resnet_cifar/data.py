@@ -11,7 +11,6 @@ from torch import Tensor
 from resnet_cifar.cifar100_files import download, find
 from resnet_cifar.classes import FINE
 from resnet_cifar.config import Recipe
-from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 
 SIDE = 32
@@ -83,16 +82,11 @@ class Dataset:
 def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generator[Progress, None, Dataset]:
     """The data of a recipe, on `device`. Downloads it where no folder is named.
 
-    Raises UserError where the data is missing or damaged, can't be downloaded, or is too little for the recipe.
+    Raises UserError where the data is missing or damaged, or can't be downloaded.
     """
     train, test = yield from load_official_splits(recipe.data, data_dir)
     order = balanced_order(train.labels, recipe.seed)
     wanted = recipe.train_images or len(train) - recipe.val_images
-    if wanted < 2 or recipe.val_images + wanted > len(train):
-        raise UserError(
-            f"{recipe.val_images} val images and {wanted} train images are asked for, of {len(train)} in all; "
-            "lower --val-images or --train-images."
-        )
     val_order, train_order = order[: recipe.val_images], order[recipe.val_images : recipe.val_images + wanted]
     return Dataset(train.take(train_order).to(device), train.take(val_order).to(device), test.to(device))
 

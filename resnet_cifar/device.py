@@ -18,6 +18,7 @@ def choose_device(name: str) -> torch.device:
         raise UserError("--device cuda: torch sees no CUDA GPU here; check the driver with nvidia-smi, or use cpu.")
     if name not in ("auto", "cuda", "cpu"):
         raise UserError(f"--device is {name!r}; it must be auto, cuda or cpu.")
+    torch.backends.cudnn.deterministic = True  # the same seed is to give the same run
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -40,6 +41,20 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or the machine, had no memory left; torch says so in several ways."""
+    words = ("out of memory", "alloc_failed", "can't allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
+
+
+def wait_for(device: torch.device) -> None:
+    """Return once the device has done what it was given, so that what is told of it is true."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def peak_memory(device: torch.device) -> int | None:

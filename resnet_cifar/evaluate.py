@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from resnet_cifar.batches import Pictures, Source
 from resnet_cifar.classes import FINE, FINE_TO_COARSE
 from resnet_cifar.data import Preprocess, Split
-from resnet_cifar.device import Autocast
+from resnet_cifar.device import Autocast, wait_for
 from resnet_cifar.events import Metrics, Progress
+from resnet_cifar.model import ResNet
 
 
 def predict(
@@ -28,6 +29,7 @@ def predict(
         with torch.no_grad(), autocast():
             parts.append(net(source.inputs(start, stop)).float())
         net.train(was_training)  # before the yield: whoever pulls may stop here
+        wait_for(source.labels.device)
         yield Progress(phase=phase, done=stop, total=total)
     return torch.cat(parts)
 
@@ -42,10 +44,10 @@ def measure(logits: Tensor, labels: Tensor) -> Metrics:
 
 
 def test(
-    model: nn.Module, split: Split, preprocess: Preprocess, autocast: Autocast
+    model: ResNet, split: Split, preprocess: Preprocess, autocast: Autocast
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Run a split through a model once, and tell all that `eval.json` holds."""
-    logits = yield from predict(model, Pictures(split, preprocess), autocast, phase="test")
+    logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, phase="test")
     return summarise(logits, split.labels)
 
 

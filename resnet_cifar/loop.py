@@ -14,6 +14,7 @@ from torch import Tensor
 from resnet_cifar.batches import Features, Pictures, Source, compute_features
 from resnet_cifar.config import AUGMENTS, Stage
 from resnet_cifar.data import Dataset, Normalization, Preprocess, Split
+from resnet_cifar.errors import Diverged
 from resnet_cifar.evaluate import measure, predict
 from resnet_cifar.events import EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
 from resnet_cifar.training import Best, Tally, Training
@@ -56,7 +57,7 @@ def _source(
     """Where the stage's batches of a split come from."""
     stage = training.stage
     if not stage.caches_features:
-        return Pictures(split, preprocess, stage.augment if learning else None)
+        return Pictures(split, preprocess, training.model.stem, stage.augment if learning else None)
     if not len(split):
         return Features(torch.empty(1, 0, 0), split.labels)
     generator = training.generator("features", learning)
@@ -92,8 +93,7 @@ def _step(training: Training, inputs: Tensor, targets: Tensor) -> Tensor:
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     training.optimizer.step()
-    if training.averaged is not None:
-        training.averaged.update_parameters(training.net)
+    training.update_average()
     labels = targets if targets.ndim == 1 else targets.argmax(1)
     hits = (logits.detach().argmax(1) == labels).sum()
     return torch.stack((loss.detach(), hits.to(loss.dtype)))
@@ -135,6 +135,11 @@ def _validate(training: Training, val: Source) -> Generator[Progress, None, tupl
     if not len(val.labels):
         return None, None
     raw = measure((yield from predict(training.net, val, training.autocast)), val.labels)
+    if not math.isfinite(raw.loss):
+        raise Diverged(
+            f"the val loss became {raw.loss} in stage {training.stage.name!r}, epoch {training.position.epoch + 1}; "
+            "try a new run with a lower --lr, or with --precision fp32."
+        )
     if training.averaged is None:
         return raw, None
     return raw, measure((yield from predict(training.averaged.module, val, training.autocast)), val.labels)

@@ -41,6 +41,7 @@ class ResNet(nn.Module):
 
     def __init__(self, arch: str = "resnet34", stem: str = "stock", num_classes: int = 100) -> None:
         super().__init__()
+        self.stem = stem
         self.frozen: frozenset[Group] = frozenset()
         self.conv1, self.maxpool = _stem(stem)
         self.bn1 = nn.BatchNorm2d(64)

@@ -33,7 +33,7 @@ def locate(run: str) -> Path:
     """The folder of a run: a name under `checkpoints/`, or a path where `run` has a slash."""
     if not run.strip() or run in (".", ".."):
         raise UserError(f"{run!r} is no name for a run; use letters, digits, dashes or a path.")
-    return Path(run).expanduser().resolve() if os.sep in run else CHECKPOINTS / run
+    return Path(os.path.expanduser(run)).resolve() if os.sep in run else CHECKPOINTS / run
 
 
 class RunDir:
@@ -43,8 +43,6 @@ class RunDir:
         self.path = path
         self.recipe_file = path / "recipe.json"
         self.metrics_file = path / "metrics.jsonl"
-        self.model_file = path / "model.safetensors"
-        self.config_file = path / "config.json"
         self.eval_file = path / "eval.json"
         self.last_file = path / "last.safetensors"
         self.stop_file = path / "stop"
@@ -72,16 +70,25 @@ class RunDir:
         except OSError as error:
             raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another place.") from error
         run = cls(path)
-        files.write_text(run.recipe_file, recipe.to_json())
+        try:
+            files.write_text(run.recipe_file, recipe.to_json())
+        except UserError:
+            path.rmdir()  # half a run would only stand in the way
+            raise
         return run
 
     @classmethod
     def create_numbered(cls, recipe: Recipe) -> "RunDir":
         """Make the folder of a new run, named after its recipe and the first free number."""
         number = 1
-        while (CHECKPOINTS / f"{recipe.name}-{number}").exists():
+        while True:
+            path = CHECKPOINTS / f"{recipe.name}-{number}"
+            try:
+                return cls.create(path, recipe)
+            except UserError:
+                if not path.exists():
+                    raise
             number += 1
-        return cls.create(CHECKPOINTS / f"{recipe.name}-{number}", recipe)
 
     @classmethod
     def open(cls, path: Path) -> "RunDir":
@@ -95,12 +102,17 @@ class RunDir:
 
     def recipe(self) -> Recipe:
         """What the run was asked to do."""
-        return Recipe.from_json(self.recipe_file.read_text(encoding="utf-8"))
+        try:
+            return Recipe.from_json(self.recipe_file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, UserError) as error:
+            raise UserError(f"{self.recipe_file} can't be used: {error}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only one who writes here. Raises UserError where somebody is."""
-        with open(self._lock_file, "a") as lock:
+        with _writing(self._lock_file):
+            lock = open(self._lock_file, "a")  # noqa: SIM115
+        with lock:
             deadline = time.monotonic() + _LOCK_PATIENCE
             while not _try_lock(lock.fileno(), fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
@@ -111,19 +123,19 @@ class RunDir:
 
     def append(self, event: events.Event) -> None:
         """Write down one more event."""
-        with open(self.metrics_file, "a", encoding="utf-8") as metrics:
+        with _writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as metrics:
             metrics.write(events.to_json(event, round(time.time(), 3)) + "\n")
 
     def flush(self) -> int:
         """See to it that all events are on disk; how many bytes they are."""
-        with open(self.metrics_file, "ab") as metrics:
+        with _writing(self.metrics_file), open(self.metrics_file, "ab") as metrics:
             os.fsync(metrics.fileno())
             return metrics.tell()
 
     def cut(self, size: int) -> None:
         """Forget the events after the first `size` bytes: what they tell of was not saved and will be done again."""
-        with open(self.metrics_file, "ab") as metrics:
-            metrics.truncate(size)
+        with _writing(self.metrics_file), open(self.metrics_file, "ab") as metrics:
+            metrics.truncate(min(size, metrics.tell()))
 
     def history(self) -> Iterator[tuple[events.Event, float]]:
         """Each event with its time (seconds since the epoch of the clock). A torn line is passed over."""
@@ -151,6 +163,14 @@ class RunDir:
             return False
         with open(self._lock_file) as lock:
             return not _try_lock(lock.fileno(), fcntl.LOCK_SH)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise files.cannot_write(file, error) from error
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

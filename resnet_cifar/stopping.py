@@ -25,7 +25,8 @@ class StopRequests:
     def __enter__(self) -> "StopRequests":
         self._stop_file.unlink(missing_ok=True)  # what was asked of an earlier process
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(

@@ -11,40 +11,54 @@ class Stopwatch:
     """Counts the time that events took to come, not what their consumer does with them."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        """Of the whole run; what earlier processes took may be put in."""
-        self.images = 0
-        """Of the epoch at hand; where a run is resumed, what was trained on before is to be put in."""
-        self._window = self._epoch = 0.0
-        self._epoch_images = 0
+        self._began = time.perf_counter()
+        self._run = self._epoch = self._window = 0.0  # seconds
+        self._images = 0  # of the epoch, up to where the window begins
+
+    def state(self) -> list[float]:
+        """What `restore` needs in another process."""
+        return [self._run, self._epoch, self._window, self._images]
+
+    def restore(self, state: list[float]) -> None:
+        """Count on from where another process was."""
+        self._run, self._epoch, self._window = state[:3]
+        self._images = int(state[3])
+
+    def lap(self) -> None:
+        """Count anew what the next event takes."""
+        self._began = time.perf_counter()
 
     def timed(self, events: Iterator[Event]) -> Iterator[Event]:
         """The same events, with their times filled in."""
         while True:
-            began = time.perf_counter()
+            self.lap()
             event = next(events, None)
             if event is None:
                 return
-            yield self._timed(event, time.perf_counter() - began)
+            yield self._timed(event, time.perf_counter() - self._began)
 
     def _timed(self, event: Event, took: float) -> Event:
-        self.seconds += took
+        self._run += took
         if isinstance(event, StageStarted):
-            self.images = self._epoch_images = 0
-            self._window = self._epoch = 0.0
+            self._begin_epoch()
         elif isinstance(event, StepLogged) or (isinstance(event, Progress) and event.phase == "train"):
             self._window += took
             self._epoch += took
         if isinstance(event, StepLogged):
-            fresh, self.images = event.images - self.images, event.images
-            self._epoch_images += fresh
-            event = replace(event, images_per_second=round(fresh / max(self._window, 1e-9), 1))
-            self._window = 0.0
+            event = replace(event, images_per_second=_rate(event.images - self._images, self._window))
+            self._images, self._window = event.images, 0.0
         elif isinstance(event, EpochEnded):
-            rate = round(self._epoch_images / self._epoch, 1) if self._epoch else None
+            rate = _rate(self._images, self._epoch)
             event = replace(event, seconds=round(self._epoch, 3), images_per_second=rate)
-            self.images = self._epoch_images = 0
-            self._epoch = 0.0
+            self._begin_epoch()
         elif isinstance(event, RunCompleted):
-            event = replace(event, seconds=round(self.seconds, 3))
+            event = replace(event, seconds=round(self._run, 3))
         return event
+
+    def _begin_epoch(self) -> None:
+        self._epoch = self._window = 0.0
+        self._images = 0
+
+
+def _rate(images: int, seconds: float) -> float:
+    return round(images / max(seconds, 1e-9), 1)

@@ -67,8 +67,7 @@ class TerminalView:
     def _train(self, event: Progress, stage: StageStarted) -> None:
         """The bar runs over the whole stage, so that its time left is the stage's."""
         done = min(event.done * stage.batch_size, stage.images) if event.done < event.total else stage.images
-        name = f"epoch {self._epoch + 1}/{stage.epochs}"
-        self._bar.move(name, self._epoch * stage.images + done, stage.epochs * stage.images, "img")
+        self._bar.move(stage.name, self._epoch * stage.images + done, stage.epochs * stage.images, "img")
 
     def _opening(self, event: RunStarted | RunResumed) -> str:
         recipe = self._run.recipe()
@@ -115,7 +114,7 @@ class Bar:
         """Work called `name` is that far."""
         if not self._live:
             if time.monotonic() - self._said_at >= _LINE_EVERY:
-                self.say(f"  {name}: {percent(done / max(1, total))} {self._note}".rstrip())
+                self.say(f"  {name}: {percent(done / max(1, total))}  {self._note}".rstrip())
             return
         if self._bar is None or name != self._name:
             self.close()

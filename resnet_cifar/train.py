@@ -15,7 +15,7 @@ from resnet_cifar import files, loop
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision, peak_memory
+from resnet_cifar.device import choose_precision, is_out_of_memory, peak_memory
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -36,6 +36,7 @@ from resnet_cifar.stopwatch import Stopwatch
 from resnet_cifar.training import Best, Training
 from resnet_cifar.weights import Start, build, read_start
 
+_LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
 _PROGRESS_EVERY = 1.0  # seconds between two lines of progress in metrics.jsonl
 
 
@@ -45,9 +46,11 @@ def train(
     """Train a run, from its beginning or from what it last saved, and yield its events as they are written down.
 
     The last one is RunCompleted, RunStopped or RunFailed. `save_every`: seconds. Raises UserError, before the first
-    event, where another process trains this run.
+    event, where another process trains this run or where it is completed.
     """
     with run.locked(), StopRequests(run.stop_file) as stop:
+        if isinstance(run.last_event(), RunCompleted):
+            raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
         yield from _Session(run, device, data_dir, save_every, stop).events()
 
 
@@ -105,8 +108,9 @@ class _Session:
         training = Training(model, self.recipe, self.device, self.precision)
         if saved is not None:
             training.restore(tensors, saved)
-            self.stopwatch.seconds, self.stopwatch.images = saved["seconds"], training.tally.seen
+            self.stopwatch.restore(saved["times"])
         self.training, self.normalization = training, start.normalization
+        self.stopwatch.lap()
         yield from loop.train(training, dataset, start.normalization)
         yield from self._finish(training, dataset, start.normalization)
 
@@ -137,10 +141,7 @@ class _Session:
             self.progress_at = time.monotonic()
         if isinstance(event, StepLogged):
             event = replace(event, gpu_memory=peak_memory(self.device))
-        try:
-            self.run.append(event)
-        except OSError as error:
-            raise UserError(f"cannot write {self.run.metrics_file}: {error.strerror}; make room and resume.") from error
+        self.run.append(event)
         return event
 
     def _save(self) -> None:
@@ -152,7 +153,7 @@ class _Session:
             self._save_best(self.training.best, self.normalization)
         facts |= {
             "metrics_bytes": self.run.flush(),
-            "seconds": self.stopwatch.seconds,
+            "times": self.stopwatch.state(),
             "normalization": [self.normalization.mean, self.normalization.std],
         }
         write_tensors(self.run.last_file, tensors, {"resume": json.dumps(facts)})
@@ -172,13 +173,14 @@ class _Session:
     def _fail(self, error: Exception) -> RunFailed:
         """Say in a sentence why the run ends here."""
         if isinstance(error, UserError | Diverged):
-            event = RunFailed(reason=str(error), user_error=isinstance(error, UserError))
-        elif _is_out_of_memory(error):
+            event = RunFailed(reason=str(error)[:_LONGEST_REASON], user_error=isinstance(error, UserError))
+        elif is_out_of_memory(error):
             event = RunFailed(reason=self._out_of_memory(), user_error=True)
         else:
             traceback.print_exc()
-            event = RunFailed(reason=f"{type(error).__name__}: {error}", user_error=False)
-        with suppress(OSError):  # a full disk must not hide the reason
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+            event = RunFailed(reason=reason, user_error=False)
+        with suppress(UserError):  # a full disk must not hide the reason
             self.run.append(event)
         return event
 
@@ -186,12 +188,7 @@ class _Session:
         stage = self.recipe.stages[0] if self.training is None or self.training.done else self.training.stage
         place = "GPU memory" if self.device.type == "cuda" else "memory"
         return (
-            f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {stage.image_size} px; "
-            f"try a new run with --batch-size {max(2, stage.batch_size // 2)}, or a smaller --image-size."
+            f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {stage.image_size} px; end "
+            f"other programs that use it and --resume {self.run.handle}, or try a new run with "
+            f"--batch-size {max(2, stage.batch_size // 2)} or a smaller --image-size."
         )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnet_cifar.config import Recipe, Stage
 from resnet_cifar.device import runs_in
@@ -45,11 +45,6 @@ class Tally:
     window: list[tuple[float, float, int]] = field(default_factory=list)
     """Mean loss, hits and pictures of each step since the last report."""
     waiting: list[tuple[Tensor, int]] = field(default_factory=list)
-
-    @property
-    def seen(self) -> int:
-        """Pictures trained on in this epoch, those not yet reported included. Only after `read`."""
-        return self.images + sum(images for _, _, images in self.window)
 
     def add(self, loss_and_hits: Tensor, images: int) -> None:
         """Take in a step's result, (2,) on the device."""
@@ -122,11 +117,30 @@ class Training:
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
         )
-        self.averaged = (
-            AveragedModel(self.net, multi_avg_fn=_averaging(self.stage.averaging), use_buffers=True)
-            if self.stage.averaging
-            else None
-        )
+        self._begin_average()
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the average, BatchNorm statistics included, a little towards the weights.
+
+        It forgets its beginning: its decay climbs as (1 + n) / (10 + n) to the stage's. AveragedModel's own update
+        would wait for the device.
+        """
+        if self.averaged is None:
+            return
+        count = int(self.averaged.n_averaged)  # lives on the CPU
+        decay = min(self.stage.averaging, (1 + count) / (10 + count)) if count else 0.0
+        get_ema_multi_avg_fn(decay)(*self._floats, count)  # type: ignore[no-untyped-call]
+        if self._counters[0]:  # BatchNorm's; the head alone has none
+            torch._foreach_copy_(*self._counters)
+        self.averaged.n_averaged += 1
+
+    def _begin_average(self) -> None:
+        self.averaged = AveragedModel(self.net) if self.stage.averaging else None
+        if self.averaged is not None:
+            pairs = list(zip(self.averaged.module.state_dict().values(), self.net.state_dict().values(), strict=True))
+            self._floats = _columns([pair for pair in pairs if pair[0].is_floating_point()])
+            self._counters = _columns([pair for pair in pairs if not pair[0].is_floating_point()])
 
     def generator(self, *place: object) -> torch.Generator:
         """The source of all draws made at a place within the run."""
@@ -205,17 +219,8 @@ class Training:
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[name])
 
 
-def _averaging(decay: float) -> Any:
-    """An exponential average that forgets its beginning: decay climbs as (1 + n) / (10 + n) up to its value."""
-
-    @torch.no_grad()
-    def average(averages: Any, currents: Any, count: Any) -> None:
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-        else:
-            torch._foreach_copy_(averages, currents)  # BatchNorm's counters
-
-    return average
+def _columns(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _prefixed(prefix: str, tensors: Weights) -> Weights:

@@ -1,15 +1,17 @@
 """Where a run's weights start: at random, from ImageNet, from a checkpoint, or from a file of torchvision's kind."""
 
-import pickle
+import json
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from resnet_cifar.background import in_background
-from resnet_cifar.checkpoint import CONFIG, MODEL, load_weights, read_config, read_tensors
+from resnet_cifar.checkpoint import CONFIG, MODEL, check_finite, load_weights, read_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import CIFAR100, IMAGENET, Normalization
 from resnet_cifar.errors import UserError
@@ -47,8 +49,7 @@ def read_file(path: Path) -> Start:
     if not path.is_file():
         raise UserError(f"--init: there is no {path}; name a checkpoint folder, a .safetensors or a .pth.")
     tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _read_pth(path)
-    described = (path.parent / CONFIG).exists()
-    return Start(tensors, read_config(path.parent).normalization if described else IMAGENET, str(path))
+    return Start(tensors, _normalization_beside(path), str(path))
 
 
 def build(recipe: Recipe, start: Start) -> ResNet:
@@ -66,16 +67,29 @@ def build(recipe: Recipe, start: Start) -> ResNet:
     return model
 
 
+def _normalization_beside(path: Path) -> Normalization:
+    """What the `config.json` in the file's folder says, ours or timm's; ImageNet's where there is none."""
+    try:
+        fields = json.loads((path.parent / CONFIG).read_text(encoding="utf-8"))
+        fields = fields if "mean" in fields else fields["pretrained_cfg"]
+        (r, g, b), (r_std, g_std, b_std) = fields["mean"], fields["std"]
+        return Normalization((float(r), float(g), float(b)), (float(r_std), float(g_std), float(b_std)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return IMAGENET
+
+
 def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of old formats, which are read all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle can raise anything
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} is truncated, or a pickle that holds more than tensors, which is never run: {first}"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{path} is no state dict of torchvision's kind: it must map names to tensors.")
+    check_finite(content, path)
     return content
 
 
@@ -96,7 +110,7 @@ def _download_imagenet(arch: str) -> Generator[Progress, None, dict[str, Tensor]
 
     try:
         return (yield from in_background(work, progress))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"cannot download the ImageNet weights from {weights.url}: {error}. Without a connection, name a file that "
             "has them with --init PATH, or start from nothing with --init scratch."

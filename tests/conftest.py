@@ -1,6 +1,7 @@
 """What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,6 +74,7 @@ def start(*command: object, **options) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # or a test in the background ignores it
         cwd=ROOT,
         **options,
     )

@@ -87,6 +87,11 @@ def test_listing_recipes_imports_no_torch():
         (["--data-dir", "/no/such/folder"], "there is no data folder /no/such/folder"),
         (["--init", "/no/such/file.pth"], "there is no /no/such/file.pth"),
         (["--run", " "], "' ' is no name for a run"),
+        (["--run", ""], "'' is no name for a run"),
+        (["--resume", ""], "'' is no name for a run"),
+        (["--recipe", "scratch", "--init", "imagenet"], "ImageNet weights need the stock stem"),
+        (["--recipe", "scratch", "--val-images", "20000", "--train-images", "40000"], "of 50000 in all"),
+        (["--init", "~nobody-here/x"], "there is no"),
     ],
 )
 def test_a_bad_request_gets_a_sentence_and_no_folder(main, tmp_path, monkeypatch, arguments: list[str], says: str):
@@ -183,10 +188,12 @@ def test_exit_codes_of_a_stopped_run(tmp_path: Path, number: int, code: int):
     assert f"--resume {tmp_path}/run" in out and "Traceback" not in out
 
 
-def test_ctrl_c_before_anything_has_begun():
-    """Starts a Python process and interrupts it while torch is imported."""
-    child = start(ROOT / "app.py", "--train-only", *SMALL, "--run", "/nonexistent/run")
-    time.sleep(0.7)
+def test_ctrl_c_before_anything_has_begun(tmp_path: Path):
+    """Starts a Python process and interrupts it while torch is imported, or soon after."""
+    script = "import sys\nfrom resnet_cifar.cli import main\nprint('here', flush=True)\nsys.exit(main(sys.argv[1:]))"
+    child = start("-c", script, "--train-only", *SMALL, "--epochs", "500", "--run", tmp_path / "run")
+    assert child.stdout is not None and child.stdout.readline() == "here\n"
+    time.sleep(0.3)
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=30)
     assert child.returncode == 130 and "Traceback" not in out, out
@@ -210,7 +217,7 @@ def test_a_terminal_gets_a_bar(tmp_path: Path):
         seen += part
     assert process.wait() == 0
     text = seen.decode()
-    assert "\r" in text and re.search(r"epoch 1/1: +\d+%.*img/s", text), text
+    assert "\r" in text and re.search(r"everything: +\d+%.*img/s", text), text
     assert "test top-1" in text
 
 

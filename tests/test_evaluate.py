@@ -44,7 +44,7 @@ def test_superclasses_and_classes_add_up(answers):
 def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
     model = ResNet("resnet18").train()
     split = Split(torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8), torch.zeros(23, dtype=torch.long))
-    source = Pictures(split, Preprocess(32, CIFAR100, CPU))
+    source = Pictures(split, Preprocess(32, CIFAR100, CPU), "stock")
     whole = result(predict(model, source, runs_in(CPU, "fp32")))
     source.evaluation_batch = 5
     pieces = list(predict(model, source, runs_in(CPU, "fp32")))

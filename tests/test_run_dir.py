@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import threading
@@ -48,6 +49,27 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path):
         RunDir.create(tmp_path / "file" / "run", recipe())
 
 
+def test_a_disk_that_takes_nothing_leaves_no_half_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="cannot write .*recipe.json: No space left on device"):
+        RunDir.create(tmp_path / "run", recipe())
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_default_names_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.run_dir.CHECKPOINTS", tmp_path)
+    assert [RunDir.create_numbered(recipe()).name for _ in range(3)] == ["tiny-1", "tiny-2", "tiny-3"]
+
+
+def test_a_recipe_that_cannot_be_read_is_named(run: RunDir):
+    run.recipe_file.write_bytes(b"\xff\xfe{")
+    with pytest.raises(UserError, match="recipe.json can't be used"):
+        run.recipe()
+
+
 def test_names_lie_under_checkpoints_and_paths_do_not(tmp_path: Path):
     assert locate("quick-1") == CHECKPOINTS / "quick-1"
     assert locate(f"{tmp_path}/x") == tmp_path / "x"
@@ -70,6 +92,8 @@ def test_events_after_a_cut_are_forgotten(run: RunDir):
     run.append(events.Progress(phase="train", done=1, total=2))
     size = run.flush()
     run.append(events.Progress(phase="train", done=2, total=2))
+    run.cut(size + 10_000)  # more than there is: nothing to cut, and nothing to add
+    assert run.metrics_file.read_bytes().endswith(b"}\n")
     run.cut(size)
     assert [event.done for event, _ in run.history() if isinstance(event, events.Progress)] == [1]
 

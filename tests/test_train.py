@@ -6,14 +6,13 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from resnet_cifar import cifar100_files, data, events, loop
-from resnet_cifar.checkpoint import load_checkpoint
+from resnet_cifar.checkpoint import CONFIG, MODEL, load_checkpoint
 from resnet_cifar.data import Preprocess, load_official_splits
 from resnet_cifar.device import runs_in
 from resnet_cifar.errors import UserError
@@ -24,12 +23,12 @@ from tests.conftest import CPU, recipe, staged_recipe, start
 from tests.test_data import result
 from tests.test_download import Slow, serve  # noqa: F401
 
-SAVE_ALWAYS = """
+SAVE_OFTEN = """
 import sys, torch
 from pathlib import Path
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
-for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=0):
+for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=float(sys.argv[2])):
     print(type(event).__name__, flush=True)
 """
 
@@ -50,11 +49,11 @@ def learnt(run: RunDir) -> list[str]:
 
 def assert_same_run(one: RunDir, other: RunDir) -> None:
     assert learnt(one) == learnt(other)
-    weights, others = load_file(one.model_file), load_file(other.model_file)
+    weights, others = load_file(one.path / MODEL), load_file(other.path / MODEL)
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     assert one.eval_file.read_text() == other.eval_file.read_text()
-    assert one.config_file.read_text() == other.config_file.read_text()
+    assert (one.path / CONFIG).read_text() == (other.path / CONFIG).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, 
     run = new_run(staged_recipe())
     draw = random.Random(7)
     for _ in range(5):
-        child = start("-c", SAVE_ALWAYS, run.path)
+        child = start("-c", SAVE_OFTEN, run.path, draw.choice((0, 0.3)))
         assert child.stdout is not None
         for _ in range(draw.randint(1, 20)):
             if not child.stdout.readline():
@@ -223,7 +222,7 @@ def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypa
     monkeypatch.setattr(loop, "_step", no_room)
     last = finish(run)[-1]
     assert isinstance(last, events.RunFailed) and last.user_error
-    assert "out of memory in stage 'everything' at batch size 16 and 32 px; try" in last.reason
+    assert "out of memory in stage 'everything' at batch size 16 and 32 px; end other" in last.reason
     assert "--batch-size 8" in last.reason
 
 
@@ -231,7 +230,7 @@ def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypa
 def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
     """Starts a Python process and finishes its run: about 8 s."""
     run = new_run(staged_recipe(), number.name)
-    child = start("-c", SAVE_ALWAYS.replace("save_every=0", "save_every=60"), run.path)
+    child = start("-c", SAVE_OFTEN, run.path, 60)
     assert child.stdout is not None
     while child.stdout.readline() != "StepLogged\n":
         pass
@@ -245,7 +244,30 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
     assert_same_run(run, uninterrupted)
 
 
-def test_progress_of_long_work_is_written_down_now_and_then(uninterrupted: RunDir):
-    lines = [event for event, _ in uninterrupted.history() if isinstance(event, events.Progress)]
-    assert all(event.phase != "train" for event in lines)
-    assert Path(uninterrupted.metrics_file).stat().st_size < 20_000
+def test_progress_of_long_work_is_written_down_but_not_of_steps(new_run, monkeypatch):
+    monkeypatch.setattr("resnet_cifar.train._PROGRESS_EVERY", 0)
+    run = new_run(staged_recipe())
+    finish(run)
+    phases = {event.phase for event, _ in run.history() if isinstance(event, events.Progress)}
+    assert phases == {"features", "evaluate", "test"}
+
+
+def test_a_completed_run_is_never_trained_again(uninterrupted: RunDir):
+    before = {file: file.read_bytes() for file in uninterrupted.path.iterdir()}
+    with pytest.raises(UserError, match="is completed"):
+        finish(uninterrupted)
+    assert {file: file.read_bytes() for file in uninterrupted.path.iterdir()} == before
+
+
+def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.StepLogged) and event.step == 5:
+            run.stop_file.touch()
+            assert event.images_per_second > 0
+    time.sleep(0.3)
+    said = finish(run)
+    first = next(event for event in said if isinstance(event, events.EpochEnded))
+    second = [event for event in said if isinstance(event, events.EpochEnded)][1]
+    assert first.seconds > second.seconds / 4  # a single step of seven was left, but all of them count
+    assert first.images_per_second < 4 * second.images_per_second

@@ -1,3 +1,5 @@
+import json
+import math
 import pickle
 from pathlib import Path
 
@@ -65,6 +67,20 @@ def test_a_checkpoint_folder_gives_its_head_and_normalization(tmp_path: Path):
         assert torch.equal(build(tiny(named), start).fc.weight, model.fc.weight)
 
 
+@pytest.mark.parametrize(
+    ("config", "mean"),
+    [
+        ({"architecture": "resnet18"}, IMAGENET.mean),
+        ({"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}, (0.5, 0.5, 0.5)),
+        ([1], IMAGENET.mean),
+    ],
+)
+def test_a_config_that_is_not_ours_is_no_obstacle(theirs, tmp_path: Path, config: object, mean: tuple):
+    write_tensors(tmp_path / "model.safetensors", theirs)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_file(tmp_path).normalization.mean == mean
+
+
 def test_what_does_not_fit_is_told_by_name(theirs, tmp_path: Path):
     wrong = dict(theirs)
     wrong["layer1.0.conv1.weight"] = torch.zeros(2, 2)
@@ -92,10 +108,16 @@ def test_a_pickle_with_code_in_it_is_never_run(tmp_path: Path):
 def test_a_truncated_pth_and_other_content(theirs, tmp_path: Path):
     torch.save(theirs, tmp_path / "w.pth")
     whole = (tmp_path / "w.pth").read_bytes()
-    for size in (0, 100, len(whole) // 2):
-        (tmp_path / "w.pth").write_bytes(whole[:size])
+    torch.save({"fc.bias": torch.ones(9)}, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    legacy = (tmp_path / "w.pth").read_bytes()
+    cuts = [whole[: len(whole) // 2], b"hello\n", *(legacy[:size] for size in range(0, len(legacy), 7))]
+    for content in cuts:
+        (tmp_path / "w.pth").write_bytes(content)
         with pytest.raises(UserError, match="truncated"):
             read_file(tmp_path / "w.pth")
+    torch.save({"fc.bias": torch.tensor([math.nan])}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="fc.bias has values that are not finite"):
+        read_file(tmp_path / "w.pth")
     torch.save([1, 2], tmp_path / "w.pth")
     with pytest.raises(UserError, match="must map names to tensors"):
         read_file(tmp_path / "w.pth")
