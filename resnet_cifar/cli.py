@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(recipe_lines())
             return 0
+        if args.classify is not None:
+            return _classify(args)
         return _train(args) if args.evaluate is None else _evaluate(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -54,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--train-only", action="store_true", help="train in this terminal")
     what.add_argument("--evaluate", metavar="RUN", help="test a run's or another checkpoint's weights")
+    what.add_argument(
+        "--classify", metavar="FILE", nargs="+", help="say what is in pictures; with --run, by its weights"
+    )
     what.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run = parser.add_argument_group("what to train")
     run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
@@ -61,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
     run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
     run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
+    parser.add_argument("--json", action="store_true", help="with --classify: answers as JSON")
     change = parser.add_argument_group("changes to every stage of the recipe")
     change.add_argument("--epochs", type=int, metavar="N")
     change.add_argument("--batch-size", type=int, metavar="N")
@@ -190,6 +197,30 @@ def _evaluate(args: argparse.Namespace) -> int:
     print(f"{metrics_line('test', metrics)}, superclass {percent(summary['coarse_top1'])}")
     print(f"on {len(split):,} images at {config.image_size} px, {device} in {precision}")
     return 0
+
+
+def _classify(args: argparse.Namespace) -> int:
+    """Say what is in each picture; those that can't be read are told of, and the rest answered."""
+    from resnet_cifar.pictures import decode
+    from resnet_cifar.predict import Classifier
+    from resnet_cifar.tables import prediction_lines
+
+    classifier = Classifier.load(args.run, args.device)
+    answers, code = [], 0
+    for file in args.classify:
+        try:
+            prediction = classifier.predict([decode(Path(file))])[0]
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
+        if args.json:
+            answers.append({"file": file, **prediction.as_json()})
+        else:
+            print(prediction_lines(file, prediction.probabilities, prediction.superclass))
+    if args.json:
+        print(json.dumps(answers, indent=2))
+    return code
 
 
 def _exit_code(last: Event | None) -> int:

@@ -1,6 +1,6 @@
 """Numbers, recipes and runs as text: what terminals and model cards say alike."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from resnet_cifar.events import EpochEnded, Event, Metrics, StageStarted
 from resnet_cifar.recipes import RECIPES
@@ -82,3 +82,9 @@ def recipe_lines() -> str:
 def learns(trainable: Sequence[str]) -> str:
     """What learns, in a word or a few."""
     return "everything" if len(trainable) == 6 else ", ".join(trainable)
+
+
+def prediction_lines(name: str, probabilities: Mapping[str, float], superclass: str | None) -> str:
+    """What a network makes of a picture."""
+    head = f"{name}: {next(iter(probabilities))}" + (f" ({superclass})" if superclass else "")
+    return "\n".join([head, *(f"  {percent(value):>8}  {label}" for label, value in probabilities.items())])

@@ -52,9 +52,9 @@ class TerminalView:
             case Progress():
                 self._bar.progress(event)
             case StepLogged():
-                self._bar.note(
-                    f"loss {event.loss:.3f}, lr {event.lr:.4f}, {event.images_per_second or 0:,.0f} images/s"
-                )
+                where = f"epoch {event.epoch + 1}/{self._stages[event.stage].epochs}"
+                speed = f"{event.images_per_second or 0:,.0f} images/s"
+                self._bar.note(f"{where}, loss {event.loss:.3f}, lr {event.lr:.4f}, {speed}")
             case EpochEnded() if self._stage:
                 self._bar.say(_epoch_line(event, self._stage))
                 self._epoch = event.epoch + 1

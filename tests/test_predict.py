@@ -1,0 +1,112 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from resnet_cifar import cli
+from resnet_cifar.checkpoint import ModelConfig, save_checkpoint
+from resnet_cifar.classes import COARSE, FINE, FINE_TO_COARSE
+from resnet_cifar.data import CIFAR100, Preprocess, load_official_splits
+from resnet_cifar.errors import UserError
+from resnet_cifar.model import ResNet
+from resnet_cifar.predict import Classifier, default_checkpoint
+from tests.awkward import halves, saved
+from tests.conftest import CPU
+from tests.test_data import result
+
+
+def checkpoint(folder: Path, seed: int = 0, **changes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    config = ModelConfig(**{"arch": "resnet18", "stem": "stock", "image_size": 64, "normalization": CIFAR100} | changes)
+    save_checkpoint(folder, config, ResNet("resnet18", num_classes=len(config.labels)).state_dict())
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path / "model")
+
+
+def test_an_answer_is_what_evaluation_would_give(folder: Path):
+    """Two ways to the same numbers: a test picture as a file, and as a row of the split."""
+    _, test = result(load_official_splits("synthetic", None))
+    images = test.images[:8]
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    classifier = Classifier.load(folder, "cpu")
+    answers = classifier.predict(pictures)
+    with torch.no_grad():
+        shares = classifier._model(Preprocess(64, CIFAR100, CPU)(images)).softmax(1)
+    for answer, row in zip(answers, shares, strict=True):
+        assert answer.label == FINE[int(row.argmax())]
+        assert list(answer.probabilities.values()) == pytest.approx(row.topk(5).values.tolist(), abs=1e-6)
+        assert answer.superclass == COARSE[FINE_TO_COARSE[int(row.argmax())]]
+
+
+def test_what_is_shown_is_what_the_network_saw(folder: Path):
+    seen = Classifier.load(folder, "cpu").predict([halves((300, 100))])[0].seen
+    assert seen.size == (64, 64)
+    above, below = seen.getpixel((32, 10)), seen.getpixel((32, 54))
+    assert max(abs(a - b) for a, b in zip(above + below, (220, 20, 20, 20, 160, 40), strict=True)) <= 2
+
+
+def test_one_at_a_time_or_all_at_once_is_the_same(folder: Path):
+    classifier = Classifier.load(folder, "cpu")
+    pictures = [halves(), halves((10, 90)), halves((90, 10))]
+    for one, other in zip(classifier.predict(pictures), [classifier.predict([p])[0] for p in pictures], strict=True):
+        assert one.label == other.label
+        assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=1e-5)
+    assert classifier.predict([]) == []
+
+
+def test_other_labels_have_no_superclass(tmp_path: Path):
+    folder = checkpoint(tmp_path / "other", labels=("yes", "no"))
+    answer = Classifier.load(folder, "cpu").predict([halves()])[0]
+    assert set(answer.probabilities) == {"yes", "no"} and answer.superclass is None
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path):
+    with pytest.raises(UserError, match="no checkpoint in .* yet; train one"):
+        default_checkpoint(tmp_path)
+    for age, name in enumerate(("newest", "older", "oldest")):
+        file = checkpoint(tmp_path / name) / "model.safetensors"
+        os.utime(file, (1e9 - age, 1e9 - age))
+    assert default_checkpoint(tmp_path).name == "newest"
+    checkpoint(tmp_path / "resnet34-cifar100")
+    assert default_checkpoint(tmp_path).name == "resnet34-cifar100"
+
+
+def test_a_classifier_does_not_notice_what_becomes_of_its_folder(folder: Path):
+    classifier = Classifier.load(folder, "cpu")
+    before = classifier.predict([halves()])[0].probabilities
+    checkpoint(folder, seed=1)
+    (folder / "config.json").unlink()
+    assert classifier.predict([halves()])[0].probabilities == before
+
+
+def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(saved(halves(), "PNG"))
+    bad.write_bytes(b"no picture at all")
+    arguments = ["--classify", str(good), str(bad), str(tmp_path / "none.png"), "--run", str(folder), "--device", "cpu"]
+    expected = Classifier.load(folder, "cpu").predict([halves()])[0]
+    assert cli.main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{good}: {expected.label} ({expected.superclass})\n")
+    assert len(told.out.splitlines()) == 6
+    assert "error: bad.png is no picture" in told.err and "error: there is no file" in told.err
+    assert cli.main([*arguments, "--json"]) == 2
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["file"] == str(good) and answer["label"] == expected.label
+    assert [c["label"] for c in answer["confidences"]] == list(expected.probabilities)
+
+
+@pytest.mark.parametrize(("run", "says"), [("no-such", "is no checkpoint"), ("", "is no name")])
+def test_a_checkpoint_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, says: str):
+    (tmp_path / "x.png").write_bytes(saved(halves(), "PNG"))
+    assert cli.main(["--classify", str(tmp_path / "x.png"), "--run", run]) == 2
+    assert says in capsys.readouterr().err
