@@ -171,7 +171,7 @@ class _Session:
             self.written = best
 
     def _fail(self, error: Exception) -> RunFailed:
-        """Say in a sentence why the run ends here."""
+        """Keep the best weights so far, and say in a sentence why the run ends here."""
         if isinstance(error, UserError | Diverged):
             event = RunFailed(reason=str(error)[:_LONGEST_REASON], user_error=isinstance(error, UserError))
         elif is_out_of_memory(error):
@@ -180,7 +180,10 @@ class _Session:
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
             event = RunFailed(reason=reason, user_error=False)
-        with suppress(UserError):  # a full disk must not hide the reason
+        with suppress(UserError, Diverged):  # a full disk must not hide the reason
+            if self.training and self.training.best and self.normalization:
+                self._save_best(self.training.best, self.normalization)
+        with suppress(UserError):
             self.run.append(event)
         return event
 
