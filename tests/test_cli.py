@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from resnet_cifar import cli, events
+from resnet_cifar.arguments import parser, recipe_from
 from resnet_cifar.run_dir import RunDir
 from tests.conftest import ROOT, app, start
 
@@ -232,8 +233,8 @@ def test_the_default_recipe_is_told(main, capsys, monkeypatch):
 
 def test_flags_change_the_recipe():
     arguments = "--train-only --recipe transfer --epochs 5 --lr 0.2 --batch-size 32 --image-size 64 --seed 4"
-    args = cli._parser().parse_args(arguments.split())
-    recipe = cli._recipe(args, torch.device("cpu"))
+    args = parser().parse_args(arguments.split())
+    recipe = recipe_from(args, gpu=False)
     assert [(s.epochs, s.lr, s.batch_size, s.image_size) for s in recipe.stages] == [(5, 0.2, 32, 64)] * 3
     assert recipe.stages[1].backbone_lr == pytest.approx(0.1)  # half the head's, as before
     assert recipe.stages[1].warmup_epochs == 0.5 and recipe.seed == 4

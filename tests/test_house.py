@@ -29,12 +29,13 @@ def tree() -> list[str]:
 
 
 def imports(file: Path) -> set[str]:
-    """Modules of the package that a file imports, wherever in it."""
+    """Files of the package that a file imports, wherever in it, as the tree names them."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "resnet_cifar":
-            deeper = node.module.split(".")[1:]
-            found |= {deeper[0]} if deeper else {alias.name for alias in node.names}
+            module = node.module.replace(".", "/")
+            is_file = (ROOT / f"{module}.py").exists()
+            found |= {f"{module}.py"} if is_file else {f"{module}/{alias.name}.py" for alias in node.names}
     return found
 
 
@@ -45,10 +46,16 @@ def test_the_readmes_tree_names_every_file_and_no_other():
 
 
 def test_a_module_imports_only_what_stands_above_it_in_the_tree():
-    order = [Path(file).stem for file in tree() if file.startswith("resnet_cifar/")]
+    order = [file for file in tree() if file.startswith("resnet_cifar/")]
     for position, name in enumerate(order):
-        above = set(order[:position])
-        assert imports(PACKAGE / f"{name}.py") <= above, f"{name} imports {imports(PACKAGE / f'{name}.py') - above}"
+        below = imports(ROOT / name) - set(order[:position])
+        assert not below, f"{name} imports {below}"
+
+
+def test_only_the_page_knows_gradio():
+    for file in tree():
+        if file.endswith(".py") and "/ui/" not in file:
+            assert not re.search(r"^\s*(import|from) gradio", (ROOT / file).read_text(), re.MULTILINE), file
 
 
 def test_words_need_no_torch():

@@ -1,0 +1,99 @@
+"""What can be typed after `python app.py`, and what recipe it asks for."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnet_cifar.config import DATASETS, PRECISIONS, Recipe, Stage
+from resnet_cifar.recipes import RECIPES, recipe_named
+from resnet_cifar.run_dir import locate
+
+_OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
+_OF_STAGES = ("batch_size", "image_size")
+OF_RUN = ("recipe", "run", "init", "epochs", "lr", *_OF_RECIPE, *_OF_STAGES)
+OF_TRAINING = (*OF_RUN, "resume", "data_dir")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags there are."""
+    flags = argparse.ArgumentParser(
+        prog="app.py", description="ResNet-34 on CIFAR-100: the page, or what else is named."
+    )
+    what = flags.add_mutually_exclusive_group()
+    what.add_argument("--train-only", action="store_true", help="train in this terminal")
+    what.add_argument("--evaluate", metavar="RUN", help="test a run's or another checkpoint's weights")
+    what.add_argument(
+        "--classify", metavar="FILE", nargs="+", help="say what is in pictures; with --run, by its weights"
+    )
+    what.add_argument("--list-recipes", action="store_true", help="show what can be trained")
+    run = flags.add_argument_group("what to train")
+    run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
+    run.add_argument("--run", metavar="NAME", help="the new run's name, or path; the recipe and a number, unless named")
+    run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
+    run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
+    run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
+    flags.add_argument("--json", action="store_true", help="with --classify: answers as JSON")
+    change = flags.add_argument_group("changes to every stage of the recipe")
+    change.add_argument("--epochs", type=int, metavar="N")
+    change.add_argument("--batch-size", type=int, metavar="N")
+    change.add_argument("--lr", type=float, metavar="X", help="peak of the head's rate; the backbone's keeps its ratio")
+    change.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
+    data = flags.add_argument_group("data")
+    data.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, for a look without a download")
+    data.add_argument("--data-dir", metavar="DIR", help="holds cifar-100-python; or CIFAR100_DIR; else it's downloaded")
+    data.add_argument("--train-images", type=int, metavar="N", help="a class-balanced part of train")
+    data.add_argument("--val-images", type=int, metavar="N", help="cut from train to choose with; 0: the last is kept")
+    page = flags.add_argument_group("the page")
+    page.add_argument("--host", default="127.0.0.1", help="who may come: this machine alone, unless it is another")
+    page.add_argument("--port", type=int, default=7860)
+    machine = flags.add_argument_group("machine")
+    machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
+    machine.add_argument("--precision", choices=PRECISIONS)
+    return flags
+
+
+def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
+    """The recipe that is named, with the changes that the flags ask for."""
+    if args.recipe:
+        recipe = recipe_named(args.recipe)
+    else:
+        recipe = RECIPES["transfer" if gpu else "quick"]
+        why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
+        print(f"recipe {recipe.name}, since {why} and no --recipe was named")
+    changes = _given(args, _OF_RECIPE)
+    if args.init is not None:
+        changes["init"] = _start(args.init)
+    if args.data == "synthetic" and args.train_images is None:
+        changes["train_images"] = None  # a recipe's own number is made for CIFAR-100
+    return replace(recipe, stages=tuple(_stage(stage, args) for stage in recipe.stages), **changes)
+
+
+def _stage(stage: Stage, args: argparse.Namespace) -> Stage:
+    changes = _given(args, _OF_STAGES)
+    if args.epochs is not None:
+        changes |= {"epochs": args.epochs, "warmup_epochs": stage.warmup_epochs * args.epochs / stage.epochs}
+    if args.lr is not None:
+        backbone_lr = None if stage.backbone_lr is None else stage.backbone_lr * args.lr / stage.lr
+        changes |= {"lr": args.lr, "backbone_lr": backbone_lr}
+    return replace(stage, **changes)
+
+
+def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def given_flags(args: argparse.Namespace, names: Sequence[str]) -> str:
+    """Those of `names` that were given, as they are typed."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in _given(args, names))
+
+
+def _start(init: str) -> str:
+    """Where weights start; a path is made absolute, since the run may be resumed from elsewhere."""
+    if init in ("scratch", "imagenet"):
+        return init
+    path = Path(os.path.expanduser(init))
+    is_name = not path.exists() and not path.suffix
+    return str(locate(init) if is_name else path.resolve())
