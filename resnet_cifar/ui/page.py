@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 from resnet_cifar.device import choose_device, describe
+from resnet_cifar.errors import UserError
 from resnet_cifar.ui.classify import classify_tab
 from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.theme import CSS, theme
@@ -36,20 +37,23 @@ def build(root: Path) -> gr.Blocks:
 def serve(root: Path, host: str, port: int, wait: bool = True) -> gr.Blocks:
     """Open the page, and stay until it is closed. Nobody but this machine gets in, unless `host` says otherwise."""
     page = build(root)
-    _, url, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        theme=theme(),
-        css=CSS,
-        quiet=True,
-        prevent_thread_lock=True,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        strict_cors=True,
-        max_file_size="50mb",
-        blocked_paths=[str(root)],
-    )
+    try:
+        _, url, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            theme=theme(),
+            css=CSS,
+            quiet=True,
+            prevent_thread_lock=True,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            strict_cors=True,
+            max_file_size="50mb",
+            blocked_paths=[str(root)],
+        )
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}, port {port}: {error}. Choose another --port or --host.") from error
     print(f"the page is at {url}", flush=True)
     if wait:
         page.block_thread()

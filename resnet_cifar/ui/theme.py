@@ -35,6 +35,7 @@ CSS = """
 #header { padding: 12px 0 4px; }
 #header h1 { font-size: 1.5rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
 #header p { margin: 2px 0 0; color: var(--body-text-color-subdued); }
+.html-container, .prose:has(> .answer) { padding: 0 !important; }
 .answer { background: var(--block-background-fill); border-radius: var(--radius-lg);
   box-shadow: var(--block-shadow); padding: 24px; min-height: 320px; }
 .answer .empty { color: var(--body-text-color-subdued); display: grid; place-content: center; text-align: center;

@@ -1,0 +1,56 @@
+"""A live page, and a real browser to look at it with."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_predict import checkpoint
+
+BROWSER_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two checkpoints; `second` is the newer one."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    for age, name in enumerate(("second", "first")):
+        file = checkpoint(root / name, seed=age) / "model.safetensors"
+        os.utime(file, (1e9 - age, 1e9 - age))
+    return root
+
+
+@pytest.fixture(scope="session")
+def url(root: Path) -> Iterator[str]:
+    """Where the page is. Importing gradio and opening a page takes about 5 s."""
+    from resnet_cifar.ui.page import serve
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = serve(root, "127.0.0.1", port, wait=False)
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium: the system's, or the one that `playwright install chromium` brings."""
+    api = pytest.importorskip("playwright.sync_api")
+    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with api.sync_playwright() as playwright:
+        if not system and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip("there is no Chromium: install it, or run `playwright install chromium`")
+        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -1,0 +1,120 @@
+"""`/classify` as programs use it, against a live page."""
+
+import base64
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio.utils import get_upload_folder
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from resnet_cifar.pictures import decode
+from resnet_cifar.predict import Classifier
+from tests.awkward import BAD, GOOD, halves, saved
+
+
+@pytest.fixture(scope="session")
+def client(url: str) -> Client:
+    return Client(url, verbose=False)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
+    return tmp_path / "halves.png"
+
+
+def test_an_answer_is_the_classifiers(client: Client, root: Path, picture: Path):
+    for name in ("first", "second"):
+        expected = Classifier.load(root / name, "cpu").predict([halves()])[0].as_json()
+        answer = client.predict(handle_file(picture), name, api_name="/classify")
+        assert answer["label"] == expected["label"] and answer["superclass"] == expected["superclass"]
+        for one, other in zip(answer["confidences"], expected["confidences"], strict=True):
+            assert one["label"] == other["label"]
+            assert one["confidence"] == pytest.approx(other["confidence"], rel=1e-4)
+    assert client.predict(handle_file(picture), None, api_name="/classify") == answer  # the newest one
+
+
+def test_nothing_else_is_offered(client: Client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/classify"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_awkward_pictures_are_answered(client: Client, root: Path, tmp_path: Path, name: str):
+    content = GOOD[name][0]()
+    (tmp_path / name).write_bytes(content)
+    expected = Classifier.load(root / "second", "cpu").predict([decode(content)])[0]
+    answer = client.predict(handle_file(tmp_path / name), None, api_name="/classify")
+    assert answer["label"] == expected.label
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_pictures_get_a_sentence(client: Client, tmp_path: Path, name: str):
+    content, says = BAD[name]
+    (tmp_path / name).write_bytes(content())
+    with pytest.raises(AppError) as refusal:
+        client.predict(handle_file(tmp_path / name), None, api_name="/classify")
+    assert says in str(refusal.value) and name in str(refusal.value)
+
+
+def ask(url: str, payload: dict) -> str:
+    """What a program that does not use gradio's client is told: a stream of events."""
+    called = httpx.post(f"{url}gradio_api/call/classify", json={"data": [payload, None]})
+    if called.status_code != 200:
+        return called.text
+    return httpx.get(f"{url}gradio_api/call/classify/{called.json()['event_id']}", timeout=20).text
+
+
+def test_what_was_uploaded_is_answered_without_gradios_client(url: str, picture: Path):
+    (uploaded,) = httpx.post(f"{url}gradio_api/upload", files={"files": picture.open("rb")}).json()
+    assert "event: complete" in ask(url, {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
+
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}], ids=["meta", "bare"])
+@pytest.mark.parametrize("path", ["{root}/secret.png", "{uploads}/../secret.png", "/etc/passwd", "nothing.png", ""])
+def test_a_path_on_the_server_is_refused(url: str, root: Path, path: str, meta: dict):
+    """There are pictures at the first two, which must not be opened."""
+    uploads = Path(get_upload_folder())
+    for folder in (root, uploads.parent):
+        (folder / "secret.png").write_bytes(saved(halves(), "PNG"))
+    told = ask(url, {"path": path.format(root=root, uploads=uploads), **meta})
+    (uploads.parent / "secret.png").unlink()
+    assert "complete" not in told and "confidences" not in told
+
+
+@pytest.mark.parametrize("scheme", ["http", "file", "data"])
+def test_an_address_is_refused(url: str, root: Path, scheme: str):
+    (root / "secret.png").write_bytes(saved(halves(), "PNG"))
+    address = {
+        "http": f"{url}gradio_api/file=x.png",
+        "file": f"file://{root}/secret.png",
+        "data": f"data:image/png;base64,{base64.b64encode(saved(halves(), 'PNG')).decode()}",
+    }[scheme]
+    for path in ("x.png", "", address, None):
+        told = ask(url, {"path": path, "url": address, "meta": {"_type": "gradio.FileData"}})
+        assert "complete" not in told and "confidences" not in told
+
+
+def test_no_picture_and_no_such_model(client: Client, picture: Path):
+    with pytest.raises(AppError, match="there is no picture"):
+        client.predict(None, None, api_name="/classify")
+    for name in ("third", "../first", "/etc"):
+        with pytest.raises(AppError, match="there is no model"):
+            client.predict(handle_file(picture), name, api_name="/classify")
+
+
+def test_32_clients_at_once(client: Client, url: str, picture: Path):
+    """Sixty-four requests; one after the other first, so that their median can be told: about 8 s."""
+    times = []
+    for _ in range(15):
+        began = time.perf_counter()
+        expected = client.predict(handle_file(picture), None, api_name="/classify")
+        times.append(time.perf_counter() - began)
+    assert statistics.median(times) < 1
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: client.predict(handle_file(picture), None, api_name="/classify"), range(32)))
+    assert answers == [expected] * 32
