@@ -1,4 +1,4 @@
-"""The command line: flags to recipes, and what comes of them to exit codes.
+"""The command line: what each command does, and what comes of it as an exit code.
 
 0: done; 1: the run failed; 2: a bad request; 130 and 143: stopped by Ctrl-C, or by SIGTERM or the stop file.
 """
@@ -9,16 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from
 from resnet_cifar.config import Recipe
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:
