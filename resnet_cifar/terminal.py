@@ -57,6 +57,7 @@ class TerminalView:
                 self._bar.note(f"{where}, loss {event.loss:.3f}, lr {event.lr:.4f}, {speed}")
             case EpochEnded() if self._stage:
                 self._bar.say(_epoch_line(event, self._stage))
+                self._bar.note("")  # what was said of this epoch does not hold for the next
                 self._epoch = event.epoch + 1
             case RunCompleted() | RunStopped():
                 self._bar.say(self._ending(event))
