@@ -90,9 +90,12 @@ class ModelConfig:
 
 
 def save_checkpoint(folder: Path, config: ModelConfig, weights: dict[str, Tensor]) -> None:
-    """Write `model.safetensors` and `config.json`. Raises UserError where the disk won't take them."""
-    write_tensors(folder / MODEL, weights)
+    """Write `config.json` and `model.safetensors`. Raises UserError where the disk won't take them.
+
+    The weights come last: who sees that they are new finds the config that belongs to them.
+    """
     files.write_text(folder / CONFIG, config.to_json())
+    write_tensors(folder / MODEL, weights)
 
 
 def read_config(folder: Path) -> ModelConfig:

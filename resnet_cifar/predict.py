@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnet_cifar.checkpoint import MODEL, ModelConfig, load_checkpoint
+from resnet_cifar.checkpoint import CONFIG, MODEL, ModelConfig, load_checkpoint
 from resnet_cifar.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.data import SIDE, Preprocess
 from resnet_cifar.device import choose_device
@@ -86,11 +86,17 @@ class Classifier:
         return [Image.fromarray(picture.numpy()) for picture in pixels.cpu()]
 
 
-def default_checkpoint(root: Path = CHECKPOINTS) -> Path:
-    """The model that ships with the project, or else the newest there is. Raises UserError where there is none."""
-    if (root / SHIPPED / MODEL).is_file():
-        return root / SHIPPED
-    there = sorted(root.glob(f"*/{MODEL}"), key=lambda file: file.stat().st_mtime)
-    if not there:
-        raise UserError(f"there is no checkpoint in {root} yet; train one with --train-only, or name one with --run.")
-    return there[-1].parent
+def checkpoints_in(root: Path) -> list[Path]:
+    """The checkpoint folders in a folder: the model that ships with the project first, then the newest."""
+    folders = [file.parent for file in root.glob(f"*/{MODEL}") if (file.parent / CONFIG).is_file()]
+    return sorted(folders, key=lambda folder: (folder.name != SHIPPED, -(folder / MODEL).stat().st_mtime))
+
+
+def default_checkpoint() -> Path:
+    """The first of `checkpoints_in`. Raises UserError where there is none."""
+    folders = checkpoints_in(CHECKPOINTS)
+    if not folders:
+        raise UserError(
+            f"there is no checkpoint in {CHECKPOINTS} yet; train one with --train-only, or name one with --run."
+        )
+    return folders[0]

@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_cifar import cli
+from resnet_cifar import cli, predict
 from resnet_cifar.checkpoint import ModelConfig, save_checkpoint
 from resnet_cifar.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.data import CIFAR100, Preprocess, load_official_splits
 from resnet_cifar.errors import UserError
 from resnet_cifar.model import ResNet
-from resnet_cifar.predict import Classifier, default_checkpoint
+from resnet_cifar.predict import Classifier, checkpoints_in, default_checkpoint
 from tests.awkward import halves, saved
 from tests.conftest import CPU
 from tests.test_data import result
@@ -69,15 +69,17 @@ def test_other_labels_have_no_superclass(tmp_path: Path):
     assert sum(answer.probabilities.values()) == pytest.approx(1)
 
 
-def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path):
+def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predict, "CHECKPOINTS", tmp_path)
     with pytest.raises(UserError, match="no checkpoint in .* yet; train one"):
-        default_checkpoint(tmp_path)
+        default_checkpoint()
     for age, name in enumerate(("newest", "older", "oldest")):
         file = checkpoint(tmp_path / name) / "model.safetensors"
         os.utime(file, (1e9 - age, 1e9 - age))
-    assert default_checkpoint(tmp_path).name == "newest"
+    (checkpoint(tmp_path / "half-written") / "config.json").unlink()
+    assert [folder.name for folder in checkpoints_in(tmp_path)] == ["newest", "older", "oldest"]
     checkpoint(tmp_path / "resnet34-cifar100")
-    assert default_checkpoint(tmp_path).name == "resnet34-cifar100"
+    assert default_checkpoint().name == "resnet34-cifar100"
 
 
 def test_a_classifier_does_not_notice_what_becomes_of_its_folder(folder: Path):

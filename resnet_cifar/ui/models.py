@@ -3,9 +3,9 @@
 from functools import lru_cache
 from pathlib import Path
 
-from resnet_cifar.checkpoint import CONFIG, MODEL
+from resnet_cifar.checkpoint import MODEL
 from resnet_cifar.errors import UserError
-from resnet_cifar.predict import Classifier, default_checkpoint
+from resnet_cifar.predict import Classifier, checkpoints_in
 
 
 class Models:
@@ -16,17 +16,11 @@ class Models:
 
     def names(self) -> list[str]:
         """All checkpoints, the default one first."""
-        files = sorted(self._root.glob(f"*/{MODEL}"), key=lambda file: file.stat().st_mtime, reverse=True)
-        names = [file.parent.name for file in files if (file.parent / CONFIG).is_file()]
-        first = self.default()
-        return [name for name in names if name == first] + [name for name in names if name != first]
+        return [folder.name for folder in checkpoints_in(self._root)]
 
     def default(self) -> str | None:
         """The one that is chosen when the page opens, if there is any."""
-        try:
-            return default_checkpoint(self._root).name
-        except UserError:
-            return None
+        return next(iter(self.names()), None)
 
     def classifier(self, name: str | None) -> Classifier:
         """The classifier of a checkpoint in the folder. Raises UserError where there is none, or it is broken."""
