@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     machine = flags.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     machine.add_argument("--precision", choices=PRECISIONS)
+    # What the page hands down to the run that it starts: descriptors of the locks that it took for it.
+    machine.add_argument("--inherited-locks", type=int, nargs="*", help=argparse.SUPPRESS)
     return flags
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from
-from resnet_cifar.config import Recipe
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
@@ -48,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace) -> int:
     """Start or resume a run and show it."""
     from resnet_cifar.device import choose_device
+    from resnet_cifar.terminal import TerminalView
+    from resnet_cifar.train import check, train
 
     device = choose_device(args.device)
     if args.resume is not None:
@@ -55,27 +56,13 @@ def _train(args: argparse.Namespace) -> int:
         data_dir = _data_dir(args) or _earlier_data_dir(run)
     else:
         recipe, data_dir = recipe_from(args, device.type == "cuda"), _data_dir(args)
-        _check(recipe, data_dir)
+        check(recipe, data_dir, device)
         run = RunDir.create_numbered(recipe) if args.run is None else RunDir.create(locate(args.run), recipe)
 
-    from resnet_cifar.terminal import TerminalView
-    from resnet_cifar.train import train
-
     view, last = TerminalView(run), None
-    for last in train(run, device=device, data_dir=data_dir):
+    for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or ()):
         view.show(last)
     return _exit_code(last)
-
-
-def _check(recipe: Recipe, data_dir: Path | None) -> None:
-    """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
-    from resnet_cifar.cifar100_files import find
-    from resnet_cifar.weights import build, read_file
-
-    if recipe.data == "cifar100" and data_dir is not None:
-        find(data_dir)
-    if recipe.init not in ("scratch", "imagenet"):
-        build(recipe, read_file(Path(recipe.init)))
 
 
 def _run_to_resume(args: argparse.Namespace) -> RunDir:

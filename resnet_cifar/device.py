@@ -43,6 +43,11 @@ def describe(device: torch.device) -> str:
     return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
 
 
+def identity(device: torch.device) -> str:
+    """What tells a device from the others of this machine, whatever is visible of them."""
+    return f"gpu-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else "cpu"
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the machine, had no memory left; torch says so in several ways."""
     words = ("out of memory", "alloc_failed", "can't allocate memory")

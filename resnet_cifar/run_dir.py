@@ -4,15 +4,14 @@ Who writes into the folder holds its lock. The kernel frees the lock when its ho
 running is never a matter of what some file says.
 """
 
-import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from resnet_cifar import events, files
+from resnet_cifar import events, files, locks
 from resnet_cifar.config import Recipe
 from resnet_cifar.errors import UserError
 
@@ -25,7 +24,6 @@ _ENDS: dict[type, Status] = {
     events.RunStopped: "stopped",
     events.RunFailed: "failed",
 }
-_LOCK_PATIENCE = 0.5  # seconds; who only looks whether a run is locked holds the lock for microseconds
 _TAIL = 16_384  # bytes; more than the longest event
 
 
@@ -78,11 +76,11 @@ class RunDir:
         return run
 
     @classmethod
-    def create_numbered(cls, recipe: Recipe) -> "RunDir":
-        """Make the folder of a new run, named after its recipe and the first free number."""
+    def create_numbered(cls, recipe: Recipe, root: Path | None = None) -> "RunDir":
+        """Make the folder of a new run, in `root` or with the others: its recipe's name and the first free number."""
         number = 1
         while True:
-            path = CHECKPOINTS / f"{recipe.name}-{number}"
+            path = (root or CHECKPOINTS) / f"{recipe.name}-{number}"
             try:
                 return cls.create(path, recipe)
             except UserError:
@@ -108,18 +106,26 @@ class RunDir:
             raise UserError(f"{self.recipe_file} can't be used: {error}") from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one who writes here. Raises UserError where somebody is."""
-        with _writing(self._lock_file):
-            lock = open(self._lock_file, "a")  # noqa: SIM115
-        with lock:
-            deadline = time.monotonic() + _LOCK_PATIENCE
-            while not _try_lock(lock.fileno(), fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    raise UserError(f"run {self.name!r} is being trained by another process; stop that one first.")
-                time.sleep(0.02)
+    def locked(self, inherited: Sequence[int] = ()) -> Iterator[int]:
+        """Be the only one who writes here; the lock's descriptor. Raises UserError where somebody else is.
+
+        `inherited`: see `locks.locked`.
+        """
+        with ExitStack() as stack:
+            try:
+                lock = stack.enter_context(locks.locked(self._lock_file, self.handle, inherited))
+            except locks.Held as error:
+                raise UserError(
+                    f"run {self.name!r} is being trained by another process; stop that one first."
+                ) from error
+            except OSError as error:
+                raise files.cannot_write(self._lock_file, error) from error
             files.sweep(self.path)
-            yield
+            yield lock
+
+    def holder(self) -> locks.Holder | None:
+        """Who trains the run at the moment, if anybody."""
+        return locks.holder(self._lock_file)
 
     def append(self, event: events.Event) -> None:
         """Write down one more event."""
@@ -153,16 +159,11 @@ class RunDir:
         return next((event for event, _ in _parse(reversed(tail))), None)
 
     def status(self) -> Status:
-        """What has become of the run."""
-        if self._is_locked():
+        """What has become of the run. One that has not said a word can be begun as if it had been stopped."""
+        if self.holder() is not None:
             return "running"
-        return _ENDS.get(type(self.last_event()), "interrupted")
-
-    def _is_locked(self) -> bool:
-        if not self._lock_file.exists():
-            return False
-        with open(self._lock_file) as lock:
-            return not _try_lock(lock.fileno(), fcntl.LOCK_SH)
+        last = self.last_event()
+        return _ENDS.get(type(last), "interrupted") if last else "stopped"
 
 
 @contextmanager
@@ -171,14 +172,6 @@ def _writing(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise files.cannot_write(file, error) from error
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _parse(lines: Iterator[str]) -> Iterator[tuple[events.Event, float]]:

@@ -3,19 +3,20 @@
 import json
 import time
 import traceback
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnet_cifar import files, loop
+from resnet_cifar import files, locks, loop
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
+from resnet_cifar.cifar100_files import find
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision, is_out_of_memory, peak_memory
+from resnet_cifar.device import choose_precision, describe, identity, is_out_of_memory, peak_memory
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -34,24 +35,58 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.stopping import StopRequests
 from resnet_cifar.stopwatch import Stopwatch
 from resnet_cifar.training import Best, Training
-from resnet_cifar.weights import Start, build, read_start
+from resnet_cifar.weights import Start, build, read_file, read_start
 
 _LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
-_PROGRESS_EVERY = 1.0  # seconds between two lines of progress in metrics.jsonl
+_PROGRESS_EVERY = 1.0  # seconds without a word after which metrics.jsonl gets a line of progress
 
 
 def train(
-    run: RunDir, *, device: torch.device, data_dir: Path | None, save_every: float = 60.0
+    run: RunDir,
+    *,
+    device: torch.device,
+    data_dir: Path | None,
+    save_every: float = 60.0,
+    inherited: Sequence[int] = (),
 ) -> Generator[Event, None, None]:
     """Train a run, from its beginning or from what it last saved, and yield its events as they are written down.
 
-    The last one is RunCompleted, RunStopped or RunFailed. `save_every`: seconds. Raises UserError, before the first
-    event, where another process trains this run or where it is completed.
+    The last one is RunCompleted, RunStopped or RunFailed. `save_every`: seconds. `inherited`: descriptors of the locks
+    that the parent took already. Raises UserError, before the first event, where the device is in use, where another
+    process trains this run or where it is completed.
     """
-    with run.locked(), StopRequests(run.stop_file) as stop:
+    with using(device, run.handle, inherited), run.locked(inherited), StopRequests(run.stop_file) as stop:
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
         yield from _Session(run, device, data_dir, save_every, stop).events()
+
+
+@contextmanager
+def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
+    """Keep other runs off a device; its lock's descriptor. Raises UserError where there is one on it."""
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, inherited))
+        except locks.Held as error:
+            raise _busy(device, error.holder) from error
+        yield lock
+
+
+def check(recipe: Recipe, data_dir: Path | None, device: torch.device) -> None:
+    """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
+    if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
+        raise _busy(device, holder)
+    if recipe.data == "cifar100" and data_dir is not None:
+        find(data_dir)
+    if recipe.init not in ("scratch", "imagenet"):
+        build(recipe, read_file(Path(recipe.init)))
+
+
+def _busy(device: torch.device, holder: locks.Holder) -> UserError:
+    return UserError(
+        f"the {describe(device)} is busy with run {holder.note!r}; stop that one, or wait for its end. "
+        "One run at a time trains on a device."
+    )
 
 
 class _Session:
@@ -70,7 +105,7 @@ class _Session:
         self.stopwatch = Stopwatch()
         self.training: Training | None = None
         self.normalization: Normalization | None = None
-        self.saved_at = self.progress_at = time.monotonic()
+        self.saved_at = self.said_at = time.monotonic()
         self.written: Best | None = None
 
     def events(self) -> Iterator[Event]:
@@ -134,14 +169,13 @@ class _Session:
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])
 
     def _record(self, event: Event) -> Event:
-        """Write an event down; progress only now and then, and not where StepLogged tells of it."""
-        if isinstance(event, Progress):
-            if event.phase == "train" or time.monotonic() - self.progress_at < _PROGRESS_EVERY:
-                return event
-            self.progress_at = time.monotonic()
+        """Write an event down; progress only where nothing else was said for a while."""
+        if isinstance(event, Progress) and time.monotonic() - self.said_at < _PROGRESS_EVERY:
+            return event
         if isinstance(event, StepLogged):
             event = replace(event, gpu_memory=peak_memory(self.device))
         self.run.append(event)
+        self.said_at = time.monotonic()
         return event
 
     def _save(self) -> None:

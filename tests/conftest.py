@@ -1,9 +1,12 @@
 """What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,12 @@ from resnet_cifar.run_dir import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
+
+
+# A run that someone trains on this machine must not stand in the tests' way, nor they in its.
+if "resnet_cifar-tests" not in os.environ.get("TMPDIR", ""):  # a child of a test's has been here already
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="resnet_cifar-tests-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 def stage(**changes) -> Stage:

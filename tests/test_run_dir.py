@@ -124,6 +124,8 @@ def test_the_lock_dies_with_its_holder(run: RunDir):
         pass
     child.send_signal(signal.SIGKILL)
     child.communicate()
+    assert run.status() == "stopped"  # it had not said a word yet
+    run.append(events.Progress(phase="features", done=1, total=2))
     assert run.status() == "interrupted"
     with run.locked():
         pass

@@ -18,7 +18,7 @@ from resnet_cifar.device import runs_in
 from resnet_cifar.errors import UserError
 from resnet_cifar.evaluate import test as run_test
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import train
+from resnet_cifar.train import check, train
 from tests.conftest import CPU, recipe, staged_recipe, start
 from tests.test_data import result
 from tests.test_download import Slow, serve  # noqa: F401
@@ -27,7 +27,7 @@ SAVE_OFTEN = """
 import sys, torch
 from pathlib import Path
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import train
+from resnet_cifar.train import check, train
 for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=float(sys.argv[2])):
     print(type(event).__name__, flush=True)
 """
@@ -159,14 +159,25 @@ def test_a_run_that_was_killed_before_it_saved_begins_again(new_run: Callable[..
     assert len([e for e, _ in run.history() if isinstance(e, events.RunStarted)]) == 1
 
 
-def test_two_processes_cannot_train_one_run(new_run: Callable[..., RunDir]):
+def test_one_run_at_a_time_trains_on_a_device(new_run: Callable[..., RunDir]):
+    first, second = new_run(recipe(), "first"), new_run(recipe(), "second")
+    at_work = train(first, device=CPU, data_dir=None)
+    next(at_work)
+    with pytest.raises(UserError, match="busy with run '.*/first'"):
+        next(train(second, device=CPU, data_dir=None))
+    with pytest.raises(UserError, match="busy with run '.*/first'"):
+        check(recipe(), None, CPU)
+    at_work.close()
+    assert first.status() == "interrupted"
+    assert not second.metrics_file.exists()
+    next(train(second, device=CPU, data_dir=None))
+
+
+def test_a_run_is_trained_by_one_process_alone(new_run: Callable[..., RunDir]):
     run = new_run(recipe())
-    first = train(run, device=CPU, data_dir=None)
-    next(first)
-    with pytest.raises(UserError, match="another process"):
+    with run.locked(), pytest.raises(UserError, match="another process"):
         next(train(run, device=CPU, data_dir=None))
-    first.close()
-    assert run.status() == "interrupted"
+    next(train(run, device=CPU, data_dir=None))
 
 
 def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir]):
@@ -243,12 +254,12 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
     assert_same_run(run, uninterrupted)
 
 
-def test_progress_of_long_work_is_written_down_but_not_of_steps(new_run, monkeypatch):
-    monkeypatch.setattr("resnet_cifar.train._PROGRESS_EVERY", 0)
+@pytest.mark.parametrize("every,phases", [(0, {"features", "train", "evaluate", "test"}), (1e9, set())])
+def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, monkeypatch, every: float, phases: set):
+    monkeypatch.setattr("resnet_cifar.train._PROGRESS_EVERY", every)
     run = new_run(staged_recipe())
     finish(run)
-    phases = {event.phase for event, _ in run.history() if isinstance(event, events.Progress)}
-    assert phases == {"features", "evaluate", "test"}
+    assert {event.phase for event, _ in run.history() if isinstance(event, events.Progress)} == phases
 
 
 def test_a_completed_run_is_never_trained_again(uninterrupted: RunDir):

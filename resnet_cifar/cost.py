@@ -1,0 +1,75 @@
+"""What a run costs in multiplications, told from its recipe alone; with a rate it becomes a time.
+
+Counted are convolutions, of which nearly all of the time goes; the rest is left to the rate.
+"""
+
+from resnet_cifar.config import DATASETS, EVERYTHING, Group, Recipe, Stage
+
+_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+_TEST_IMAGES = {"cifar100": 10_000, "synthetic": 1_000}
+
+
+def forward_macs(arch: str, stem: str, size: int) -> dict[Group, float]:
+    """Multiply-accumulates of one picture's way through each group (He et al. 2016, table 1)."""
+    if stem == "stock":
+        side = -(-size // 2)
+        macs: dict[Group, float] = {"stem": side**2 * 49 * 3 * 64}
+        side = -(-side // 2)
+    else:
+        side = size
+        macs = {"stem": side**2 * 9 * 3 * 64}
+    channels = 64
+    for group, blocks, width in zip(EVERYTHING[1:5], _BLOCKS[arch], (64, 128, 256, 512), strict=True):
+        shortcut = 0
+        if width != channels:
+            side = -(-side // 2)
+            shortcut = channels * width
+        convolutions = 9 * (channels * width + (2 * blocks - 1) * width * width)
+        macs[group] = side**2 * (convolutions + shortcut)
+        channels = width
+    return macs | {"fc": 512 * 100}
+
+
+def training_images(recipe: Recipe) -> int:
+    """Pictures in an epoch."""
+    return recipe.train_images or DATASETS[recipe.data] - recipe.val_images
+
+
+def step_macs(recipe: Recipe, stage: Stage) -> float:
+    """Multiply-accumulates of training on one picture once: forward, and back to the first group that learns."""
+    macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)
+    first = min(EVERYTHING.index(group) for group in stage.trainable)
+    return sum(macs.values()) + 2 * sum(macs[group] for group in EVERYTHING[first:])
+
+
+def feature_macs(recipe: Recipe, stage: Stage) -> float:
+    """Of what a stage computes once before its first epoch."""
+    if not stage.caches_features:
+        return 0.0
+    forward = sum(forward_macs(recipe.arch, recipe.stem, stage.image_size).values())
+    return forward * (stage.views * training_images(recipe) + recipe.val_images)
+
+
+def epoch_macs(recipe: Recipe, stage: Stage) -> float:
+    """Of one epoch of a stage, choosing the best one included."""
+    macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)
+    if stage.caches_features:
+        return 3 * macs["fc"] * training_images(recipe)
+    evaluations = recipe.val_images * (2 if stage.averaging else 1)
+    return step_macs(recipe, stage) * training_images(recipe) + sum(macs.values()) * evaluations
+
+
+def stage_macs(recipe: Recipe, stage: Stage) -> float:
+    """Of a whole stage."""
+    return feature_macs(recipe, stage) + stage.epochs * epoch_macs(recipe, stage)
+
+
+def testing_macs(recipe: Recipe) -> float:
+    """Of the test at the end."""
+    forward = sum(forward_macs(recipe.arch, recipe.stem, recipe.stages[-1].image_size).values())
+    return forward * _TEST_IMAGES[recipe.data]
+
+
+def run_macs(recipe: Recipe) -> float:
+    """Of a whole run, its test included."""
+    return sum(stage_macs(recipe, stage) for stage in recipe.stages) + testing_macs(recipe)

@@ -1,0 +1,151 @@
+"""Starts and stops runs as processes of their own, which outlive whoever started them.
+
+Its locks are taken before a run's process is started, and handed down to it: from that moment the run counts as
+running, and a second start is refused.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from resnet_cifar.config import Recipe
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunCompleted, RunFailed, RunStopped
+from resnet_cifar.locks import Holder, sign
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import check, using
+
+LOG = "train.log"
+
+_APP = Path(__file__).resolve().parent.parent / "app.py"
+_NICENESS = 10  # a page on the same cores stays quick
+_GRACE = 30.0  # seconds from asking a run to stop to ending it; a step on a CPU can take several
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH")
+
+
+class Launcher:
+    """Starts runs in the folder `root` on `device`, and stops whatever runs there."""
+
+    def __init__(self, root: Path, device: torch.device) -> None:
+        self.root = root
+        self.device = device
+        self._asked: set[int] = set()
+
+    def start(self, recipe: Recipe, data_dir: Path | None) -> RunDir:
+        """Begin a new run. Raises UserError where the device is in use or what is asked for can be seen to fail."""
+        check(recipe, data_dir, self.device)
+        with using(self.device, "that is about to start") as device_lock:
+            run = RunDir.create_numbered(recipe, self.root)
+            self._spawn(run, data_dir, device_lock)
+        return run
+
+    def resume(self, run: RunDir, data_dir: Path | None = None) -> None:
+        """Go on with a run that ended early. Raises UserError where the device is in use or the run is completed."""
+        if isinstance(run.last_event(), RunCompleted):
+            raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
+        with using(self.device, run.handle) as device_lock:
+            self._spawn(run, data_dir, device_lock)
+
+    def stop(self, run: RunDir) -> None:
+        """Ask a run to save and end. If it hasn't after a grace period, it is killed and loses what it did not save."""
+        holder = run.holder()
+        if holder is None or holder.pid is None or holder.pid in self._asked:
+            return
+        self._asked.add(holder.pid)  # a second signal would end it at once
+        with suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGTERM)  # its leader alone: a data worker must not die first
+        threading.Thread(target=self._see_it_end, args=(run, holder), daemon=True).start()
+
+    def is_stopping(self, run: RunDir) -> bool:
+        """Whether a run that still goes on was asked to stop."""
+        holder = run.holder()
+        return holder is not None and holder.pid in self._asked
+
+    def _see_it_end(self, run: RunDir, holder: Holder) -> None:
+        deadline = time.monotonic() + _GRACE
+        while run.holder() == holder and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if run.holder() == holder:
+            _kill(holder.pid or 0)
+        while run.holder() == holder:
+            time.sleep(0.1)
+        time.sleep(1)
+        self._asked.discard(holder.pid or 0)
+
+    def _spawn(self, run: RunDir, data_dir: Path | None, device_lock: int) -> None:
+        said = _stamp(run)
+        with run.locked() as run_lock:
+            arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
+            arguments += ["--data-dir", str(data_dir)] if data_dir else []
+            arguments += ["--inherited-locks", str(device_lock), str(run_lock)]
+            with open(run.path / LOG, "ab") as log:
+                child = subprocess.Popen(
+                    [sys.executable, str(_APP), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,  # a file: a pipe that nobody reads would stall the run
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(device_lock, run_lock),
+                    env=_without_secrets(),
+                )
+            for lock in (device_lock, run_lock):
+                sign(lock, child.pid, run.handle)
+            with suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
+        threading.Thread(target=self._bury, args=(run, child, said), daemon=True).start()
+
+    def _bury(self, run: RunDir, child: subprocess.Popen[bytes], said: tuple[int, int]) -> None:
+        """Wait for a run's process, and say why it ended where it did not do so itself."""
+        code = child.wait()
+        ended = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _stamp(run) != said
+        if ended or child.pid in self._asked:
+            return
+        with suppress(UserError), run.locked():
+            run.append(RunFailed(reason=_last_words(run, code), user_error=code == 2))
+
+
+def log_tail(run: RunDir, lines: int = 12) -> str:
+    """The last lines that a run's process printed, if it was started by a launcher."""
+    try:
+        with open(run.path / LOG, "rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _stamp(run: RunDir) -> tuple[int, int]:
+    """Changes whenever the run says something."""
+    with suppress(FileNotFoundError):
+        stat = run.metrics_file.stat()
+        return stat.st_size, stat.st_mtime_ns
+    return 0, 0
+
+
+def _last_words(run: RunDir, code: int) -> str:
+    if code < 0:
+        return (
+            f"the training process was killed by signal {-code} ({signal.Signals(-code).name}); most often the "
+            "machine has run out of memory. Resume goes on from the last save."
+        )
+    said = [line for line in log_tail(run).splitlines() if line.strip()]
+    return said[-1].removeprefix("error: ") if said else f"the training process ended with exit code {code}."
+
+
+def _without_secrets() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}

@@ -1,0 +1,102 @@
+"""Locks that the kernel frees when their holder dies, so that who holds one is never a matter of what some file says.
+
+The holder's process id and a note stand in the locked file; they hold only as long as the lock does. A lock can be
+handed down: a child that inherits the descriptor holds the lock until it closes it, whatever becomes of its parent.
+"""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_PATIENCE = 0.5  # seconds; who only looks whether a file is locked holds the lock for microseconds
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock."""
+
+    pid: int | None
+    """None in the moment between locking and signing."""
+    note: str
+
+
+class Held(Exception):
+    """The lock is another's; `holder` says whose."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(holder.note)
+        self.holder = holder
+
+
+@contextmanager
+def locked(file: Path, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
+    """Hold the lock on `file`; its descriptor. Raises Held where another process does, OSError where it can't be made.
+
+    `inherited`: descriptors of locks that a parent handed down; where one of them is of this file, it is taken over.
+    """
+    descriptor = _handed_down(file, inherited)
+    if descriptor is None:
+        descriptor = _acquire(file)
+    try:
+        sign(descriptor, os.getpid(), note)
+        yield descriptor
+    finally:
+        os.close(descriptor)  # and not unlocked: a child may hold it still
+
+
+def sign(descriptor: int, pid: int, note: str) -> None:
+    """Say in a locked file who holds it."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{pid} {note}".encode(), 0)
+
+
+def holder(file: Path) -> Holder | None:
+    """Who holds the lock on `file`, if anybody."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        if _try(descriptor, fcntl.LOCK_SH):
+            return None
+        pid, _, note = os.pread(descriptor, 4096, 0).decode(errors="replace").partition(" ")
+        return Holder(int(pid) if pid.isdigit() else None, note)
+    finally:
+        os.close(descriptor)
+
+
+def device_file(device: str) -> Path:
+    """The file whose lock means that a device of this machine is in use by this person."""
+    return Path(tempfile.gettempdir()) / f"resnet_cifar-{os.getuid()}-{device}.lock"
+
+
+def _handed_down(file: Path, inherited: Sequence[int]) -> int | None:
+    for descriptor in inherited:
+        if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+            os.set_inheritable(descriptor, False)
+            return descriptor
+    return None
+
+
+def _acquire(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + _PATIENCE
+    while not _try(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            raise Held(holder(file) or Holder(None, ""))
+        time.sleep(0.02)
+    return descriptor
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
