@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resnet_cifar.config import DATASETS, PRECISIONS, Recipe, Stage
+from resnet_cifar.config import DATASETS, PRECISIONS, Recipe
 from resnet_cifar.recipes import RECIPES, recipe_named
 from resnet_cifar.run_dir import locate
 
 _OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
-_OF_STAGES = ("batch_size", "image_size")
-OF_RUN = ("recipe", "run", "init", "epochs", "lr", *_OF_RECIPE, *_OF_STAGES)
+_OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
+OF_RUN = ("recipe", "run", "init", *_OF_STAGES, *_OF_RECIPE)
 OF_TRAINING = (*OF_RUN, "resume", "data_dir")
 
 
@@ -49,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
     page = flags.add_argument_group("the page")
     page.add_argument("--host", default="127.0.0.1", help="who may come: this machine alone, unless it is another")
     page.add_argument("--port", type=int, default=7860)
+    page.add_argument("--share", action="store_true", help="lend it a public address, through gradio's servers")
+    page.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="who may come; or RESNET_CIFAR_AUTH, which ps doesn't show"
+    )
+    page.add_argument("--read-only", action="store_true", help="classify and curves alone")
     machine = flags.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     machine.add_argument("--precision", choices=PRECISIONS)
@@ -65,22 +70,12 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
         recipe = RECIPES["transfer" if gpu else "quick"]
         why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
         print(f"recipe {recipe.name}, since {why} and no --recipe was named")
-    changes = _given(args, _OF_RECIPE)
+    changes, of_stages = _given(args, _OF_RECIPE), _given(args, _OF_STAGES)
     if args.init is not None:
         changes["init"] = _start(args.init)
     if args.data == "synthetic" and args.train_images is None:
         changes["train_images"] = None  # a recipe's own number is made for CIFAR-100
-    return replace(recipe, stages=tuple(_stage(stage, args) for stage in recipe.stages), **changes)
-
-
-def _stage(stage: Stage, args: argparse.Namespace) -> Stage:
-    changes = _given(args, _OF_STAGES)
-    if args.epochs is not None:
-        changes |= {"epochs": args.epochs, "warmup_epochs": stage.warmup_epochs * args.epochs / stage.epochs}
-    if args.lr is not None:
-        backbone_lr = None if stage.backbone_lr is None else stage.backbone_lr * args.lr / stage.lr
-        changes |= {"lr": args.lr, "backbone_lr": backbone_lr}
-    return replace(stage, **changes)
+    return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
 
 
 def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:

@@ -139,8 +139,18 @@ def _serve(args: argparse.Namespace) -> int:
         raise UserError(f"{given} belongs to training in the terminal; add --train-only, or leave it out for the page.")
     from resnet_cifar.ui.page import serve
 
-    serve(CHECKPOINTS, args.host, args.port)
+    serve(CHECKPOINTS, args.host, args.port, share=args.share, auth=_auth(args), read_only=args.read_only)
     return 0
+
+
+def _auth(args: argparse.Namespace) -> tuple[str, str] | None:
+    named = args.auth or os.environ.get("RESNET_CIFAR_AUTH")
+    if not named:
+        return None
+    user, _, password = named.partition(":")
+    if not user or not password:
+        raise UserError("--auth, or RESNET_CIFAR_AUTH, must be USER:PASSWORD, with neither of them empty.")
+    return user, password
 
 
 def _exit_code(last: Event | None) -> int:

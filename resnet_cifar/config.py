@@ -126,6 +126,14 @@ class Stage:
         """Whether the backbone stands still, so that its features need computing only once."""
         return self.trainable == HEAD and self.views > 0
 
+    def changed(self, **changes: Any) -> "Stage":
+        """The stage with other values; where `epochs` or `lr` is changed, what depends on it keeps its proportion."""
+        if "epochs" in changes:
+            changes = {"warmup_epochs": self.warmup_epochs * changes["epochs"] / self.epochs} | changes
+        if "lr" in changes and self.backbone_lr is not None:
+            changes = {"backbone_lr": self.backbone_lr * changes["lr"] / self.lr} | changes
+        return dataclasses.replace(self, **changes)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:

@@ -115,6 +115,10 @@ class Record:
         last = self.said.epochs[-1] if self.said.epochs else None
         return last.epoch + 1 if last and last.stage == stage else 0
 
+    def epochs_of(self, stage: int) -> int:
+        """How many epochs of any stage were trained."""
+        return sum(ended.stage == stage for ended in self.said.epochs)
+
     def epoch_part(self) -> float:
         """How much of the epoch at hand is done, between 0 and 1."""
         said = self.said
@@ -150,18 +154,15 @@ class Records:
 
     def names(self) -> list[str]:
         """All runs, the newest first."""
-        born = self._born()
+        born = {file.parent.name: file.stat().st_mtime_ns for file in self.root.glob("*/recipe.json")}
         return sorted(born, key=lambda name: (-born[name], name))
 
     def get(self, name: str) -> Record:
         """A run's record, up to date. Raises UserError where there is no such run, or its recipe can't be read."""
-        born = self._born()
-        if name not in born:
+        run = RunDir(self.root / name)
+        if not name or run.path.parent != self.root or not run.recipe_file.is_file():
             raise UserError(f"there is no run {name!r} here; there are {', '.join(self.names()) or 'none yet'}.")
-        key = name, born[name]  # another run may have got the name of a deleted one
+        key = name, run.recipe_file.stat().st_mtime_ns  # another run may have got the name of a deleted one
         if key not in self._known:
-            self._known[key] = Record(RunDir(self.root / name))
+            self._known[key] = Record(run)
         return self._known[key].read()
-
-    def _born(self) -> dict[str, int]:
-        return {file.parent.name: file.stat().st_mtime_ns for file in self.root.glob("*/recipe.json")}

@@ -5,6 +5,8 @@ running is never a matter of what some file says.
 """
 
 import os
+import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,7 @@ _ENDS: dict[type, Status] = {
     events.RunStopped: "stopped",
     events.RunFailed: "failed",
 }
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TAIL = 16_384  # bytes; more than the longest event
 
 
@@ -126,6 +129,26 @@ class RunDir:
     def holder(self) -> locks.Holder | None:
         """Who trains the run at the moment, if anybody."""
         return locks.holder(self._lock_file)
+
+    def rename(self, name: str) -> "RunDir":
+        """The same run by another name. Raises UserError where it is being trained, or the name is no good or taken."""
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name!r} is no name for a run; use up to 64 letters, digits, dashes, dots and underscores, and begin "
+                "with a letter or a digit."
+            )
+        target = self.path.with_name(name)
+        with self.locked():
+            if target.exists():
+                raise UserError(f"there is a run {name!r} already; choose another name.")
+            with _writing(target):
+                self.path.rename(target)
+        return RunDir(target)
+
+    def delete(self) -> None:
+        """Remove the run with all that it holds. Raises UserError where it is being trained."""
+        with self.locked(), _writing(self.path):
+            shutil.rmtree(self.path)
 
     def append(self, event: events.Event) -> None:
         """Write down one more event."""

@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from resnet_cifar.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.data import CIFAR100, Preprocess, load_official_splits
 from resnet_cifar.errors import UserError
 from resnet_cifar.model import ResNet
-from resnet_cifar.predict import Classifier, checkpoints_in, default_checkpoint
+from resnet_cifar.predict import Classifier, checkpoints_in, default_checkpoint, unusable_in
 from tests.awkward import halves, saved
 from tests.conftest import CPU
 from tests.test_data import result
@@ -80,6 +81,79 @@ def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path, monke
     assert [folder.name for folder in checkpoints_in(tmp_path)] == ["newest", "older", "oldest"]
     checkpoint(tmp_path / "resnet34-cifar100")
     assert default_checkpoint().name == "resnet34-cifar100"
+
+
+def cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def put(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def change(**fields):
+    def rewrite(folder: Path) -> None:
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return rewrite
+
+
+UNUSABLE = {
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing."),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing."),
+    "cut": (cut, "model.safetensors is truncated"),
+    "empty": (put("model.safetensors", b""), "model.safetensors is truncated"),
+    "pickle": (put("model.safetensors", b"\x80\x02}q\x00." * 99), "is no safetensors file"),
+    "no json": (put("config.json", b"{"), "config.json does not describe a model of ours"),
+    "a list": (put("config.json", b"[]"), "config.json does not describe a model of ours"),
+    "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of ours"),
+    "architecture": (change(arch="vgg16"), "arch 'vgg16' with stem 'stock' is not known here"),
+    "deeper": (change(arch="resnet34"), "layer1.2.conv1.weight is missing"),
+    "stem": (change(stem="cifar"), "conv1.weight is 64x3x7x7 and should be 64x3x3x3"),
+    "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x512 and should be 2x512"),
+    "mean": (change(mean=[0.5, 0.5]), "config.json does not describe how to prepare a picture"),
+    "side": (change(image_size=0), "config.json does not describe how to prepare a picture"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_used_is_told_with_the_reason(tmp_path: Path, name: str):
+    good, bad = checkpoint(tmp_path / "good"), checkpoint(tmp_path / name)
+    assert unusable_in(tmp_path) == {}
+    harm, reason = UNUSABLE[name]
+    harm(bad)
+    assert checkpoints_in(tmp_path) == [good]
+    ((named, told),) = unusable_in(tmp_path).items()
+    assert named == name and reason in told and str(tmp_path) not in told
+    with pytest.raises((UserError, RuntimeError)):  # the cheap look was right
+        Classifier.load(bad, "cpu").predict([halves()])
+    checkpoint(bad)
+    assert set(checkpoints_in(tmp_path)) == {good, bad}  # mended
+
+
+def test_a_run_that_has_kept_nothing_yet_is_nothing_to_tell_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    assert checkpoints_in(tmp_path) == [] and unusable_in(tmp_path) == {}
+    assert unusable_in(tmp_path / "no-such") == {}
+    monkeypatch.setattr(predict, "CHECKPOINTS", tmp_path)
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="run can't be used: config.json is missing"):
+        default_checkpoint()
+
+
+def test_a_second_look_at_200_folders_takes_no_time(tmp_path: Path):
+    for name in ("model.safetensors", "config.json"):
+        file = checkpoint(tmp_path / "0") / name
+        for number in range(1, 200):
+            (tmp_path / str(number)).mkdir(exist_ok=True)
+            os.link(file, tmp_path / str(number) / name)
+    assert len(checkpoints_in(tmp_path)) == 200
+    began = time.perf_counter()
+    assert len(checkpoints_in(tmp_path)) == 200 and unusable_in(tmp_path) == {}
+    assert time.perf_counter() - began < 0.3
 
 
 def test_a_classifier_does_not_notice_what_becomes_of_its_folder(folder: Path):

@@ -1,8 +1,5 @@
 """The first tab: drop a picture and see what it is."""
 
-import base64
-import html
-import io
 from functools import partial
 from typing import Any
 
@@ -11,33 +8,58 @@ from PIL import Image
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.predict import Prediction
-from resnet_cifar.ui.models import Models
+from resnet_cifar.ui.cards import answer_card, empty_card, example_buttons, unusable_note
+from resnet_cifar.ui.examples import EXAMPLES, drawn
+from resnet_cifar.ui.many import several_pictures
+from resnet_cifar.ui.models import LANE, Models
 from resnet_cifar.ui.picture_input import PictureInput
 from resnet_cifar.ui.refusals import refuse
 
-_LANE: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}  # nothing else can stand in their way
+_QUICK: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+_PRESSED = """element.addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (button) { props.value = button.value; trigger("click"); }
+});"""
 
 
-def classify_tab(models: Models) -> None:
-    """A picture on the left, the answer on the right."""
+def classify_tab(models: Models) -> gr.Dropdown:
+    """A picture on the left, the answer on the right, several pictures below; returns what the model is chosen with."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
             picture = PictureInput(
                 label="Picture",
                 type="pil",
+                format="png",
                 sources=["upload", "webcam", "clipboard"],
                 height=340,
                 buttons=[],
                 placeholder="Drop a picture here\n- or -\nclick to choose one",
             )
-            model = gr.Dropdown(models.names(), value=models.default(), label="Model", interactive=True)
+            _examples(picture)
+            model = _choice(models)
         with gr.Column(scale=1, min_width=300):
             answer = gr.HTML(empty_card(models.default()), container=False, padding=False)
+    several_pictures(models, model)
     answer_to = partial(show, models)
-    picture.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **_LANE)
-    model.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **_LANE)
-    model.focus(partial(choices, models), None, model, api_visibility="private", queue=False, show_progress="hidden")
+    picture.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **LANE)
+    model.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **LANE)
     _endpoint(models)
+    return model
+
+
+def _examples(picture: PictureInput) -> None:
+    """A row of drawings; the one that is pressed becomes the picture."""
+    buttons = gr.HTML(html_template=example_buttons(), js_on_load=_PRESSED, container=False, padding=False)
+    buttons.click(example, buttons, picture, **_QUICK)
+
+
+def _choice(models: Models) -> gr.Dropdown:
+    """The models, and what can't be used and why; both are looked up anew when somebody looks."""
+    model = gr.Dropdown(models.names(), value=models.default(), label="Model", interactive=True)
+    note = gr.HTML(visible=False, container=False, padding=False)
+    model.focus(partial(choices, models), None, [model, note], **_QUICK)
+    gr.on(None, partial(choices, models), None, [model, note], **_QUICK)  # whenever the page is opened
+    return model
 
 
 def _endpoint(models: Models) -> None:
@@ -45,12 +67,20 @@ def _endpoint(models: Models) -> None:
     picture, model = PictureInput(visible=False), gr.Textbox(visible=False, label="model")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
-    call.click(partial(answer_as_json, models), [picture, model], answer, api_name="classify", **_LANE)
+    call.click(partial(answer_as_json, models), [picture, model], answer, api_name="classify", **LANE)
 
 
-def choices(models: Models) -> Any:
-    """The models there are now: a fresh run appears without a reload."""
-    return gr.update(choices=models.names())
+def example(name: str | None) -> Image.Image:
+    """The drawing of that name."""
+    if name not in EXAMPLES:
+        raise refuse(f"there is no example {name!r}; choose one of {', '.join(EXAMPLES)}.")
+    return drawn(name)
+
+
+def choices(models: Models) -> tuple[Any, Any]:
+    """The models there are now, and a note on the others: a fresh run appears without a reload."""
+    note = unusable_note(models.unusable())
+    return gr.update(choices=models.names()), gr.update(value=note, visible=bool(note))
 
 
 def show(models: Models, picture: Image.Image | None, model: str | None) -> str:
@@ -70,40 +100,3 @@ def _predict(models: Models, picture: Image.Image, model: str | None) -> Predict
         return models.classifier(model).predict([picture])[0]
     except UserError as error:
         raise refuse(error) from error
-
-
-def empty_card(model: str | None) -> str:
-    """What stands where the answer will be."""
-    if model is None:
-        return _card("<p class='empty'>There is no model yet.<br>Train one: <code>make train</code></p>")
-    return _card("<p class='empty'>Drop a picture, and the answer appears here.</p>")
-
-
-def answer_card(prediction: Prediction) -> str:
-    """The likeliest class in large, the next ones below it, and what the network looked at."""
-    kind = f"<p class='kind'>one of the {_words(prediction.superclass)}</p>" if prediction.superclass else ""
-    rows = "".join(
-        f"<li><span>{_words(label)}</span><span class='share'>{100 * value:.1f} %</span>"
-        f"<span class='bar'><i style='width:{100 * value:.1f}%'></i></span></li>"
-        for label, value in prediction.probabilities.items()
-    )
-    side = prediction.seen.width
-    return _card(
-        f"<div class='top'><img alt='the picture as the network saw it' src='{_data_url(prediction.seen)}'>"
-        f"<div><p class='what'>{_words(prediction.label)}</p>{kind}</div></div><ol>{rows}</ol>"
-        f"<p class='seen'>The small picture is all that the network saw: the middle square, {side} pixels a side.</p>"
-    )
-
-
-def _card(content: str) -> str:
-    return f"<div class='answer' role='status'>{content}</div>"
-
-
-def _words(name: str) -> str:
-    return html.escape(name.replace("_", " "))
-
-
-def _data_url(image: Image.Image) -> str:
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

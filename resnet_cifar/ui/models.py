@@ -2,10 +2,14 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from resnet_cifar.checkpoint import MODEL
 from resnet_cifar.errors import UserError
-from resnet_cifar.predict import Classifier, checkpoints_in
+from resnet_cifar.predict import Classifier, checkpoints_in, unusable_in
+
+LANE: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
+"""Where predictions queue: nothing else can stand in their way."""
 
 
 class Models:
@@ -15,8 +19,12 @@ class Models:
         self._root = root
 
     def names(self) -> list[str]:
-        """All checkpoints, the default one first."""
+        """All checkpoints that can be used, the default one first."""
         return [folder.name for folder in checkpoints_in(self._root)]
+
+    def unusable(self) -> dict[str, str]:
+        """The names of the other ones, and what is wrong with each."""
+        return unusable_in(self._root)
 
     def default(self) -> str | None:
         """The one that is chosen when the page opens, if there is any."""

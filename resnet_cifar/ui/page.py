@@ -5,42 +5,83 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is asked of other hosts
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import html
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from resnet_cifar.device import choose_device, describe
 from resnet_cifar.errors import UserError
+from resnet_cifar.launcher import Launcher
+from resnet_cifar.record import Records
 from resnet_cifar.ui.classify import classify_tab
+from resnet_cifar.ui.curves import PLOTLY_JS, curves_tab
+from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.models import Models
+from resnet_cifar.ui.origin import LOCAL, SameOrigin
+from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.runs import QUIET
 from resnet_cifar.ui.theme import CSS, theme
+from resnet_cifar.ui.train import train_tab
 
 _KEEP_UPLOADS = (600, 3600)  # seconds between two sweeps, and how old a file may become
+_TICK = 1.0  # seconds between two looks at what runs do
 
 
-def build(root: Path) -> gr.Blocks:
+def build(root: Path, rights: Rights) -> gr.Blocks:
     """The page over a folder of checkpoints."""
-    models = Models(root)
+    models, records, device = Models(root), Records(root), choose_device("auto")
+    gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
-        device = describe(choose_device("auto"))
-        gr.HTML(
-            f"<h1>resnet_cifar</h1><p>ResNet-34 on CIFAR-100's hundred classes &middot; {device}</p>",
-            elem_id="header",
-            container=False,
-            padding=False,
-        )
-        with gr.Tabs(), gr.Tab("Classify"):
-            classify_tab(models)
+        timer = gr.Timer(_TICK)
+        titled = partial(header, describe(device))
+        top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False)
+        with gr.Tabs():
+            with gr.Tab("Classify"):
+                model = classify_tab(models)
+            with gr.Tab("Train"):
+                train_tab(records, Launcher(root, device), models, rights, timer)
+            with gr.Tab("Curves"):
+                curves_tab(records, rights, timer)
+        gr.on([page.load, model.change], titled, model, top, **QUIET)
+        endpoints(records)
     return page.queue(max_size=64)
 
 
-def serve(root: Path, host: str, port: int, wait: bool = True) -> gr.Blocks:
-    """Open the page, and stay until it is closed. Nobody but this machine gets in, unless `host` says otherwise."""
-    page = build(root)
+def header(device: str, model: str | None) -> str:
+    """What model answers, and where."""
+    answers = f"<b>{html.escape(model)}</b> answers" if model else "no model yet"
+    return (
+        "<h1>resnet_cifar</h1><p>ResNet-34 on CIFAR-100's hundred classes</p>"
+        f"<p class='facts'><span>{answers}</span><span>{html.escape(device)}</span></p>"
+    )
+
+
+def serve(
+    root: Path,
+    host: str,
+    port: int,
+    *,
+    share: bool = False,
+    auth: tuple[str, str] | None = None,
+    read_only: bool = False,
+    wait: bool = True,
+) -> gr.Blocks:
+    """Open the page, and stay until it is closed. Nobody but this machine gets in, unless `host` or `share` says so.
+
+    Raises UserError where it can't listen.
+    """
+    local = host in LOCAL and not share
+    rights = rights_of(local, auth is not None, read_only)
+    page = build(root, rights)
     try:
-        _, url, _ = page.launch(
+        _, url, shared = page.launch(
             server_name=host,
             server_port=port,
+            share=share,
+            auth=auth,
             theme=theme(),
             css=CSS,
             quiet=True,
@@ -51,10 +92,25 @@ def serve(root: Path, host: str, port: int, wait: bool = True) -> gr.Blocks:
             strict_cors=True,
             max_file_size="50mb",
             blocked_paths=[str(root)],
+            app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
         )
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}. Choose another --port or --host.") from error
-    print(f"the page is at {url}", flush=True)
+    print(f"the page is at {shared or url}", flush=True)
+    if rights.why_not:
+        print(rights.why_not, flush=True)
     if wait:
         page.block_thread()
     return page
+
+
+def rights_of(local: bool, password: bool, read_only: bool) -> Rights:
+    """What visitors may do on a page that is reached so."""
+    if read_only:
+        return Rights("This page was opened with --read-only: it classifies and shows curves, and changes nothing.")
+    if not local and not password:
+        return Rights(
+            "This page can be reached from other machines and asks for no password: so it classifies and shows curves, "
+            "but does not train, rename or delete. --auth USER:PASSWORD turns that on."
+        )
+    return Rights()

@@ -1,15 +1,14 @@
-"""The place where a picture comes into the page; its files are decoded by our own code, and only uploads are."""
-
-from pathlib import Path
+"""Where pictures come into the page; their files are decoded by our own code, and only uploads are."""
 
 import gradio as gr
 from gradio.components.image import ImageData
-from gradio.utils import get_upload_folder
+from gradio.data_classes import ListFiles
 from PIL import Image
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.pictures import decode
 from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.uploads import Upload, uploaded
 
 
 class PictureInput(gr.Image):
@@ -18,14 +17,21 @@ class PictureInput(gr.Image):
     is_template = True  # to the browser it is a gr.Image
 
     def preprocess(self, payload: ImageData | None) -> Image.Image | None:
-        """The uploaded picture as RGB. A URL, or a path outside the upload folder, is refused."""
+        """The uploaded picture as RGB."""
         if payload is None:
             return None
-        uploads = Path(get_upload_folder()).resolve()
-        path = Path(payload.path or "").resolve()
-        if not payload.path or not path.is_relative_to(uploads):
-            raise refuse("only pictures that were uploaded are looked at, not paths on this machine or addresses.")
+        file = uploaded(payload)
         try:
-            return decode(path, payload.orig_name or path.name)
+            return decode(file.path, file.name)
         except UserError as error:
             raise refuse(error) from error
+
+
+class PicturesInput(gr.File):
+    """gr.File for several files, which are decoded later: a bad one among them must not stop the others."""
+
+    is_template = True  # to the browser it is a gr.File
+
+    def preprocess(self, payload: ListFiles | None) -> list[Upload]:
+        """The uploaded files, unopened."""
+        return [uploaded(file) for file in payload or ()]

@@ -35,12 +35,16 @@ def url(root: Path) -> Iterator[str]:
     """Where the page is. Importing gradio and opening a page takes about 5 s."""
     from resnet_cifar.ui.page import serve
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    page = serve(root, "127.0.0.1", port, wait=False)
+    page = serve(root, "127.0.0.1", free_port(), wait=False)
     yield page.local_url
     page.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

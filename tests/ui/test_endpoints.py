@@ -40,7 +40,7 @@ def test_an_answer_is_the_classifiers(client: Client, root: Path, picture: Path)
 
 
 def test_nothing_else_is_offered(client: Client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/classify"]
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/classify", "/runs", "/run"]
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -1,0 +1,80 @@
+"""A few steps of a stage, to see how fast this machine is and how much memory the stage will want."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from resnet_cifar import cost, loop
+from resnet_cifar.config import Recipe, Stage
+from resnet_cifar.data import CIFAR100, SIDE, Dataset, Split
+from resnet_cifar.device import choose_precision, wait_for
+from resnet_cifar.events import Progress
+from resnet_cifar.model import ResNet
+from resnet_cifar.training import Training
+
+_STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
+_STEPS = 4  # of which the first one is not counted
+_DATA_BYTES = 60_000 * 3 * SIDE * SIDE
+_BYTES_A_WEIGHT = 4 * 4  # itself, its gradient, its momentum and its average, in float32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a stage turned out to cost."""
+
+    macs_per_second: float
+    bytes: int
+    """Of memory at its peak, on the device where it trains."""
+
+
+def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
+    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU in smaller batches."""
+    stage = replace(stage, epochs=1, warmup_epochs=0, views=0)
+    batch = stage.batch_size
+    if device.type == "cpu":
+        batch = int(max(4, min(batch, _STEP_MACS / cost.step_macs(recipe, stage))))
+    small = replace(stage, batch_size=batch)
+    only = replace(recipe, stages=(small,), log_every=100_000, val_images=0)
+    torch.manual_seed(0)  # the weights' values do not matter
+    model = ResNet(recipe.arch, recipe.stem).to(device)
+    training = Training(model, only, device, choose_precision(recipe.precision, device))
+    steps, saved = _steps(training, batch), _Saved()
+    with torch.autograd.graph.saved_tensors_hooks(saved.count, lambda tensor: tensor):
+        next(steps)
+    wait_for(device)
+    began = time.perf_counter()
+    for _ in range(_STEPS - 1):
+        next(steps)
+    wait_for(device)
+    pace = (_STEPS - 1) * batch * cost.step_macs(recipe, stage) / (time.perf_counter() - began)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    return Trial(pace, _DATA_BYTES + weights * _BYTES_A_WEIGHT + saved.bytes * stage.batch_size // batch)
+
+
+def _steps(training: Training, batch: int) -> Iterator[Progress]:
+    """Yields after each step."""
+    count = batch * _STEPS
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    train = Split(images, torch.arange(count) % 100).to(training.device)
+    nothing = train.take(torch.arange(0, device=training.device))
+    events = loop.train(training, Dataset(train, nothing, nothing), CIFAR100)
+    return (event for event in events if isinstance(event, Progress) and event.phase == "train")
+
+
+class _Saved:
+    """Counts what autograd keeps for the way back."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self.bytes = 0
+
+    def count(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Count a tensor's memory, once."""
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return tensor

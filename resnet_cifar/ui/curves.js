@@ -1,0 +1,71 @@
+// Draws figures into one and the same node, so that zoom and hidden lines stay as they were left.
+const plot = element.querySelector(".plot");
+const TWO_COLUMNS = 720; // pixels from which two panels stand side by side
+
+function colour(name) {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+function arranged(layout) {
+  const wide = element.clientWidth >= TWO_COLUMNS;
+  const places = wide
+    ? [[0, 0.47, 0.57, 1], [0.54, 1, 0.57, 1], [0, 0.47, 0, 0.37], [0.54, 1, 0, 0.37]]
+    : [[0, 1, 0.81, 1], [0, 1, 0.54, 0.73], [0, 1, 0.27, 0.46], [0, 1, 0, 0.19]];
+  const done = { ...layout, height: wide ? 640 : 1120, autosize: true };
+  const grid = { gridcolor: colour("--border-color-primary"), linecolor: colour("--border-color-primary"), zeroline: false };
+  places.forEach(([left, right, bottom, top], index) => {
+    const panel = index ? index + 1 : "";
+    done["xaxis" + panel] = { ...layout["xaxis" + panel], ...grid, domain: [left, right] };
+    done["yaxis" + panel] = { ...layout["yaxis" + panel], ...grid, domain: [bottom, top] };
+  });
+  const background = colour("--block-background-fill");
+  done.font = { family: colour("--font"), size: 12, color: colour("--body-text-color") };
+  done.hoverlabel = { bgcolor: background, font: { color: colour("--body-text-color") } };
+  done.legend = { ...layout.legend, xref: "container", yref: "container", x: 0, y: 1, xanchor: "left", yanchor: "top" };
+  done.legend.y = wide ? 0.99 : 0.96; // below the buttons where there is no room beside them
+  done.margin = { ...layout.margin, l: 48, t: wide ? 64 : 96 };
+  return done;
+}
+
+function draw() {
+  const empty = !props.value;
+  element.querySelector(".none").hidden = !empty;
+  element.querySelector(".drawn").hidden = empty;
+  if (empty || !window.Plotly || !element.clientWidth) return;
+  const figure = JSON.parse(props.value);
+  Plotly.react(plot, figure.data, arranged(figure.layout), { displaylogo: false, responsive: false, displayModeBar: false });
+}
+
+function save(content, name) {
+  const link = document.createElement("a");
+  link.href = content;
+  link.download = name;
+  link.click();
+}
+
+async function savePicture() {
+  const layout = { ...plot.layout, paper_bgcolor: colour("--block-background-fill"), margin: { l: 64, r: 24, t: 72, b: 48 } };
+  const size = { format: "png", width: 1200, height: element.clientWidth >= TWO_COLUMNS ? 760 : 1400, scale: 2 };
+  save(await Plotly.toImage({ data: plot.data, layout }, size), "curves.png");
+}
+
+async function saveNumbers() {
+  const names = [...new Set(plot.data.map((line) => line.uid.split("/")[0]))];
+  const address = URL.createObjectURL(new Blob([await server.numbers(names)], { type: "text/csv" }));
+  save(address, "curves.csv");
+  URL.revokeObjectURL(address);
+}
+
+element.querySelector(".png").addEventListener("click", savePicture);
+element.querySelector(".csv").addEventListener("click", saveNumbers);
+element.querySelector(".whole").addEventListener("click", () => {
+  const axes = {};
+  for (const panel of ["", 2, 3, 4]) axes[`xaxis${panel}.autorange`] = true;
+  for (const panel of ["", 3, 4]) axes[`yaxis${panel}.autorange`] = true;
+  axes["yaxis2.range"] = JSON.parse(props.value).layout.yaxis2.range;
+  Plotly.relayout(plot, axes);
+});
+new ResizeObserver(draw).observe(element);
+new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] }); // light or dark
+watch("value", draw);
+draw();

@@ -1,0 +1,146 @@
+"""What a new run is to be: a recipe, its stages, the data, where weights start, and what all that will cost."""
+
+import html
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from resnet_cifar.cifar100_files import find
+from resnet_cifar.config import DATASETS, Recipe
+from resnet_cifar.device import describe
+from resnet_cifar.errors import UserError
+from resnet_cifar.estimate import Estimate, Estimates
+from resnet_cifar.launcher import Launcher
+from resnet_cifar.recipes import RECIPES, recipe_named
+from resnet_cifar.tables import duration
+from resnet_cifar.ui.models import Models
+from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.runs import QUIET
+from resnet_cifar.ui.stages import Faults, Rows, rows_of, stages_from, stages_table
+
+
+class Setup:
+    """The form of a new run; `inputs` are what `wanted` makes a recipe of."""
+
+    def __init__(self, launcher: Launcher, models: Models, estimates: Estimates, timer: gr.Timer) -> None:
+        self._launcher = launcher
+        self._models = models
+        self._estimates = estimates
+        first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
+        gr.HTML(_notice(launcher), container=False, padding=False)
+        recipe = gr.Radio(list(RECIPES), value=first.name, label="Recipe", elem_id="recipe")
+        about = gr.HTML(_about(first), container=False, padding=False)
+        table = stages_table(first)
+        rows = gr.State(rows_of(first))
+        with gr.Accordion("Data, start and seed", open=False), gr.Row():
+            data = gr.Radio(list(DATASETS), value="cifar100", label="Data", info="synthetic: made on the fly")
+            data_dir = gr.Textbox(
+                os.environ.get("CIFAR100_DIR", ""),
+                label="Data folder",
+                info="holds cifar-100-python; empty: downloaded once",
+                max_lines=1,
+            )
+            init = gr.Dropdown(
+                self._starts(),
+                value=first.init,
+                label="Weights start from",
+                info="or a path: folder, .safetensors, .pth",
+                allow_custom_value=True,
+            )
+            seed = gr.Number(0, label="Seed", info="what all random draws come from", precision=0)
+        price = gr.HTML(container=False, padding=False, elem_id="price")
+        settled = gr.State(False)
+        self.inputs: list[Any] = [recipe, rows, data, data_dir, init, seed]
+        recipe.input(_of_recipe, recipe, [about, table, rows, init], **QUIET)
+        table.input(_edited, None, rows, **QUIET)
+        gr.on([one.change for one in self.inputs], self.consider, self.inputs, [table, price, settled], **QUIET)
+        timer.tick(self.await_price, [settled, *self.inputs], [price, settled], **QUIET)
+
+    def _starts(self) -> list[str]:
+        return ["scratch", "imagenet", *self._models.names()]
+
+    def consider(self, *form: Any) -> tuple[Any, str, bool]:
+        """What is wrong in the table, what the run will cost, and whether that is the last word on it."""
+        try:
+            recipe, data_dir, faults = self.wanted(*form)
+            if recipe.data == "cifar100" and data_dir is not None:
+                find(data_dir)
+        except UserError as error:
+            return gr.update(), _wrong(str(error)), True
+        if faults:
+            return gr.update(faults=faults), _wrong("Something in the table above can't be: see there."), True
+        estimate = self._estimates.of(recipe)
+        return gr.update(faults={}), self._price(estimate), estimate is not None and estimate.bytes is not None
+
+    def await_price(self, settled: bool, *form: Any) -> tuple[Any, Any]:
+        """The cost as soon as it is known."""
+        if settled:
+            return gr.skip(), gr.skip()
+        return self.consider(*form)[1:]
+
+    def wanted(
+        self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None
+    ) -> tuple[Recipe, Path | None, Faults]:
+        """The recipe and the data folder that the form asks for, and what is wrong in its table."""
+        base = recipe_named(name)
+        stages, faults = stages_from(base, rows)
+        if seed is None:
+            raise UserError("there is no seed; it must be a whole number.")
+        changes: dict[str, Any] = {"train_images": None} if data == "synthetic" else {}
+        recipe = replace(base, stages=stages, data=data, init=self._start(init), seed=int(seed), **changes)
+        folder = Path(data_dir).expanduser().resolve() if data_dir.strip() and data == "cifar100" else None
+        return recipe, folder, faults
+
+    def _start(self, init: str | None) -> str:
+        if init in ("scratch", "imagenet"):
+            return init
+        if not init:
+            raise UserError("nothing says where weights start; choose scratch, imagenet, a model or a path.")
+        return str(self._launcher.root / init if init in self._models.names() else Path(init).expanduser().resolve())
+
+    def _price(self, estimate: Estimate | None) -> str:
+        if estimate is None:
+            return "<p class='price'>Trying out how fast this machine is …</p>"
+        source = f"as in {estimate.earlier_run}" if estimate.earlier_run else "tried out just now"
+        memory = f", {estimate.bytes / 2**30:.1f} GiB of memory" if estimate.bytes else ""
+        return (
+            f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {describe(self._launcher.device)}: "
+            f"{estimate.images_per_second:,.0f} images/s ({source}){memory}.</p>"
+        )
+
+
+def required(faults: Faults) -> None:
+    """Refuse to go on with a table in which something is wrong."""
+    if faults:
+        place, reason = next(iter(faults.items()))
+        raise refuse(f"stage {int(place.split('.')[0]) + 1}: {reason}")
+
+
+def _of_recipe(name: str) -> tuple[str, Rows, Rows, str]:
+    recipe = RECIPES[name]
+    return _about(recipe), rows_of(recipe), rows_of(recipe), recipe.init
+
+
+def _edited(event: gr.EventData) -> Rows:
+    return list(event.rows)
+
+
+def _about(recipe: Recipe) -> str:
+    stem = "stock stem, as in torchvision" if recipe.stem == "stock" else "CIFAR stem"
+    return f"<p class='about'>{recipe.about[:1].upper()}{recipe.about[1:]}. ResNet-34, {stem}.</p>"
+
+
+def _notice(launcher: Launcher) -> str:
+    if launcher.device.type == "cuda":
+        return "<h2>New run</h2>"
+    return (
+        "<h2>New run</h2><p class='notice'>There is no CUDA GPU here. A CPU trains <b>quick</b> in a few minutes; the "
+        "other recipes want a GPU, and the line above the button says what they would take without one.</p>"
+    )
+
+
+def _wrong(sentence: str) -> str:
+    return f"<p class='price wrong' role='alert'>{html.escape(sentence)}</p>"

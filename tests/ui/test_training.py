@@ -1,0 +1,248 @@
+"""Training from the page, in a real browser: real child processes train a real network on synthetic pictures."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from resnet_cifar.run_dir import RunDir
+from tests.conftest import start
+from tests.ui.conftest import free_port
+
+SERVE = """
+import sys
+from pathlib import Path
+from resnet_cifar.ui.page import serve
+serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+class App:
+    """The page as a process of its own, which can be killed and started again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = start("-c", SERVE, self.root, self.port)
+        assert self.process.stdout is not None
+        while "the page is at" not in (line := self.process.stdout.readline()):
+            assert line, "the page did not start"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    app = App(tmp_path_factory.mktemp("runs"))
+    app.start()
+    yield app
+    app.kill()
+
+
+@pytest.fixture
+def app(served: App) -> Iterator[App]:
+    """A page over a folder without runs."""
+    yield served
+    for run in map(RunDir, served.root.iterdir()):
+        holder = run.holder()
+        if holder and holder.pid:
+            os.kill(holder.pid, signal.SIGKILL)
+            wait(lambda run=run: run.holder() is None)
+        wait(lambda run=run: not run.metrics_file.exists() or run.status() != "running")
+        run.delete()
+
+
+@pytest.fixture
+def opened(browser, app: App) -> Iterator[Callable]:
+    """Opens the page in a window of its own, on the tab that is named."""
+    pages = []
+
+    def open_page(tab: str):
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        pages.append(page)
+        page.goto(app.url)
+        page.get_by_role("tab", name=tab).click()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def wait(until: Callable[[], object], seconds: float = 60) -> float:
+    began = time.monotonic()
+    while not until():
+        assert time.monotonic() - began < seconds, "in vain"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def describe_run(page, epochs: int) -> None:
+    """`quick` on synthetic pictures, small enough for a test."""
+    page.get_by_label("quick").check()
+    page.get_by_label("Epochs of stage 1").fill(str(epochs))
+    page.get_by_label("Image size of stage 1").fill("16")
+    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_label("synthetic").check()
+    page.wait_for_timeout(600)  # what is typed is told of a moment later
+
+
+def press_start(page) -> None:
+    page.get_by_role("button", name="Start training").click()
+
+
+def status(page) -> str:
+    return page.inner_text(".live .state")
+
+
+def points(page) -> int:
+    """How many points the first line of the plot has."""
+    return page.evaluate("document.querySelector('#curves .plot')?.calcdata?.[0]?.length ?? 0")
+
+
+def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
+    """Trains 2 epochs of 8,000 pictures at 16 px, and torch is imported twice: about 40 s."""
+    page = opened("Train")
+    assert "Nothing is training" in page.inner_text(".live")
+    describe_run(page, epochs=2)
+    press_start(page)
+    page.wait_for_selector(".live .state.running")
+    page.get_by_role("tab", name="Curves").click()
+    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 2", timeout=60_000)
+    before = points(page)
+
+    page.reload()
+    page.wait_for_selector(".live", state="attached")
+    page.get_by_role("tab", name="Curves").click()
+    page.wait_for_function(f"document.querySelector('#curves .plot')?.calcdata?.[0]?.length > {before}", timeout=30_000)
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_selector(".live .state.running")
+
+    page.get_by_role("button", name="Stop").click()
+    took = wait(lambda: status(page) == "stopped")
+    assert took < 3.5  # 2 to stop, 1 until the page looks again, and the browser's own pace
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(".live .state.running")
+    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    assert "test top-1" in page.inner_text(".live") and page.locator(".live li.behind").count() == 1
+
+    page.get_by_role("button", name="Log", exact=True).click()
+    assert "goes on in stage 1" in page.inner_text(".log")
+    page.get_by_role("tab", name="Curves").click()
+    cells = page.locator("#runs tbody tr td").all_inner_texts()
+    assert cells[1:4] == ["quick-1", "quick", "2 / 2"] and "completed" in cells
+    page.get_by_role("tab", name="Classify").click()
+    page.get_by_label("Model").click()
+    page.get_by_role("option", name="quick-1").wait_for()  # without a restart
+
+
+def test_of_two_pages_that_start_at_once_one_is_refused(app: App, opened: Callable):
+    """Two pages in Chromium, and a child that imports torch: about 8 s."""
+    pages = [opened("Train"), opened("Train")]
+    for page in pages:
+        describe_run(page, epochs=100)
+    for page in pages:
+        page.evaluate("document.querySelector('#start').click()")
+    wait(lambda: any(page.get_by_text("is busy with run").count() for page in pages), 10)
+    assert len(list(app.root.iterdir())) == 1
+    for page in pages:  # and both look at the one that runs
+        page.wait_for_selector(".live .state.running", timeout=3_000)
+        assert page.inner_text(".live h2") == "quick-1"
+
+
+def test_a_run_goes_on_while_the_app_is_restarted_and_the_open_page_finds_it_again(app: App, opened: Callable):
+    """Starts the app twice, and torch in a child: about 15 s."""
+    page = opened("Train")
+    describe_run(page, epochs=100)
+    press_start(page)
+    page.wait_for_function("document.querySelector('.live dl')?.innerText.includes('loss')", timeout=30_000)
+    app.kill()
+    (run,) = map(RunDir, app.root.iterdir())
+    app.start()
+    assert run.status() == "running"
+    shown = page.inner_text(".live dl")
+    wait(lambda: page.inner_text(".live dl") != shown, 15)
+    other = opened("Train")
+    assert wait(lambda: other.locator(".live h2").count() and other.inner_text(".live h2") == "quick-1") < 2
+    other.get_by_role("button", name="Stop").click()
+    for window in (page, other):
+        wait(lambda window=window: status(window) == "stopped", 6)
+
+
+def test_zoom_and_hidden_lines_stay_while_the_curve_grows(app: App, opened: Callable):
+    """Waits for two more points of a run at work: about 10 s."""
+    page = opened("Train")
+    describe_run(page, epochs=100)
+    press_start(page)
+    page.get_by_role("tab", name="Curves").click()
+    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 3", timeout=60_000)
+    page.evaluate("document.querySelector('#curves .plot').mark = 'the same node'")
+    box = page.locator("#curves .plot .draglayer .xy .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=5)
+    page.mouse.up()
+    zoomed = page.evaluate("document.querySelector('#curves .plot').layout.xaxis.range")
+    page.locator("#curves .legendtoggle").first.click()
+    page.wait_for_function("document.querySelector('#curves .plot').data[0].visible === 'legendonly'")
+    before = points(page)
+    page.wait_for_function(f"document.querySelector('#curves .plot').calcdata[0].length > {before} + 1", timeout=60_000)
+    plot = page.evaluate(
+        "(p => ({range: p.layout.xaxis.range, hidden: p.data[0].visible, mark: p.mark}))"
+        "(document.querySelector('#curves .plot'))"
+    )
+    assert plot == {"range": zoomed, "hidden": "legendonly", "mark": "the same node"}
+    page.get_by_role("button", name="Whole run").click()
+    page.wait_for_function("document.querySelector('#curves .plot').layout.xaxis.range[1] > 0")
+    assert page.evaluate("document.querySelector('#curves .plot').layout.xaxis.range") != zoomed
+
+
+def test_a_wrong_cell_is_refused_where_it_stands(app: App, opened: Callable):
+    page = opened("Train")
+    page.get_by_label("transfer").check()
+    page.get_by_label("Learning rate of stage 2").fill("20")
+    page.get_by_label("Epochs of stage 3").fill("many")
+    page.get_by_text("lr is 20.0; it must lie between 1e-06 and 10.").wait_for()
+    page.get_by_text("epochs is 'many'; it must be a whole number.").wait_for()
+    assert page.get_by_label("Learning rate of stage 2").get_attribute("aria-invalid") == "true"
+    assert page.get_by_label("Learning rate of stage 1").get_attribute("aria-invalid") == "false"
+    press_start(page)
+    page.get_by_text(re.compile("stage 2: lr is 20")).wait_for()
+    assert not list(app.root.iterdir())
+    page.get_by_label("Learning rate of stage 2").fill("0.02")
+    page.get_by_label("remove stage 3").click()
+    page.wait_for_function("!document.querySelector('[aria-invalid=true]')")
+
+
+def test_a_folder_without_data_is_told_of_before_the_start(app: App, opened: Callable, tmp_path: Path):
+    page = opened("Train")
+    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_label("Data folder").fill(str(tmp_path / "nowhere"))
+    page.get_by_label("Data folder").blur()
+    page.get_by_text(re.compile("nowhere")).first.wait_for()
+    press_start(page)
+    page.wait_for_timeout(500)
+    assert not list(app.root.iterdir())
+
+
+def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
+    """A few steps are tried out: about 5 s."""
+    page = opened("Train")
+    page.get_by_text("tried out just now").wait_for(timeout=60_000)
+    assert re.search(r"About .* (min|s)\b.* images/s .* GiB of memory", page.inner_text("#price"))
+
+
+def test_what_the_page_knows_is_what_programs_get(app: App):
+    from gradio_client import Client
+
+    assert Client(app.url, verbose=False).predict(api_name="/runs") == json.loads("[]")
