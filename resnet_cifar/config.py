@@ -15,6 +15,8 @@ ARCHITECTURES = ("resnet18", "resnet34")
 STEMS = ("stock", "cifar")
 DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
 """What there is to learn from, and how many pictures each has."""
+# Below, layer4 gets single pixels; and oneDNN leaves gradients of strided 3x3 convolutions over those unwritten in bf16.
+_SMALLEST_STOCK = 32
 PRECISIONS = ("auto", "bf16", "fp32")
 
 
@@ -173,6 +175,12 @@ class Recipe:
                 f"{self.val_images} val images and at least {least} train images are asked for, of {there} in all; "
                 "lower --val-images or --train-images."
             )
+        for stage in self.stages:
+            if self.stem == "stock" and stage.image_size < _SMALLEST_STOCK:
+                raise UserError(
+                    f"{stage.name}: image_size is {stage.image_size}; with the stock stem, which shrinks a picture to a "
+                    f"32nd, it must be {_SMALLEST_STOCK} at least."
+                )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
         _check("seed", self.seed, 0, 2**31 - 1)

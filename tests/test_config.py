@@ -67,3 +67,16 @@ def test_other_json_is_no_recipe(text: str):
 def test_an_unknown_recipe_is_told_which_there_are():
     with pytest.raises(UserError, match="'quikc'.*transfer, scratch, quick"):
         recipe_named("quikc")
+
+
+def test_with_the_stock_stem_a_picture_must_not_shrink_to_nothing():
+    with pytest.raises(UserError, match=r"everything: image_size is 31; .* 32 at least"):
+        recipe(stage(image_size=31))
+    assert recipe(stage(image_size=16), stem="cifar").stages[0].image_size == 16
+
+
+def test_what_depends_on_epochs_and_rate_keeps_its_proportion():
+    before = stage(epochs=10, warmup_epochs=1, lr=0.02, backbone_lr=0.01)
+    after = before.changed(epochs=5, lr=0.2, batch_size=8)
+    assert (after.warmup_epochs, after.backbone_lr, after.batch_size) == (0.5, 0.1, 8)
+    assert stage(lr=0.1).changed(lr=0.2).backbone_lr is None

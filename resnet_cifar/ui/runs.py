@@ -17,7 +17,14 @@ from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For what happens every second, or must not wait."""
+"""For what happens every second, or must not wait. What it refuses is not shown."""
+CHANGES: dict[str, Any] = {
+    "concurrency_id": "changes",
+    "concurrency_limit": 4,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+"""For what changes runs: it queues with its like alone, and its refusals are shown."""
 
 _COLUMNS = {
     "name": "Run",
@@ -58,8 +65,8 @@ def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
         return delete(records, rights, shown, event.name)
 
     table.input(chosen, None, shown, **QUIET)
-    table.edit(renamed, shown, shown, **QUIET)
-    table.delete(deleted, shown, shown, **QUIET)
+    table.edit(renamed, shown, shown, **CHANGES)
+    table.delete(deleted, shown, shown, **CHANGES)
     return table
 
 

@@ -54,9 +54,10 @@ class Setup:
         price = gr.HTML(container=False, padding=False, elem_id="price")
         settled = gr.State(False)
         self.inputs: list[Any] = [recipe, rows, data, data_dir, init, seed]
-        recipe.input(_of_recipe, recipe, [about, table, rows, init], **QUIET)
-        table.input(_edited, None, rows, **QUIET)
-        gr.on([one.change for one in self.inputs], self.consider, self.inputs, [table, price, settled], **QUIET)
+        considered: dict[str, Any] = {"fn": self.consider, "inputs": self.inputs, "outputs": [table, price, settled]}
+        recipe.input(_of_recipe, recipe, [about, table, rows, init], **QUIET).then(**considered, **QUIET)
+        table.input(_edited, None, rows, **QUIET).then(**considered, **QUIET)
+        gr.on([data.change, data_dir.change, init.change, seed.change], **considered, **QUIET)
         timer.tick(self.await_price, [settled, *self.inputs], [price, settled], **QUIET)
 
     def _starts(self) -> list[str]:

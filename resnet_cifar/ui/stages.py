@@ -73,6 +73,11 @@ def stages_from(recipe: Recipe, rows: Rows) -> tuple[tuple[Stage, ...], Faults]:
     for number, row in enumerate(rows):
         like = recipe.stages[min(int(row.get("like", 0)), len(recipe.stages) - 1)]
         stage, wrong = _stage(like, row)
+        try:
+            replace(recipe, stages=(stage,))
+        except UserError as error:  # what a stage can be, but not in such a network
+            wrong["image_size"] = str(error).removeprefix(f"{stage.name}: ")
+            stage = replace(stage, image_size=like.image_size)
         stages.append(stage)
         faults |= {f"{number}.{field}": reason for field, reason in wrong.items()}
     return tuple(stages), faults

@@ -16,7 +16,7 @@ from resnet_cifar.ui.live import live_card, no_run_card
 from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.runs import QUIET
+from resnet_cifar.ui.runs import CHANGES, QUIET
 from resnet_cifar.ui.setup import Setup, required
 
 LATEST = "the latest"
@@ -41,13 +41,13 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
         return
     setup = Setup(launcher, models, Estimates(records, launcher.device), timer)
     begin = gr.Button("Start training", variant="primary", elem_id="start")
-    begin.click(partial(start, launcher, rights, setup), setup.inputs, which, **QUIET).then(
+    begin.click(partial(start, launcher, rights, setup), setup.inputs, which, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
-    stop.click(partial(ask_to_stop, records, launcher, rights), which, None, **QUIET).then(
+    stop.click(partial(ask_to_stop, records, launcher, rights), which, None, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
-    resume.click(partial(go_on, records, launcher, rights), which, None, **QUIET).then(
+    resume.click(partial(go_on, records, launcher, rights), which, None, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
 
