@@ -15,7 +15,7 @@ ARCHITECTURES = ("resnet18", "resnet34")
 STEMS = ("stock", "cifar")
 DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
 """What there is to learn from, and how many pictures each has."""
-# Below, layer4 gets single pixels; and oneDNN leaves gradients of strided 3x3 convolutions over those unwritten in bf16.
+# Below, layer4 gets single pixels; and oneDNN leaves some gradients of strided convolutions over those unwritten.
 _SMALLEST_STOCK = 32
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -178,8 +178,8 @@ class Recipe:
         for stage in self.stages:
             if self.stem == "stock" and stage.image_size < _SMALLEST_STOCK:
                 raise UserError(
-                    f"{stage.name}: image_size is {stage.image_size}; with the stock stem, which shrinks a picture to a "
-                    f"32nd, it must be {_SMALLEST_STOCK} at least."
+                    f"{stage.name}: image_size is {stage.image_size}; with the stock stem, which makes 1 pixel of 32, "
+                    f"it must be {_SMALLEST_STOCK} at least."
                 )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")

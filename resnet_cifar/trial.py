@@ -40,9 +40,8 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     torch.manual_seed(0)  # the weights' values do not matter
     model = ResNet(recipe.arch, recipe.stem).to(device)
     training = Training(model, only, device, choose_precision(recipe.precision, device))
-    steps, saved = _steps(training, batch), _Saved()
-    with torch.autograd.graph.saved_tensors_hooks(saved.count, lambda tensor: tensor):
-        next(steps)
+    steps = _steps(training, batch)
+    next(steps)
     wait_for(device)
     began = time.perf_counter()
     for _ in range(_STEPS - 1):
@@ -50,7 +49,21 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     wait_for(device)
     pace = (_STEPS - 1) * batch * cost.step_macs(recipe, stage) / (time.perf_counter() - began)
     weights = sum(parameter.numel() for parameter in model.parameters())
-    return Trial(pace, _DATA_BYTES + weights * _BYTES_A_WEIGHT + saved.bytes * stage.batch_size // batch)
+    return Trial(pace, _DATA_BYTES + weights * _BYTES_A_WEIGHT + _kept(training, stage))
+
+
+def _kept(training: Training, stage: Stage) -> int:
+    """Bytes that autograd keeps for the way back from a batch of the stage, told from two small ones."""
+    few, more = (_kept_of(training, stage.image_size, batch) for batch in (2, 6))
+    return more + (more - few) * (stage.batch_size - 6) // 4
+
+
+def _kept_of(training: Training, size: int, batch: int) -> int:
+    saved = _Saved()
+    inputs = torch.zeros(batch, 3, size, size, device=training.device).contiguous(memory_format=torch.channels_last)
+    with torch.autograd.graph.saved_tensors_hooks(saved.count, lambda tensor: tensor), training.autocast():
+        training.net(inputs)
+    return saved.bytes
 
 
 def _steps(training: Training, batch: int) -> Iterator[Progress]:

@@ -27,6 +27,7 @@ from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train import train_tab
 
 _KEEP_UPLOADS = (600, 3600)  # seconds between two sweeps, and how old a file may become
+_JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _TICK = 1.0  # seconds between two looks at what runs do
 
 
@@ -38,7 +39,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         timer = gr.Timer(_TICK)
         titled = partial(header, describe(device))
         top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False)
-        with gr.Tabs():
+        with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
                 model = classify_tab(models)
             with gr.Tab("Train"):
@@ -84,6 +85,7 @@ def serve(
             auth=auth,
             theme=theme(),
             css=CSS,
+            js=_JS,
             quiet=True,
             prevent_thread_lock=True,
             footer_links=[],
