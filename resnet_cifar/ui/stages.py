@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from resnet_cifar.config import AUGMENTS, EVERYTHING, Recipe, Stage
+from resnet_cifar.config import AUGMENTS, EVERYTHING, HEAD, Recipe, Stage
 from resnet_cifar.errors import UserError
 
 Rows = list[dict[str, Any]]
@@ -88,25 +88,28 @@ def _stage(like: Stage, row: dict[str, Any]) -> tuple[Stage, Faults]:
     name = str(row["name"]).strip()[:40] or "stage"
     stage = replace(like, name=name, views=0)
     faults: Faults = {}
-    for field in ("epochs", "lr", "image_size", "batch_size", "learns", "augment"):
+    for column in ("epochs", "lr", "image_size", "batch_size", "learns", "augment"):
         try:
-            stage = stage.changed(**_value(field, str(row[field])))
+            field, value = _value(column, str(row[column]))
+            if value != getattr(like, field):
+                stage = stage.changed(**{field: value})
         except UserError as error:
-            faults[field] = str(error).removeprefix(f"{name}: ")
-    views = 0 if stage.augment.mixes else like.views  # features that were computed once can't be mixed
-    return replace(stage, views=views), faults
+            faults[column] = str(error).removeprefix(f"{name}: ")
+    mixes_features = stage.trainable == HEAD and stage.augment.mixes  # those of a picture can't be computed once
+    return replace(stage, views=0 if mixes_features else like.views), faults
 
 
-def _value(field: str, text: str) -> dict[str, Any]:
-    if field == "learns":
-        return {"trainable": LEARNS[text]}
-    if field == "augment":
-        return {"augment": AUGMENTS[text]}
+def _value(column: str, text: str) -> tuple[str, Any]:
+    """The stage's field that a column is of, and its value there."""
+    if column == "learns":
+        return "trainable", LEARNS[text]
+    if column == "augment":
+        return "augment", AUGMENTS[text]
     try:
-        return {field: _NUMBERS[field](text)}
+        return column, _NUMBERS[column](text)
     except ValueError as error:
-        kind = "whole number" if _NUMBERS[field] is int else "number"
-        raise UserError(f"{field} is {text!r}; it must be a {kind}.") from error
+        kind = "whole number" if _NUMBERS[column] is int else "number"
+        raise UserError(f"{column} is {text!r}; it must be a {kind}.") from error
 
 
 def _name_of(names: Mapping[str, Any], wanted: Any) -> str:

@@ -1,0 +1,182 @@
+"""What stands behind the tabs, called as plain functions."""
+
+import os
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.launcher import Launcher
+from resnet_cifar.recipes import RECIPES
+from resnet_cifar.record import Records
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.state import state
+from resnet_cifar.ui.curves import look
+from resnet_cifar.ui.live import live_card
+from resnet_cifar.ui.page import header, rights_of
+from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.runs import delete, rename, rows
+from resnet_cifar.ui.stages import rows_of, stages_from
+from resnet_cifar.ui.train import LATEST, at_hand, go_on, start, watch
+from tests.conftest import CPU, recipe
+from tests.test_charts import told
+
+MAY, MAY_NOT = Rights(), Rights("not today")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    """`one`, and the newer `other`."""
+    for age, name in enumerate(("other", "one")):
+        run = told(tmp_path / name, recipe()).run
+        for file in (run.recipe_file, run.metrics_file):
+            os.utime(file, (1e9 - age, 1e9 - age))
+    return Records(tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_table_that_nobody_touched_is_the_recipe(name: str):
+    assert stages_from(RECIPES[name], rows_of(RECIPES[name])) == (RECIPES[name].stages, {})
+
+
+def test_an_edited_table_changes_what_it_says_and_keeps_the_rest():
+    base = RECIPES["transfer"]
+    table = rows_of(base)
+    table[1] |= {"lr": "0.04", "epochs": "20", "batch_size": "64", "learns": "layer3 to fc", "augment": "none"}
+    table.append(table[2] | {"name": "once more"})
+    stages, faults = stages_from(base, table)
+    assert not faults and len(stages) == 4 and stages[3].name == "once more"
+    assert stages[1].trainable == ("layer3", "layer4", "fc") and stages[1].augment == AUGMENTS["none"]
+    assert (stages[1].backbone_lr, stages[1].warmup_epochs) == (0.02, 2)  # in proportion
+    assert (stages[1].layer_decay, stages[1].label_smoothing) == (0.8, 0.1)
+    assert stages[3].averaging == base.stages[2].averaging
+
+
+def test_a_head_that_learns_from_mixed_pictures_gets_new_features_every_epoch():
+    table = rows_of(RECIPES["transfer"])
+    table[0]["augment"] = "strong"
+    (head, *_), faults = stages_from(RECIPES["transfer"], table)
+    assert not faults and head.trainable == HEAD and head.views == 0
+
+
+@pytest.mark.parametrize(
+    "field,value,says",
+    [
+        ("epochs", "0", "between 1 and"),
+        ("epochs", "1.5", "whole number"),
+        ("lr", "", "number"),
+        ("lr", "nan", "nan"),
+        ("image_size", "31", "stock stem"),
+        ("image_size", "1e9", "whole number"),
+        ("batch_size", "1", "between 2 and"),
+    ],
+)
+def test_each_wrong_cell_gets_its_sentence(field: str, value: str, says: str):
+    table = rows_of(RECIPES["transfer"])
+    table[1][field] = value
+    stages, faults = stages_from(RECIPES["transfer"], table)
+    assert list(faults) == [f"1.{field}"] and says in faults[f"1.{field}"]
+    assert stages == RECIPES["transfer"].stages  # what is refused changes nothing
+
+
+def test_the_table_of_runs_tells_what_programs_are_told(records: Records):
+    first, second = rows(records, ["one"])
+    assert (first["name"], second["name"]) == ("other", "one")
+    assert first["colour"] is None and second["colour"] is not None
+    now = state(records.get("one"))
+    assert second["sort"]["best"] == now.best_val_top1 and second["epochs"] == "2 / 2"
+    (records.root / "one" / "recipe.json").write_text("nonsense")
+    broken = next(row for row in rows(records, []) if row["name"] == "one")
+    assert broken["status"] == "unreadable" and "recipe.json can't be used" in broken["reason"]
+
+
+def test_a_run_is_renamed_with_all_it_holds(records: Records):
+    assert rename(records, MAY, ["one", "other"], "one", "better name".replace(" ", "-")) == ["better-name", "other"]
+    assert records.names() == ["other", "better-name"] and len(records.get("better-name").said.epochs) == 2
+    assert rename(records, MAY, None, "other", "2") is None
+
+
+@pytest.mark.parametrize("to", ["", "..", "a/b", "=1+1", ".hidden", "x" * 65, "one", "with space"])
+def test_a_name_that_is_no_good_or_taken_is_refused(records: Records, to: str):
+    with pytest.raises(gr.Error, match="name"):
+        rename(records, MAY, None, "other", to)
+    assert records.names() == ["other", "one"]
+
+
+def test_a_run_is_deleted_and_no_longer_shown(records: Records):
+    assert delete(records, MAY, ["one", "other"], "one") == ["other"]
+    assert records.names() == ["other"]
+    for name in ("one", "..", "../x", ""):
+        with pytest.raises(gr.Error, match="there is no run"):
+            delete(records, MAY, None, name)
+
+
+def test_a_run_at_work_is_neither_renamed_nor_deleted(records: Records):
+    with RunDir(records.root / "one").locked():
+        for act in (lambda: rename(records, MAY, None, "one", "two"), lambda: delete(records, MAY, None, "one")):
+            with pytest.raises(gr.Error, match="being trained"):
+                act()
+    assert len(records.get("one").said.epochs) == 2
+
+
+def test_the_model_that_ships_stays(records: Records):
+    told(records.root / "resnet34-cifar100", recipe())
+    with pytest.raises(gr.Error, match="ships with the project"):
+        delete(records, MAY, None, "resnet34-cifar100")
+
+
+def test_who_may_not_cannot(records: Records):
+    launcher = Launcher(records.root, CPU)
+    for act in (
+        lambda: rename(records, MAY_NOT, None, "one", "two"),
+        lambda: delete(records, MAY_NOT, None, "one"),
+        lambda: start(launcher, MAY_NOT, None),
+        lambda: go_on(records, launcher, MAY_NOT, LATEST),
+    ):
+        with pytest.raises(gr.Error, match="not today"):
+            act()
+    assert records.names() == ["other", "one"]
+
+
+def test_only_what_changed_is_sent_again(records: Records):
+    plot, table, drawn = look(records, ["one"], "step", 0.0, None)
+    assert '"data"' in plot and len(table) == 2
+    again = look(records, ["one"], "step", 0.0, drawn)
+    assert again == (gr.skip(), gr.skip(), drawn)
+    smoother = look(records, ["one"], "step", 0.5, drawn)
+    assert smoother[0] != gr.skip() and smoother[1] == gr.skip()
+    run = records.get("one").run
+    run.append(records.get("one").said.epochs[-1])
+    grown = look(records, ["one"], "step", 0.0, drawn)
+    assert grown[0] not in (gr.skip(), plot) and grown[1] != gr.skip()
+    assert look(records, ["one", "gone"], "step", 0.0, None)[0] == grown[0]
+    assert look(records, [], "step", 0.0, None)[0] is None
+
+
+def test_what_runs_is_shown_before_what_is_newer(records: Records):
+    launcher = Launcher(records.root, CPU)
+    assert at_hand(records, LATEST).run.name == "other"  # which spoke last
+    with RunDir(records.root / "one").locked():
+        assert at_hand(records, LATEST).run.name == "one"
+        card, stop, resume, *_ = watch(records, launcher, MAY, LATEST, None)
+        assert "running" in card and stop["visible"] and not resume["visible"]
+    card, stop, resume, log, seen = watch(records, launcher, MAY, LATEST, None)
+    assert not stop["visible"] and resume["visible"] and "started elsewhere" in log
+    assert watch(records, launcher, MAY, LATEST, seen)[:4] == (gr.skip(),) * 4
+    assert not watch(records, launcher, MAY_NOT, LATEST, None)[2]["visible"]
+    assert "Nothing is training" in watch(Records(records.root / "empty"), launcher, MAY, LATEST, None)[0]
+
+
+def test_what_comes_from_files_is_no_html(tmp_path: Path):
+    record = told(tmp_path / "<b>run", recipe())
+    card = live_card(state(record), record.recipe, False)
+    assert "<b>run" not in card and "&lt;b&gt;run" in card
+    assert "<i>" not in header("a device", "<i>model")
+
+
+def test_rights_follow_from_how_the_page_is_reached():
+    assert rights_of(local=True, password=False, read_only=False).change
+    assert rights_of(local=False, password=True, read_only=False).change
+    for closed in (rights_of(False, False, False), rights_of(True, True, True)):
+        assert not closed.change and closed.why_not
