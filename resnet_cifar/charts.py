@@ -3,6 +3,7 @@
 Four panels, one above the other or two by two as the width allows: loss, accuracy, learning rate and images a second.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -97,11 +98,11 @@ class _Lines:
 
     def _smoothed(self, panel: int, kind: str, x: np.ndarray, y: list[Any], smoothing: float) -> None:
         if smoothing and len(x) > 2:
-            self._line(panel, kind, x, y, opacity=0.25, hoverinfo="skip", uid="raw")
+            self._line(panel, kind, x, y, opacity=0.25, hoverinfo="skip", variant="raw")
             y = list(smooth(np.array(y, dtype=float), smoothing))
         self._line(panel, kind, x, y)
 
-    def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], uid: str = "", **more: Any) -> None:
+    def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], variant: str = "", **more: Any) -> None:
         known = [value is not None for value in y]
         if not any(known):
             return
@@ -117,10 +118,15 @@ class _Lines:
             hovertemplate=f"{self._name(kind)} %{{y:{form}}}<extra></extra>",
             xaxis=_axis("x", panel),
             yaxis=_axis("y", panel),
-            uid=f"{self._record.run.name}/{kind}/{panel}/{uid}",
+            **self._identity(f"{kind}/{panel}/{variant}"),
             **self._legend(kind),
             **more,
         )
+
+    def _identity(self, line: str) -> dict[str, str]:
+        """What a line is known by when the next figure takes this one's place; `uid` becomes part of a selector."""
+        name = f"{self._record.run.name}/{line}"
+        return {"meta": name, "uid": hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}
 
     def _legend(self, kind: str) -> dict[str, Any]:
         """One entry for each kind of line of a single run; one for each run where there are several."""
@@ -148,7 +154,7 @@ class _Lines:
             hovertemplate=f"{self._name('best')} {percent(top1)}<extra></extra>",
             xaxis=_axis("x", _ACCURACY),
             yaxis=_axis("y", _ACCURACY),
-            uid=f"{self._record.run.name}/best",
+            **self._identity("best"),
             **self._legend("val"),
         )
 

@@ -68,7 +68,7 @@ def told(folder: Path, recipe: Recipe, steps: int = 4) -> Record:
 
 
 def lines(chart) -> dict[str, Any]:
-    return {line.uid: line for line in chart.data}
+    return {line.meta: line for line in chart.data}
 
 
 def test_a_long_run_is_thinned_to_what_a_screen_shows(tmp_path: Path):
@@ -76,7 +76,7 @@ def test_a_long_run_is_thinned_to_what_a_screen_shows(tmp_path: Path):
     long = told(tmp_path / "long", recipe(stage(epochs=200, averaging=0.9)), steps=100)
     assert len(long.said.steps) == 20_000
     for by in ("step", "epoch"):
-        assert len(charts.figure([long], by, smoothing=0.9).to_json()) <= 200_000
+        assert len(charts.figure([long], by, smoothing=0.9).to_json(remove_uids=False)) <= 200_000
 
 
 def test_thinning_keeps_every_peak_and_both_ends():

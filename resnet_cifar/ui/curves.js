@@ -50,7 +50,7 @@ async function savePicture() {
 }
 
 async function saveNumbers() {
-  const names = [...new Set(plot.data.map((line) => line.uid.split("/")[0]))];
+  const names = [...new Set(plot.data.map((line) => line.meta.split("/")[0]))];
   const address = URL.createObjectURL(new Blob([await server.numbers(names)], { type: "text/csv" }));
   save(address, "curves.csv");
   URL.revokeObjectURL(address);

@@ -71,7 +71,7 @@ def look(records: Records, shown: list[str] | None, by: By, smoothing: float, dr
 @lru_cache(maxsize=8)
 def _figure(records: Sequence[Record], by: By, smoothing: float, _sizes: Any) -> str | None:
     """A figure as JSON; drawn once however many pages look at it."""
-    return charts.figure(records, by, smoothing).to_json() if records else None
+    return charts.figure(records, by, smoothing).to_json(remove_uids=False) if records else None
 
 
 def _found(records: Records, names: Sequence[str]) -> list[Record]:
