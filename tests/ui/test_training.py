@@ -1,17 +1,26 @@
 """Training from the page, in a real browser: real child processes train a real network on synthetic pictures."""
 
-import json
 import os
 import re
 import signal
+import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
+from resnet_cifar.checkpoint import read_tensors
+from resnet_cifar.launcher import Launcher
 from resnet_cifar.run_dir import RunDir
-from tests.conftest import start
+from resnet_cifar.train import train
+from tests.awkward import halves, saved
+from tests.conftest import CPU, stage, start
+from tests.conftest import recipe as tiny
+from tests.test_predict import checkpoint
 from tests.ui.conftest import free_port
 
 SERVE = """
@@ -242,7 +251,39 @@ def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
     assert re.search(r"About .* (min|s)\b.* images/s .* GiB of memory", page.inner_text("#price"))
 
 
-def test_what_the_page_knows_is_what_programs_get(app: App):
-    from gradio_client import Client
+def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, tmp_path: Path):
+    """Trains the same short run twice, once with a page that is asked all the time: about 15 s."""
+    checkpoint(app.root / "model")
+    (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
+    asked = partial(
+        Client(app.url, verbose=False).predict, handle_file(tmp_path / "halves.png"), "model", api_name="/classify"
+    )
+    asked()  # the first answer loads the model
+    recipe = tiny(stage(epochs=6), train_images=400)
+    run, took = Launcher(app.root, CPU).start(recipe, None), []
+    while run.status() == "running":
+        began = time.monotonic()
+        asked()
+        took.append(time.monotonic() - began)
+    assert run.status() == "completed" and len(took) > 5
+    assert statistics.median(took) < 0.5 and max(took) < 1
+    alone = RunDir.create(tmp_path / "alone", recipe)
+    *_, _ = train(alone, device=CPU, data_dir=None)
+    beside, by_itself = (read_tensors(folder / "model.safetensors")[1]["sha256"] for folder in (run.path, alone.path))
+    assert beside == by_itself
 
-    assert Client(app.url, verbose=False).predict(api_name="/runs") == json.loads("[]")
+
+def test_programs_see_a_run_at_work(app: App):
+    """Waits for a child to import torch: about 4 s."""
+    client = Client(app.url, verbose=False)
+    assert client.predict(api_name="/runs") == []
+    run = Launcher(app.root, CPU).start(tiny(stage(epochs=500)), None)
+    (told,) = client.predict(api_name="/runs")
+    assert (told["name"], told["status"], told["part_done"]) == ("tiny-1", "running", 0)
+    wait(lambda: client.predict("tiny-1", api_name="/run")["latest_epoch"])
+    told = client.predict("tiny-1", api_name="/run")
+    assert told["latest_epoch"]["epoch"] >= 0 and 0 < told["part_done"] < 1 and told["epochs_planned"] == 500
+    with pytest.raises(AppError, match="there is no run 'tiny-2' here; there are tiny-1"):
+        client.predict("tiny-2", api_name="/run")
+    Launcher(app.root, CPU).stop(run)
+    wait(lambda: client.predict("tiny-1", api_name="/run")["status"] == "stopped", 4)
