@@ -119,7 +119,7 @@ class _Lines:
             xaxis=_axis("x", panel),
             yaxis=_axis("y", panel),
             **self._identity(f"{kind}/{panel}/{variant}"),
-            **self._legend(kind),
+            **self._legend(kind, shown=not variant),
             **more,
         )
 
@@ -128,11 +128,12 @@ class _Lines:
         name = f"{self._record.run.name}/{line}"
         return {"meta": name, "uid": hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}
 
-    def _legend(self, kind: str) -> dict[str, Any]:
+    def _legend(self, kind: str, shown: bool = True) -> dict[str, Any]:
         """One entry for each kind of line of a single run; one for each run where there are several."""
         group = kind if self._alone else self._record.run.name
-        first = group not in self._in_legend
-        self._in_legend.add(group)
+        first = shown and group not in self._in_legend
+        if first:
+            self._in_legend.add(group)
         return {"name": group, "legendgroup": group, "showlegend": first}
 
     def _name(self, kind: str) -> str:

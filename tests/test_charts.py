@@ -140,6 +140,13 @@ def test_several_runs_lie_over_one_another_and_each_hides_as_a_whole(tmp_path: P
     assert not [shape for shape in chart.layout.shapes if shape.type == "rect"]
 
 
+def test_the_legend_shows_what_is_smoothed_and_not_what_lies_faint_behind_it(tmp_path: Path):
+    found = lines(charts.figure([told(tmp_path / "run", recipe())], smoothing=0.5))
+    assert found["run/train/1/raw"].opacity < 1 and not found["run/train/1/raw"].showlegend
+    assert found["run/train/1/"].opacity is None and found["run/train/1/"].showlegend
+    assert len(found["run/train/1/raw"].y) == len(found["run/train/1/"].y)
+
+
 def test_what_is_zoomed_stays_unless_the_unit_changes(tmp_path: Path):
     record = told(tmp_path / "run", recipe())
     by_step, by_epoch = charts.figure([record]), charts.figure([record], "epoch")
