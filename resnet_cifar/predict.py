@@ -18,6 +18,7 @@ from resnet_cifar.device import choose_device
 from resnet_cifar.errors import UserError
 from resnet_cifar.model import ResNet
 from resnet_cifar.pictures import centre_square
+from resnet_cifar.pull import pull, repo_of
 from resnet_cifar.run_dir import CHECKPOINTS, locate
 
 SHIPPED = "resnet34-cifar100"
@@ -58,11 +59,12 @@ class Classifier:
 
     @classmethod
     def load(cls, where: str | Path | None = None, device: str = "auto") -> "Classifier":
-        """The classifier of a run's name or a checkpoint's folder; None: see `default_checkpoint`.
+        """The classifier of a run's name, a checkpoint's folder, or a repo on the Hugging Face Hub.
 
-        Raises UserError where there is none, or where it is broken.
+        `where`: a repo is USER/NAME or USER/NAME@REVISION; None: see `default_checkpoint`. Raises UserError where there
+        is none, or where it is broken.
         """
-        folder = default_checkpoint() if where is None else where if isinstance(where, Path) else locate(where)
+        folder = _folder(where)
         chosen = choose_device(device)
         return cls(*load_checkpoint(folder, chosen), chosen)
 
@@ -113,6 +115,15 @@ def default_checkpoint() -> Path:
             f"there is no checkpoint in {CHECKPOINTS} yet; train one with --train-only, or name one with --run.{others}"
         )
     return folders[0]
+
+
+def _folder(where: str | Path | None) -> Path:
+    if where is None:
+        return default_checkpoint()
+    if isinstance(where, Path):
+        return where
+    repo = repo_of(where)
+    return pull(*repo) if repo else locate(where)
 
 
 def _found(root: Path) -> list[tuple[Path, _Stamp, _Stamp]]:

@@ -2,11 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_cifar.checkpoint import CONFIG, MODEL
 from resnet_cifar.errors import UserError
 
-_REPO = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
+_REPO = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_LARGEST = 200_000_000  # bytes; a ResNet-34 has 85 million
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def repo_of(where: str) -> tuple[str, str | None] | None:
@@ -14,7 +20,7 @@ def repo_of(where: str) -> tuple[str, str | None] | None:
     found = _REPO.fullmatch(where)
     if found is None or Path(where).exists():
         return None
-    return found["repo"], found["revision"]
+    return found[1], found[2]
 
 
 def pull(repo: str, revision: str | None = None) -> Path:
@@ -22,31 +28,52 @@ def pull(repo: str, revision: str | None = None) -> Path:
 
     Raises UserError where there is none, it holds no checkpoint of ours, or neither Hub nor cache can be reached.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     named = f"{repo}@{revision}" if revision else repo
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[MODEL, CONFIG]))
-    except LocalEntryNotFoundError as error:
-        raise UserError(
-            f"{named} is not in the cache, and the Hugging Face Hub can't be reached; connect, or name a local run."
-        ) from error
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+        _check(named, info)
+        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=[MODEL, CONFIG]))
     except HfHubHTTPError as error:
-        raise UserError(_refusal(named, revision, error.response.status_code)) from error
-    missing = [name for name in (CONFIG, MODEL) if not (folder / name).is_file()]
-    if missing:
+        raise UserError(_refusal(named, error.response.status_code)) from error
+    except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError):
+        return _cached(named, repo, revision)
+
+
+def _cached(named: str, repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[MODEL, CONFIG], local_files_only=True))
+    except LocalEntryNotFoundError:
+        folder = Path()
+    if not (folder / MODEL).is_file() or not (folder / CONFIG).is_file():
         raise UserError(
-            f"{named} holds no checkpoint of ours: {' and '.join(missing)} {_are(missing)} not there{_why(repo)}."
+            f"the Hugging Face Hub can't be reached, and {named} is not in the cache; connect, or name a local run."
         )
     return folder
 
 
-def _refusal(named: str, revision: str | None, status: int) -> str:
+def _check(named: str, info: "ModelInfo") -> None:
+    """Refuse, before it is fetched, what can be seen to be no checkpoint of ours."""
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    missing = [name for name in (CONFIG, MODEL) if name not in sizes]
+    if MODEL in missing and any(name.endswith(_PICKLES) for name in sizes):
+        raise UserError(f"{named} holds its weights as a pickle, which could run any code; it has no {MODEL}.")
+    if missing:
+        raise UserError(f"{named} holds no checkpoint of ours: it has no {' and no '.join(missing)}.")
+    if sizes[MODEL] + sizes[CONFIG] > _LARGEST:
+        raise UserError(f"{named} has {sizes[MODEL] / 1e6:,.0f} MB of weights, and is no ResNet-34 of ours.")
+
+
+def _refusal(named: str, status: int) -> str:
     if status in (401, 403, 404):
-        other = " or revision" if revision else ""
         return (
-            f"there is no repo{other} {named!r} on the Hugging Face Hub that can be read from here; check the name, and "
-            "if it is private, log in with `hf auth login`."
+            f"there is no {named!r} on the Hugging Face Hub that can be read from here; check the name, and if it is "
+            "private, log in with `hf auth login`."
         )
     return f"the Hugging Face Hub answered {status} when asked for {named!r}; try again later."

@@ -22,6 +22,11 @@ def empty_card(model: str | None) -> str:
     return _card("<p class='empty'>Drop a picture, and the answer appears here.</p>")
 
 
+def fetching_card(model: str) -> str:
+    """What stands there while a model comes from the Hub."""
+    return _card(f"<p class='empty'>Fetching {html.escape(model)} from the Hugging Face Hub …</p>")
+
+
 def answer_card(prediction: Prediction) -> str:
     """The likeliest class in large, the next ones below it, and what the network looked at."""
     kind = f"<p class='kind'>one of the {_words(prediction.superclass)}</p>" if prediction.superclass else ""

@@ -1,5 +1,6 @@
 """The first tab: drop a picture and see what it is."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ from PIL import Image
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.predict import Prediction
-from resnet_cifar.ui.cards import answer_card, empty_card, example_buttons, unusable_note
+from resnet_cifar.ui.cards import answer_card, empty_card, example_buttons, fetching_card, unusable_note
 from resnet_cifar.ui.examples import EXAMPLES, drawn
 from resnet_cifar.ui.many import several_pictures
 from resnet_cifar.ui.models import LANE, Models
@@ -22,8 +23,11 @@ _PRESSED = """element.addEventListener("click", event => {
 });"""
 
 
-def classify_tab(models: Models) -> gr.Dropdown:
-    """A picture on the left, the answer on the right, several pictures below; returns what the model is chosen with."""
+def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
+    """A picture on the left, the answer on the right, several pictures below.
+
+    Returns what the model is chosen with, and the trigger of what is to happen once another one is ready.
+    """
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
             picture = PictureInput(
@@ -39,12 +43,15 @@ def classify_tab(models: Models) -> gr.Dropdown:
             model = _choice(models)
         with gr.Column(scale=1, min_width=300):
             answer = gr.HTML(empty_card(models.default()), container=False, padding=False)
-    several_pictures(models, model)
-    answer_to = partial(show, models)
-    picture.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **LANE)
-    model.change(answer_to, [picture, model], answer, api_visibility="private", show_progress="minimal", **LANE)
+    ready = model.change(
+        partial(fetch, models), model, answer, api_visibility="private", show_progress="hidden", concurrency_id="fetch"
+    ).success
+    several_pictures(models, model, ready)
+    answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **LANE}
+    for heard in (picture.change, ready):
+        heard(partial(show, models), [picture, model], answer, **answering)
     _endpoint(models)
-    return model
+    return model, ready
 
 
 def _examples(picture: PictureInput) -> None:
@@ -55,7 +62,14 @@ def _examples(picture: PictureInput) -> None:
 
 def _choice(models: Models) -> gr.Dropdown:
     """The models, and what can't be used and why; both are looked up anew when somebody looks."""
-    model = gr.Dropdown(models.names(), value=models.default(), label="Model", interactive=True)
+    model = gr.Dropdown(
+        models.names(),
+        value=models.default(),
+        label="Model",
+        info="a run, or USER/NAME on the Hugging Face Hub",
+        interactive=True,
+        allow_custom_value=True,
+    )
     note = gr.HTML(visible=False, container=False, padding=False)
     model.focus(partial(choices, models), None, [model, note], **_QUICK)
     gr.on(None, partial(choices, models), None, [model, note], **_QUICK)  # whenever the page is opened
@@ -81,6 +95,17 @@ def choices(models: Models) -> tuple[Any, Any]:
     """The models there are now, and a note on the others: a fresh run appears without a reload."""
     note = unusable_note(models.unusable())
     return gr.update(choices=models.names()), gr.update(value=note, visible=bool(note))
+
+
+def fetch(models: Models, model: str | None) -> Iterator[Any]:
+    """Get a model from the Hub if it is one, and say so meanwhile."""
+    yield gr.skip()
+    try:
+        for _ in models.fetch(model):
+            yield fetching_card(str(model))
+    except UserError as error:
+        yield empty_card(models.default())
+        raise refuse(error) from error
 
 
 def show(models: Models, picture: Image.Image | None, model: str | None) -> str:

@@ -60,23 +60,23 @@ class Answer:
         return [_cell(self.name), _cell(first), f"{sure:.6f}", _cell(self.prediction.superclass or ""), *rest, ""]
 
 
-def several_pictures(models: Models, model: gr.Dropdown) -> None:
-    """A folded part of the tab: files in, gallery and table out."""
+def several_pictures(models: Models, model: gr.Dropdown, ready: Any) -> None:
+    """A folded part of the tab: files in, gallery and table out. `ready`: the trigger of another model's coming."""
     with gr.Accordion("Several pictures", open=False, elem_classes="many"):
         files = PicturesInput(label=f"Pictures, up to {LIMIT}", file_count="multiple", file_types=["image"], height=180)
         with gr.Row(elem_classes="summary"):
             status = gr.HTML(container=False, padding=False)
             table = gr.DownloadButton("Download as CSV", size="sm", visible=False, scale=0, min_width=180)
         gallery = gr.HTML(container=False, padding=False)
-    gr.on(
-        [files.change, model.change],
-        partial(answer_all, models),
-        [files, model],
-        [status, gallery, table],
-        api_visibility="private",
-        show_progress="hidden",  # the line in `status` says more
-        **LANE,
-    )
+    for heard in (files.change, ready):
+        heard(
+            partial(answer_all, models),
+            [files, model],
+            [status, gallery, table],
+            api_visibility="private",
+            show_progress="hidden",  # the line in `status` says more
+            **LANE,
+        )
 
 
 def answer_all(models: Models, files: Sequence[Upload], model: str | None) -> Iterator[tuple[str, str, Any]]:

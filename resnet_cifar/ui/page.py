@@ -33,7 +33,7 @@ _TICK = 1.0  # seconds between two looks at what runs do
 
 def build(root: Path, rights: Rights) -> gr.Blocks:
     """The page over a folder of checkpoints."""
-    models, records, device = Models(root), Records(root), choose_device("auto")
+    models, records, device = Models(root, rights), Records(root), choose_device("auto")
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
         timer = gr.Timer(_TICK)
@@ -41,12 +41,13 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
-                model = classify_tab(models)
+                model, ready = classify_tab(models)
             with gr.Tab("Train"):
                 train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
-        gr.on([page.load, model.change], titled, model, top, **QUIET)
+        for heard in (page.load, ready):
+            heard(titled, model, top, **QUIET)
         endpoints(records)
     return page.queue(max_size=64)
 

@@ -100,7 +100,9 @@ class Setup:
             return init
         if not init:
             raise UserError("nothing says where weights start; choose scratch, imagenet, a model or a path.")
-        return str(self._launcher.root / init if init in self._models.names() else Path(init).expanduser().resolve())
+        if init in self._models.names():
+            return str(self._models.folder(init))
+        return str(Path(init).expanduser().resolve())
 
     def _price(self, estimate: Estimate | None) -> str:
         if estimate is None:

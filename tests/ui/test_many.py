@@ -57,8 +57,9 @@ def upload(file: Path, name: str | None = None):
 
 def models(root: Path):
     from resnet_cifar.ui.models import Models
+    from resnet_cifar.ui.rights import Rights
 
-    return Models(root)
+    return Models(root, Rights())
 
 
 def test_each_of_several_is_answered_but_for_the_bad_one(page, root: Path, pictures: list[Path]):
@@ -160,7 +161,7 @@ def several(url: str, *payloads: dict) -> str:
     """What a program is told that calls the page's own, hidden endpoint."""
     config = httpx.get(f"{url}config").json()
     (files,) = (part["id"] for part in config["components"] if "up to 200" in str(part["props"].get("label")))
-    (call,) = (event["id"] for event in config["dependencies"] if files in event["inputs"])
+    call, *_ = (event["id"] for event in config["dependencies"] if files in event["inputs"])
     request = {"data": [list(payloads), "first"], "fn_index": call, "session_hash": "several"}
     joined = httpx.post(f"{url}gradio_api/queue/join", json=request)
     assert joined.status_code == 200, joined.text
