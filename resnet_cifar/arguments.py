@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--classify", metavar="FILE", nargs="+", help="say what is in pictures; with --run, by its weights"
     )
+    what.add_argument("--push", metavar="RUN", help="upload a run to the Hugging Face Hub, to --repo")
     what.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run = flags.add_argument_group("what to train")
     run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
@@ -54,6 +55,14 @@ def parser() -> argparse.ArgumentParser:
         "--auth", metavar="USER:PASSWORD", help="who may come; or RESNET_CIFAR_AUTH, which ps doesn't show"
     )
     page.add_argument("--read-only", action="store_true", help="classify and curves alone")
+    hub = flags.add_argument_group("the Hugging Face Hub")
+    hub.add_argument("--repo", metavar="USER/NAME", help="with --push: where to")
+    hub.add_argument("--push-to", metavar="USER/NAME", help="with --train-only: upload the run once it is completed")
+    hub.add_argument("--public", action="store_true", help="for everybody to see; a new repo is private otherwise")
+    hub.add_argument("--create-pr", action="store_true", help="as a pull request")
+    hub.add_argument(
+        "--dry-run", action="store_true", help="with --push: show what would be uploaded, without a request"
+    )
     machine = flags.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     machine.add_argument("--precision", choices=PRECISIONS)

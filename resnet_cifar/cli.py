@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _classify(args)
         if args.evaluate is not None:
             return _evaluate(args)
+        if args.push is not None:
+            return _push(args)
         return _train(args) if args.train_only else _serve(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +53,8 @@ def _train(args: argparse.Namespace) -> int:
     from resnet_cifar.train import check, train
 
     device = choose_device(args.device)
+    if args.push_to is not None:
+        _may_push(args.push_to)  # not after hours of training
     if args.resume is not None:
         run = _run_to_resume(args)
         data_dir = _data_dir(args) or _earlier_data_dir(run)
@@ -62,7 +66,43 @@ def _train(args: argparse.Namespace) -> int:
     view, last = TerminalView(run), None
     for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or ()):
         view.show(last)
+    if args.push_to is not None and isinstance(last, RunCompleted):
+        _upload(run, args.push_to, args)
     return _exit_code(last)
+
+
+def _may_push(repo: str) -> None:
+    """Refuse an upload that can be seen to fail. Raises UserError."""
+    from huggingface_hub import HfApi
+
+    from resnet_cifar.push import check_rights
+
+    check_rights(HfApi(), repo)
+
+
+def _push(args: argparse.Namespace) -> int:
+    """Upload a run, or show what would be uploaded."""
+    if args.repo is None:
+        raise UserError("--push needs --repo USER/NAME: where to upload the run to.")
+    run = RunDir.open(locate(args.push))
+    if not args.dry_run:
+        _upload(run, args.repo, args)
+        return 0
+    from resnet_cifar.push import plan
+
+    planned = plan(run, args.repo, args.public)
+    print(planned.card)
+    print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
+    for name, size in planned.files.items():
+        print(f"{size:>12,}  {name}")
+    return 0
+
+
+def _upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:
+    from resnet_cifar.push import push
+    from resnet_cifar.terminal import watch
+
+    print(f"it is at {watch(push(run, repo, public=args.public, create_pr=args.create_pr))}")
 
 
 def _run_to_resume(args: argparse.Namespace) -> RunDir:

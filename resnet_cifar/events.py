@@ -44,7 +44,7 @@ class RunResumed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far the work at hand is: `download`, `features`, `train`, `evaluate` or `test`."""
+    """How far the work at hand is: `download`, `features`, `train`, `evaluate`, `test` or `upload`."""
 
     phase: str
     done: int

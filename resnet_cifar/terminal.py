@@ -25,7 +25,13 @@ from resnet_cifar.tables import STAGE_COLUMNS, duration, learns, metrics_line, p
 T = TypeVar("T")
 
 _LINE_EVERY = 10.0  # seconds between two lines where there is no terminal to draw a bar on
-_DOING = {"download": "downloading", "features": "computing features", "evaluate": "evaluating", "test": "testing"}
+_DOING = {
+    "download": "downloading",
+    "features": "computing features",
+    "evaluate": "evaluating",
+    "test": "testing",
+    "upload": "uploading",
+}
 
 
 class TerminalView:
@@ -127,7 +133,8 @@ class Bar:
 
     def progress(self, event: Progress) -> None:
         """The work that an event speaks of is that far."""
-        self.move(_DOING[event.phase], event.done, event.total, "B" if event.phase == "download" else "img")
+        unit = {"download": "B", "upload": "steps"}.get(event.phase, "img")
+        self.move(_DOING[event.phase], event.done, event.total, unit)
 
     def note(self, text: str) -> None:
         """What stands beside the bar from now on."""

@@ -21,6 +21,7 @@ from resnet_cifar.ui.curves import PLOTLY_JS, curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
+from resnet_cifar.ui.publish import publish_tab
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import QUIET
 from resnet_cifar.ui.theme import CSS, theme
@@ -46,6 +47,8 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
+            with gr.Tab("Publish") as tab:
+                publish_tab(records, rights, tab.select)
         for heard in (page.load, ready):
             heard(titled, model, top, **QUIET)
         endpoints(records)

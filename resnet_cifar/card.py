@@ -1,0 +1,180 @@
+"""The model card of a run: what it is, how it came about, how good it is and how to load it, in the Hub's form."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from resnet_cifar.checkpoint import ModelConfig, read_config
+from resnet_cifar.config import AUGMENTS, Augment, Recipe
+from resnet_cifar.events import RunStarted
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, stage_rows
+
+CURVES = "curves.png"
+
+_STEMS = {"stock": "torchvision's own stem", "cifar": "a 3x3 stem without pooling, for small pictures"}
+_TIMM = """```python
+import timm
+model = timm.create_model("hf-hub:{repo}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+```"""
+_TORCHVISION = """```python
+weights = safetensors.torch.load_file(huggingface_hub.hf_hub_download("{repo}", "model.safetensors"))
+model = torchvision.models.{arch}(num_classes=100)
+model.load_state_dict(weights)
+```"""
+_OURS = """```python
+from resnet_cifar.predict import Classifier
+classifier = Classifier.load("{repo}")
+print(classifier.predict([PIL.Image.open("cat.jpg").convert("RGB")])[0].probabilities)
+```"""
+_NO_TTA = "without test-time augmentation"
+_CITATION = """@techreport{krizhevsky2009learning,
+  author = {Krizhevsky, Alex},
+  title = {Learning Multiple Layers of Features from Tiny Images},
+  institution = {University of Toronto},
+  year = {2009}
+}
+
+@inproceedings{he2016deep,
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  title = {Deep Residual Learning for Image Recognition},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+  year = {2016}
+}"""
+
+
+def model_card(run: RunDir, repo: str) -> ModelCard:
+    """The card of a run that has kept weights, as it will stand in `repo` (USER/NAME).
+
+    Raises UserError where the run's recipe or config can't be read.
+    """
+    recipe, config = run.recipe(), read_config(run.path)
+    results = json.loads(run.eval_file.read_text(encoding="utf-8")) if run.eval_file.exists() else None
+    name = repo.rpartition("/")[2]
+    parts = [
+        f"# {name}",
+        _what(recipe, config, results),
+        f"![Loss and accuracy along the run]({CURVES})",
+        "## How to use it",
+        _loading(repo, config),
+        "## How it was trained",
+        _training(run, recipe),
+        *(("## How good it is", _results(results)) if results else ()),
+        "## Limits",
+        _limits(recipe, config),
+        "## Citation",
+        f"```bibtex\n{_CITATION}\n```",
+    ]
+    metadata = _metadata(recipe, config, results, name).to_yaml()
+    return ModelCard(f"---\n{metadata}\n---\n\n" + "\n\n".join(parts) + "\n")
+
+
+def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None, name: str) -> ModelCardData:
+    real = recipe.data == "cifar100"
+    return ModelCardData(
+        license="mit",
+        library_name="timm" if config.stem == "stock" else None,
+        pipeline_tag="image-classification",
+        tags=["image-classification", config.arch, "cifar100", "safetensors"],
+        datasets=["uoft-cs/cifar100"] if real else None,
+        metrics=["accuracy"],
+        model_name=name,
+        eval_results=_eval_results(results) if real and results else None,
+    )
+
+
+def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="uoft-cs/cifar100",
+            dataset_name="CIFAR-100",
+            dataset_split="test",
+            metric_type="accuracy",
+            metric_name=f"{text}, {_NO_TTA}",
+            metric_value=round(results[key], 4),
+        )
+        for key, text in (("top1", "top-1 accuracy"), ("top5", "top-5 accuracy"))
+    ]
+
+
+def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -> str:
+    network = f"ResNet-{config.arch.removeprefix('resnet')} with {_STEMS[config.stem]}"
+    data = "CIFAR-100" if recipe.data == "cifar100" else "synthetic pictures, made to try the trainer out with"
+    good = f" It names {percent(results['top1'])} of the test pictures rightly, {_NO_TTA}." if results else ""
+    return f"A {network}, trained on {data} at {config.image_size} px.{good}"
+
+
+def _loading(repo: str, config: ModelConfig) -> str:
+    ours = _OURS.format(repo=repo)
+    if config.stem != "stock":
+        return f"{ours}\n\nThe CIFAR stem is not one that torchvision, timm or transformers can build."
+    return "\n\n".join((_TIMM.format(repo=repo), _TORCHVISION.format(repo=repo, arch=config.arch), ours))
+
+
+def _training(run: RunDir, recipe: Recipe) -> str:
+    history = [event for event, _ in run.history()]
+    begun = next((event for event in history if isinstance(event, RunStarted)), None)
+    where = f" on {begun.device} in {begun.precision}" if begun else ""
+    start = Path(recipe.init).name if recipe.init not in ("scratch", "imagenet") else recipe.init
+    head = (
+        f"Recipe `{recipe.name}`{where}: weights from {start}, seed {recipe.seed}, SGD with momentum 0.9 and a half "
+        "cosine in each stage. All that was asked for is in `recipe.json`, all that happened in `metrics.jsonl`."
+    )
+    asked = [
+        (
+            stage.name,
+            learns(stage.trainable),
+            str(stage.epochs),
+            f"{stage.lr:g}",
+            f"{stage.image_size} px",
+            str(stage.batch_size),
+            _augmentation(stage.augment),
+        )
+        for stage in recipe.stages
+    ]
+    columns = ("stage", "learns", "epochs", "learning rate", "size", "batch", "augmentation")
+    return "\n\n".join((head, _markdown(columns, asked), _markdown(STAGE_COLUMNS, stage_rows(history))))
+
+
+def _results(results: dict[str, Any]) -> str:
+    rows = [
+        ("top-1", percent(results["top1"])),
+        ("top-5", percent(results["top5"])),
+        ("loss", f"{results['loss']:.4f}"),
+        ("superclass top-1", percent(results["coarse_top1"])),
+    ]
+    ranked = sorted(results["per_class_top1"].items(), key=lambda item: item[1])
+    worst, best = ", ".join(map(_class, ranked[:5])), ", ".join(map(_class, ranked[:-6:-1]))
+    head = f"On the {results['images']:,} test pictures, looked at once, {_NO_TTA}:"
+    return f"{head}\n\n{_markdown(('measure', 'test'), rows)}\n\nIt knows best: {best}.\n\nIt knows least: {worst}."
+
+
+def _limits(recipe: Recipe, config: ModelConfig) -> str:
+    if recipe.data != "cifar100":
+        return "It has never seen a real picture, and is of no use but to show that the trainer works."
+    return (
+        f"It knows {len(config.labels)} classes and answers with one of them whatever it is shown. It learned from "
+        "pictures of 32 x 32 pixels, and sees little more of a larger one: only the middle square counts. CIFAR-100 "
+        "was gathered from the web before 2009; its people and its scenes are of that time. Nothing that matters "
+        "should hang on its answer."
+    )
+
+
+def _augmentation(augment: Augment) -> str:
+    name = next((name for name, known in AUGMENTS.items() if known == augment), None)
+    return name or ", ".join(f"{field} {value}" for field, value in asdict(augment).items() if value)
+
+
+def _class(item: tuple[str, float]) -> str:
+    return f"{item[0].replace('_', ' ')} ({percent(item[1])})"
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', ' ') for cell in line)} |" for line in lines)

@@ -1,0 +1,134 @@
+"""The tab that uploads a run to the Hugging Face Hub; who is logged in decides where to, and no token is ever typed."""
+
+import html
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from huggingface_hub import HfApi
+
+from resnet_cifar.checkpoint import MODEL
+from resnet_cifar.errors import UserError
+from resnet_cifar.push import Plan, plan, push, visitor
+from resnet_cifar.record import Records
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.runs import QUIET
+
+_LANE: dict[str, Any] = {
+    "concurrency_id": "hub",
+    "concurrency_limit": 2,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+_STEPS = ("making the repo", "uploading", "done")
+
+
+def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
+    """Which run, where to, what goes there, and how it went. `opened`: the trigger of the tab's being looked at."""
+    who = gr.HTML(_who("Looking who is logged in …"), container=False, padding=False)
+    with gr.Row():
+        run = gr.Dropdown(publishable(records), label="Run", info="one that has kept weights", interactive=True)
+        repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
+    with gr.Row():
+        public = gr.Checkbox(False, label="Public", info="a new repo is private otherwise")
+        as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo that others look after")
+    with gr.Row():
+        show = gr.Button("Show what goes there", elem_id="dry-run")
+        publish = gr.Button("Publish", variant="primary", elem_id="publish")
+    status = gr.HTML(container=False, padding=False, apply_default_css=False, elem_id="published")
+    with gr.Accordion("The model card", open=False, visible=False) as fold:
+        card = gr.Markdown()
+    opened(partial(logged_in, rights), None, who, **_LANE)
+    opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
+    run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
+    show.click(partial(dry_run, records, rights), [run, repo, public], [status, fold, card], **_LANE)
+    publish.click(partial(upload, records, rights), [run, repo, public, as_pr], status, **_LANE)
+
+
+def publishable(records: Records) -> list[str]:
+    """The runs that have weights to show for it."""
+    return [name for name in records.names() if (records.root / name / MODEL).is_file()]
+
+
+def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
+    names = publishable(records)
+    chosen = run if run in names else next(iter(names), None)
+    return gr.update(choices=names, value=chosen), gr.skip()
+
+
+def logged_in(rights: Rights) -> str:
+    """Who the machine's token belongs to, or how to log in; nothing of that is a stranger's business."""
+    if not rights.change:
+        return _who(html.escape(str(rights.why_not)))
+    try:
+        who = visitor(HfApi())
+    except UserError as error:
+        return _who(_sentence(str(error)))
+    places = ", ".join((who.name, *who.organisations))
+    if not who.may_write:
+        return _who(f"<b>{html.escape(who.name)}</b> is logged in, with a token that may only read.")
+    return _who(f"<b>{html.escape(who.name)}</b> is logged in, and may write to {html.escape(places)}.")
+
+
+def dry_run(records: Records, rights: Rights, run: str | None, repo: str, public: bool) -> tuple[str, Any, str]:
+    """What a push would upload, without a request."""
+    rights.need()
+    try:
+        planned = plan(_run(records, run), _repo(repo), public)
+    except UserError as error:
+        raise refuse(error) from error
+    body = planned.card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
+    return _files(planned), gr.update(visible=True), body
+
+
+def upload(records: Records, rights: Rights, run: str | None, repo: str, public: bool, as_pr: bool) -> Iterator[str]:
+    """Upload a run, and say how far that is."""
+    rights.need()
+    try:
+        work = push(_run(records, run), _repo(repo), public=public, create_pr=as_pr)
+        while True:
+            yield _doing(next(work).done)
+    except StopIteration as end:
+        link = html.escape(end.value, quote=True)
+        yield f"<p class='notice' role='status'>It is at <a href='{link}' target='_blank'>{link}</a>.</p>"
+    except UserError as error:
+        yield ""
+        raise refuse(error) from error
+
+
+def _run(records: Records, name: str | None) -> RunDir:
+    if name not in publishable(records):
+        raise UserError(f"there is no run {name!r} here that has kept weights; train one first.")
+    return RunDir(records.root / name)
+
+
+def _repo(repo: str) -> str:
+    if not repo.strip():
+        raise UserError("there is no repo named; it must be USER/NAME.")
+    return repo.strip()
+
+
+def _doing(done: int) -> str:
+    return f"<p class='notice' role='status'>{_STEPS[min(done, 2)].capitalize()} …</p>"
+
+
+def _files(planned: Plan) -> str:
+    rows = "".join(f"<tr><td>{name}</td><td>{size:,} bytes</td></tr>" for name, size in planned.files.items())
+    kind = "public" if planned.public else "private, if it is new"
+    return (
+        f"<div class='card files'><p>To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit:</p>"
+        f"<table>{rows}</table></div>"
+    )
+
+
+def _sentence(text: str) -> str:
+    """A sentence by itself, with its commands set as such."""
+    parts = html.escape(text[:1].upper() + text[1:]).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+
+
+def _who(text: str) -> str:
+    return f"<p class='notice'>{text}</p>"
