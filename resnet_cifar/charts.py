@@ -21,8 +21,7 @@ POINTS = 1000
 TUTORIAL_TOP1 = 0.6954
 """What the tutorial that this grew from reached on test."""
 PALETTE = ("#0d9488", "#d97706", "#8b5cf6", "#e11d48", "#3b82f6", "#65a30d", "#db2777", "#64748b")
-"""Of the runs in a plot, in their order."""
-"""Of the runs in a plot, in their order; told apart by people who see few colours, too."""
+"""Of the runs in a plot, in their order; there are no more of them at once."""
 _PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
 _LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
 _OF_KIND = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}

@@ -7,7 +7,7 @@ import torch
 
 from resnet_cifar import cost, locks
 from resnet_cifar.config import Recipe, Stage
-from resnet_cifar.device import identity
+from resnet_cifar.device import choose_precision, identity, is_out_of_memory
 from resnet_cifar.errors import UserError
 from resnet_cifar.record import Record, Records
 from resnet_cifar.trial import Trial, try_out
@@ -20,12 +20,12 @@ class Estimate:
     """What a run will cost, roughly."""
 
     seconds: float
-    images_per_second: float
-    """In training, over all stages."""
+    images_per_second: float | None
+    """In training, over all stages but those that compute their features once; None where there is no other."""
     bytes: int | None
     """Of memory at its peak; None where it could not be tried out."""
     earlier_run: str | None
-    """Whose speed it is told by; None: a trial's."""
+    """Whose speed all of it is told by; None where any of it had to be tried out."""
 
 
 class Estimates:
@@ -34,64 +34,96 @@ class Estimates:
     def __init__(self, records: Records, device: torch.device) -> None:
         self._records = records
         self._device = device
-        self._trials: dict[_Key, Trial | None] = {}
+        self._trials: dict[_Key, Trial | UserError | None] = {}
+        self._wanted: set[_Key] = set()
         self._lock = threading.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a run has the device, so that nothing can be tried out."""
+        return locks.holder(locks.device_file(identity(self._device))) is not None
+
     def of(self, recipe: Recipe) -> Estimate | None:
-        """What a recipe costs; None while that is being tried out, or while a run keeps the device busy."""
+        """What a recipe costs; None while that is being tried out, or while a run keeps the device busy.
+
+        Raises UserError where trying it out failed.
+        """
+        self._wanted = {_key(recipe, stage) for stage in recipe.stages}
+        trials = [self._trial(recipe, stage) for stage in recipe.stages]
+        earlier = [self._earlier(recipe, stage) for stage in recipe.stages]
         seconds = images = training = 0.0
-        memory: list[int] = []
-        earlier, pace = None, 0.0
-        for stage in recipe.stages:
-            trial = self._trial(recipe, stage)
-            earlier, known = self._earlier(recipe, stage)
+        pace = 1.0
+        for stage, trial, (_, known) in zip(recipe.stages, trials, earlier, strict=True):
             if known is None and trial is None:
                 return None
-            pace = known or (trial.macs_per_second if trial else 0.0)
-            memory += [trial.bytes] if trial else []
+            pace = known or (trial.macs_per_second if trial else 1.0)
             seconds += cost.stage_macs(recipe, stage) / pace
-            images += stage.epochs * cost.training_images(recipe)
-            training += stage.epochs * cost.epoch_macs(recipe, stage) / pace
+            if not stage.caches_features:
+                images += stage.epochs * cost.training_images(recipe)
+                training += stage.epochs * cost.epoch_macs(recipe, stage) / pace
         seconds += cost.testing_macs(recipe) / pace
-        return Estimate(seconds, images / training, max(memory, default=None), earlier)
+        sources = {name for name, _ in earlier}
+        return Estimate(
+            seconds,
+            images / training if images else None,
+            max(trial.bytes for trial in trials if trial) if all(trials) else None,
+            sources.pop() if len(sources) == 1 else None,
+        )
 
     def _earlier(self, recipe: Recipe, stage: Stage) -> tuple[str | None, float | None]:
         """The newest run with such a stage on such a device, and its pace in multiply-accumulates per second."""
+        precision = choose_precision(recipe.precision, self._device)
         for name in self._records.names():
             try:
                 record = self._records.get(name)
             except UserError:
                 continue
-            pace = _pace(record, recipe, stage, self._device)
+            begun = record.said.begun
+            if begun is None or (torch.device(begun.device).type, begun.precision) != (self._device.type, precision):
+                continue
+            pace = _pace(record, recipe, stage)
             if pace is not None:
                 return name, pace
         return None, None
 
     def _trial(self, recipe: Recipe, stage: Stage) -> Trial | None:
-        key = (recipe.arch, recipe.stem, recipe.precision, stage.image_size, stage.batch_size, stage.trainable)
+        key = _key(recipe, stage)
         with self._lock:
-            known = key in self._trials
-            if known or locks.holder(locks.device_file(identity(self._device))) is not None:
-                return self._trials.get(key)
-            self._trials[key] = None
-        threading.Thread(target=self._try, args=(key, recipe, stage), daemon=True).start()
-        return None
+            if key not in self._trials and not self.busy:
+                self._trials[key] = None
+                threading.Thread(target=self._try, args=(key, recipe, stage), daemon=True).start()
+            known = self._trials.get(key)
+        if isinstance(known, UserError):
+            raise known
+        return known
 
     def _try(self, key: _Key, recipe: Recipe, stage: Stage) -> None:
         with _ONE_AT_A_TIME:
-            self._trials[key] = try_out(recipe, stage, self._device)
+            if self.busy or key not in self._wanted:  # it had to wait, and things have changed
+                del self._trials[key]
+                return
+            try:
+                self._trials[key] = try_out(recipe, stage, self._device)
+            except RuntimeError as error:
+                why = "it takes more memory than there is" if is_out_of_memory(error) else str(error).splitlines()[0]
+                self._trials[key] = UserError(f"stage {stage.name!r} could not be tried out: {why}.")
+            finally:
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()  # a run is to have it all
+
+
+def _key(recipe: Recipe, stage: Stage) -> _Key:
+    return recipe.arch, recipe.stem, recipe.precision, stage.image_size, stage.batch_size, stage.trainable
 
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def _pace(record: Record, recipe: Recipe, stage: Stage, device: torch.device) -> float | None:
-    said, ran = record.said, record.recipe
-    if said.begun is None or torch.device(said.begun.device).type != device.type:
-        return None
+def _pace(record: Record, recipe: Recipe, stage: Stage) -> float | None:
+    ran = record.recipe
     if (ran.arch, ran.stem) != (recipe.arch, recipe.stem):
         return None
-    for ended in reversed(said.epochs):
+    for ended in reversed(record.said.epochs):
         other = ran.stages[ended.stage]
         alike = (other.image_size, other.trainable) == (stage.image_size, stage.trainable)
         if alike and not other.caches_features and ended.images_per_second:

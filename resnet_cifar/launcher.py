@@ -56,11 +56,18 @@ class Launcher:
     def stop(self, run: RunDir) -> None:
         """Ask a run to save and end. If it hasn't after a grace period, it is killed and loses what it did not save."""
         holder = run.holder()
-        if holder is None or holder.pid is None or holder.pid in self._asked:
+        if holder is None or holder.pid in self._asked:
             return
-        self._asked.add(holder.pid)  # a second signal would end it at once
-        with suppress(ProcessLookupError):
+        if holder.pid is None:
+            run.stop_file.touch()  # it trains where no signal of ours goes
+            return
+        try:
             os.kill(holder.pid, signal.SIGTERM)  # its leader alone: a data worker must not die first
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise UserError(f"run {run.name!r} belongs to another user, who alone can stop it.") from error
+        self._asked.add(holder.pid)  # a second signal would end it at once
         threading.Thread(target=self._see_it_end, args=(run, holder), daemon=True).start()
 
     def is_stopping(self, run: RunDir) -> bool:
@@ -85,16 +92,10 @@ class Launcher:
             arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
             arguments += ["--data-dir", str(data_dir)] if data_dir else []
             arguments += ["--inherited-locks", str(device_lock), str(run_lock)]
-            with open(run.path / LOG, "ab") as log:
-                child = subprocess.Popen(
-                    [sys.executable, str(_APP), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,  # a file: a pipe that nobody reads would stall the run
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(device_lock, run_lock),
-                    env=_without_secrets(),
-                )
+            try:
+                child = _start(arguments, run.path / LOG, (device_lock, run_lock))
+            except OSError as error:
+                raise UserError(f"the training process can't be started: {error}.") from error
             for lock in (device_lock, run_lock):
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
@@ -105,20 +106,33 @@ class Launcher:
         """Wait for a run's process, and say why it ended where it did not do so itself."""
         code = child.wait()
         ended = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _stamp(run) != said
-        if ended or child.pid in self._asked:
+        if ended or child.pid in self._asked or code == -signal.SIGTERM:
             return
         with suppress(UserError), run.locked():
             run.append(RunFailed(reason=_last_words(run, code), user_error=code == 2))
 
 
-def log_tail(run: RunDir, lines: int = 12) -> str:
-    """The last lines that a run's process printed, if it was started by a launcher."""
+def log_tail(run: RunDir, lines: int = 12) -> str | None:
+    """The last lines that a run's process printed; None where it was not started by a launcher."""
     try:
         with open(run.path / LOG, "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
-        return ""
+        return None
+
+
+def _start(arguments: list[str], log: Path, handed_down: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    with open(log, "ab") as out:
+        return subprocess.Popen(
+            [sys.executable, str(_APP), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,  # a file: a pipe that nobody reads would stall the run
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=handed_down,
+            env=_without_secrets(),
+        )
 
 
 def _kill(pid: int) -> None:
@@ -143,7 +157,7 @@ def _last_words(run: RunDir, code: int) -> str:
             f"the training process was killed by signal {-code} ({signal.Signals(-code).name}); most often the "
             "machine has run out of memory. Resume goes on from the last save."
         )
-    said = [line for line in log_tail(run).splitlines() if line.strip()]
+    said = [line for line in (log_tail(run) or "").splitlines() if line.strip()]
     return said[-1].removeprefix("error: ") if said else f"the training process ended with exit code {code}."
 
 

@@ -1,7 +1,7 @@
 """Locks that the kernel frees when their holder dies, so that who holds one is never a matter of what some file says.
 
-The holder's process id and a note stand in the locked file; they hold only as long as the lock does. A lock can be
-handed down: a child that inherits the descriptor holds the lock until it closes it, whatever becomes of its parent.
+Who trains signs the locked file with its process id; the signature counts only as long as the lock is held. A lock can
+be handed down: a child that inherits the descriptor holds it until it closes it, whatever becomes of its parent.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ class Holder:
     """Who holds a lock."""
 
     pid: int | None
-    """None in the moment between locking and signing."""
+    """Of the process that trains; None where the holder does something else, or trains in another place."""
     note: str
 
 
@@ -34,25 +34,26 @@ class Held(Exception):
 
 
 @contextmanager
-def locked(file: Path, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
+def locked(file: Path, note: str, pid: int | None = None, inherited: Sequence[int] = ()) -> Iterator[int]:
     """Hold the lock on `file`; its descriptor. Raises Held where another process does, OSError where it can't be made.
 
-    `inherited`: descriptors of locks that a parent handed down; where one of them is of this file, it is taken over.
+    `pid`: of the process that trains, if that is what it is held for. `inherited`: descriptors of locks that a parent
+    handed down; where one of them is of this file, it is taken over.
     """
     descriptor = _handed_down(file, inherited)
     if descriptor is None:
         descriptor = _acquire(file)
     try:
-        sign(descriptor, os.getpid(), note)
+        sign(descriptor, pid, note)
         yield descriptor
     finally:
         os.close(descriptor)  # and not unlocked: a child may hold it still
 
 
-def sign(descriptor: int, pid: int, note: str) -> None:
+def sign(descriptor: int, pid: int | None, note: str) -> None:
     """Say in a locked file who holds it."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{pid} {note}".encode(), 0)
+    os.pwrite(descriptor, f"{pid or '-'} {_place()} {note}".encode(), 0)
 
 
 def holder(file: Path) -> Holder | None:
@@ -64,8 +65,8 @@ def holder(file: Path) -> Holder | None:
     try:
         if _try(descriptor, fcntl.LOCK_SH):
             return None
-        pid, _, note = os.pread(descriptor, 4096, 0).decode(errors="replace").partition(" ")
-        return Holder(int(pid) if pid.isdigit() else None, note)
+        pid, place, note = (*os.pread(descriptor, 4096, 0).decode(errors="replace").split(" ", 2), "", "", "")[:3]
+        return Holder(int(pid) if pid.isdigit() and place == _place() else None, note)
     finally:
         os.close(descriptor)
 
@@ -84,14 +85,23 @@ def _handed_down(file: Path, inherited: Sequence[int]) -> int | None:
 
 
 def _acquire(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # its folder may be anybody's
     deadline = time.monotonic() + _PATIENCE
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             os.close(descriptor)
             raise Held(holder(file) or Holder(None, ""))
         time.sleep(0.02)
+    os.ftruncate(descriptor, 0)  # what the holder before wrote
     return descriptor
+
+
+def _place() -> str:
+    """Where a process id means what it does here: this machine, and in it this container."""
+    try:
+        return f"{os.uname().nodename}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return os.uname().nodename
 
 
 def _try(descriptor: int, kind: int) -> bool:

@@ -1,6 +1,7 @@
 """A run's record, read on cheaply as it grows."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from resnet_cifar.events import EpochEnded, Event, Progress, StageStarted, StepL
 from resnet_cifar.run_dir import RunDir
 
 _CHECKED = 256  # bytes before where reading stopped; if they changed, the record was cut and written anew
+
+_OF_STAGE = StageStarted | StepLogged | EpochEnded | events.StageEnded
 
 
 @dataclass
@@ -42,11 +45,12 @@ class Record:
         self.said = _Said()
         self.size = 0
         self._before = b""
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        """Who takes several looks holds it, so that all are of the same moment."""
 
     def read(self) -> "Record":
         """Read on to the end of what is there; itself."""
-        with self._lock:
+        with self.lock:
             try:
                 with open(self.run.metrics_file, "rb") as file:
                     file.seek(self.size - len(self._before))
@@ -69,6 +73,8 @@ class Record:
         except ValueError:
             return
         said = self.said
+        if isinstance(event, _OF_STAGE) and event.stage not in range(len(self.recipe.stages)):
+            return  # it is of another recipe
         if isinstance(event, events.RunStarted | events.RunResumed):
             said.seconds += max(0.0, said.time - said.begun_at)
             said.begun, said.begun_at, said.mark = event, time, None
@@ -154,7 +160,11 @@ class Records:
 
     def names(self) -> list[str]:
         """All runs, the newest first."""
-        born = {file.parent.name: file.stat().st_mtime_ns for file in self.root.glob("*/recipe.json")}
+        born = {}
+        for file in self.root.glob("*/recipe.json"):
+            with suppress(OSError):  # it may be deleted at this moment
+                born[file.parent.name] = file.stat().st_mtime_ns
+        self._known = {key: record for key, record in self._known.items() if key[0] in born}
         return sorted(born, key=lambda name: (-born[name], name))
 
     def get(self, name: str) -> Record:
@@ -162,7 +172,10 @@ class Records:
         run = RunDir(self.root / name)
         if not name or run.path.parent != self.root or not run.recipe_file.is_file():
             raise UserError(f"there is no run {name!r} here; there are {', '.join(self.names()) or 'none yet'}.")
-        key = name, run.recipe_file.stat().st_mtime_ns  # another run may have got the name of a deleted one
-        if key not in self._known:
-            self._known[key] = Record(run)
-        return self._known[key].read()
+        try:
+            key = name, run.recipe_file.stat().st_mtime_ns  # another run may have got the name of a deleted one
+        except OSError as error:
+            raise UserError(f"there is no run {name!r} here any more.") from error
+        record = self._known.get(key) or Record(run)
+        self._known[key] = record
+        return record.read()

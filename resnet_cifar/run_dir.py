@@ -109,14 +109,14 @@ class RunDir:
             raise UserError(f"{self.recipe_file} can't be used: {error}") from error
 
     @contextmanager
-    def locked(self, inherited: Sequence[int] = ()) -> Iterator[int]:
+    def locked(self, pid: int | None = None, inherited: Sequence[int] = ()) -> Iterator[int]:
         """Be the only one who writes here; the lock's descriptor. Raises UserError where somebody else is.
 
-        `inherited`: see `locks.locked`.
+        `pid`, of the process that trains, and `inherited`: see `locks.locked`.
         """
         with ExitStack() as stack:
             try:
-                lock = stack.enter_context(locks.locked(self._lock_file, self.handle, inherited))
+                lock = stack.enter_context(locks.locked(self._lock_file, self.handle, pid, inherited))
             except locks.Held as error:
                 raise UserError(
                     f"run {self.name!r} is being trained by another process; stop that one first."
@@ -148,12 +148,18 @@ class RunDir:
     def delete(self) -> None:
         """Remove the run with all that it holds. Raises UserError where it is being trained."""
         with self.locked(), _writing(self.path):
-            shutil.rmtree(self.path)
+            if self.path.is_symlink():
+                self.path.unlink()
+            else:
+                shutil.rmtree(self.path)
 
     def append(self, event: events.Event) -> None:
         """Write down one more event."""
-        with _writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as metrics:
-            metrics.write(events.to_json(event, round(time.time(), 3)) + "\n")
+        line = events.to_json(event, round(time.time(), 3)) + "\n"
+        with _writing(self.metrics_file), open(self.metrics_file, "ab+") as metrics:
+            if metrics.tell() and (metrics.seek(-1, os.SEEK_END), metrics.read())[1] != b"\n":
+                line = "\n" + line  # the line before was torn
+            metrics.write(line.encode())
 
     def flush(self) -> int:
         """See to it that all events are on disk; how many bytes they are."""

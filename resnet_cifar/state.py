@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_cifar.events import Metrics, RunCompleted, RunFailed
+from resnet_cifar.events import Metrics, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.record import Record, val_top1
 from resnet_cifar.run_dir import Status
 
@@ -52,12 +52,18 @@ class State:
 
 def state(record: Record) -> State:
     """Where a run stands by its record, which is read on first."""
+    with record.lock:
+        return _state(record)
+
+
+def _state(record: Record) -> State:
     status = record.run.status()  # before reading on: what ends a run is written before its lock is freed
     said, recipe = record.read().said, record.recipe
     index = said.stages[-1].stage if said.stages else 0
     stage, done = recipe.stages[index], record.epochs_done(index)
     step = said.steps[-1] if said.steps else None
     best, last = record.best(), said.last
+    ended = isinstance(last, RunCompleted | RunFailed | RunStopped)  # while running: before it was resumed
     return State(
         name=record.run.name,
         recipe=recipe.name,
@@ -72,7 +78,7 @@ def state(record: Record) -> State:
         phase=said.progress.phase if said.progress and said.progress.phase != "train" else None,
         part_done=record.part_done(),
         seconds=_seconds(record),
-        seconds_left=_seconds_left(record) if status == "running" else None,
+        seconds_left=_seconds_left(record) if status == "running" and not ended else None,
         loss=step.loss if step else None,
         lr=step.lr if step else None,
         images_per_second=step.images_per_second if step else None,
@@ -80,7 +86,7 @@ def state(record: Record) -> State:
         val_top1=val_top1(said.epochs[-1]) if said.epochs else None,
         best_val_top1=best[1] if best else None,
         test=last.test if isinstance(last, RunCompleted) else None,
-        reason=last.reason if isinstance(last, RunFailed) else None,
+        reason=last.reason if isinstance(last, RunFailed) and status != "running" else None,
         updated=said.time,
     )
 

@@ -1,6 +1,7 @@
 """One run, from its first event to its last: it drives the loop, records, saves, and ends exactly once."""
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
@@ -55,7 +56,7 @@ def train(
     that the parent took already. Raises UserError, before the first event, where the device is in use, where another
     process trains this run or where it is completed.
     """
-    with using(device, run.handle, inherited), run.locked(inherited), StopRequests(run.stop_file) as stop:
+    with using(device, run.handle, inherited), run.locked(os.getpid(), inherited), StopRequests(run.stop_file) as stop:
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
         yield from _Session(run, device, data_dir, save_every, stop).events()
@@ -66,9 +67,11 @@ def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Ite
     """Keep other runs off a device; its lock's descriptor. Raises UserError where there is one on it."""
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, inherited))
+            lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, None, inherited))
         except locks.Held as error:
             raise _busy(device, error.holder) from error
+        except OSError as error:
+            raise files.cannot_write(locks.device_file(identity(device)), error) from error
         yield lock
 
 

@@ -16,6 +16,7 @@ from resnet_cifar.training import Training
 
 _STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
 _STEPS = 4  # of which the first one is not counted
+_KEPT_SIZE = 64  # pixels a side
 _DATA_BYTES = 60_000 * 3 * SIDE * SIDE
 _BYTES_A_WEIGHT = 4 * 4  # itself, its gradient, its momentum and its average, in float32
 
@@ -30,12 +31,10 @@ class Trial:
 
 
 def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
-    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU in smaller batches."""
+    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller pictures."""
     stage = replace(stage, epochs=1, warmup_epochs=0, views=0)
-    batch = stage.batch_size
-    if device.type == "cpu":
-        batch = int(max(4, min(batch, _STEP_MACS / cost.step_macs(recipe, stage))))
-    small = replace(stage, batch_size=batch)
+    small = _affordable(recipe, stage) if device.type == "cpu" else stage
+    batch = small.batch_size
     only = replace(recipe, stages=(small,), log_every=100_000, val_images=0)
     torch.manual_seed(0)  # the weights' values do not matter
     model = ResNet(recipe.arch, recipe.stem).to(device)
@@ -47,15 +46,31 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     for _ in range(_STEPS - 1):
         next(steps)
     wait_for(device)
-    pace = (_STEPS - 1) * batch * cost.step_macs(recipe, stage) / (time.perf_counter() - began)
+    pace = (_STEPS - 1) * batch * cost.step_macs(recipe, small) / (time.perf_counter() - began)
     weights = sum(parameter.numel() for parameter in model.parameters())
     return Trial(pace, _DATA_BYTES + weights * _BYTES_A_WEIGHT + _kept(training, stage))
 
 
+def _affordable(recipe: Recipe, stage: Stage) -> Stage:
+    """The stage with a batch, and if need be with pictures, that a CPU is done with in about half a second."""
+    sizes = [size for size in (stage.image_size, 224, 128, 96, 64, 48, 32) if size <= stage.image_size]
+    for size in sizes:
+        smaller = replace(stage, image_size=size)
+        fits = int(_STEP_MACS / cost.step_macs(recipe, smaller))
+        if fits >= 4 or size == sizes[-1]:
+            break
+    return replace(smaller, batch_size=max(2, min(stage.batch_size, fits)))
+
+
 def _kept(training: Training, stage: Stage) -> int:
-    """Bytes that autograd keeps for the way back from a batch of the stage, told from two small ones."""
-    few, more = (_kept_of(training, stage.image_size, batch) for batch in (2, 6))
-    return more + (more - few) * (stage.batch_size - 6) // 4
+    """Bytes that autograd keeps for the way back from a batch of the stage, told from few and small pictures.
+
+    What is kept of a picture grows with its area.
+    """
+    size = min(stage.image_size, _KEPT_SIZE)
+    few, more = (_kept_of(training, size, batch) for batch in (2, 4))
+    of_a_picture = (more - few) / 2 * (stage.image_size / size) ** 2
+    return int(few - (more - few) + of_a_picture * stage.batch_size)
 
 
 def _kept_of(training: Training, size: int, batch: int) -> int:

@@ -3,11 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from resnet_cifar import cost, locks
-from resnet_cifar.config import HEAD
-from resnet_cifar.device import identity
+from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.device import choose_precision, identity
+from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
@@ -65,13 +65,39 @@ def test_another_network_or_device_is_no_measure(tmp_path: Path):
     assert known(estimates, recipe()).earlier_run == "run"
     for other in (recipe(stem="cifar"), recipe(stage(image_size=48)), recipe(stage(trainable=("layer4", "fc")))):
         assert known(estimates, other).earlier_run is None
-    on_gpu = Estimates(Records(tmp_path), torch.device("cuda"))
-    on_gpu._trial = lambda *_: None  # type: ignore[method-assign]
-    assert on_gpu.of(recipe()) is None
+    fp32 = known(estimates, recipe(precision="fp32"))
+    assert fp32.earlier_run is None or choose_precision("auto", CPU) == "fp32"
 
 
 def test_nothing_is_tried_out_beside_a_run(tmp_path: Path):
     with locks.locked(locks.device_file(identity(CPU)), "a run"):
         estimates = Estimates(Records(tmp_path), CPU)
         assert estimates.of(recipe()) is None
-        assert not estimates._trials
+    assert known(estimates, recipe()).bytes
+
+
+def test_a_trial_is_short_whatever_is_asked_for():
+    """Four steps of about half a second, of what would take minutes: a few seconds."""
+    began = time.monotonic()
+    trial = try_out(recipe(stem="cifar"), stage(image_size=512, batch_size=256), CPU)
+    assert time.monotonic() - began < 10
+    assert trial.bytes > 50e9
+
+
+def test_a_trial_that_fails_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("resnet_cifar.estimate.try_out", fails)
+    estimates = Estimates(Records(tmp_path), CPU)
+    with pytest.raises(UserError, match="takes more memory than there is"):
+        known(estimates, recipe())
+
+
+def test_cached_features_do_not_count_as_training(tmp_path: Path):
+    head = stage(name="head", trainable=HEAD, augment=AUGMENTS["standard"])
+    estimates = Estimates(Records(tmp_path), CPU)
+    assert known(estimates, recipe(head)).images_per_second is None
+    both, alone = known(estimates, recipe(head, stage())), known(estimates, recipe(stage()))
+    assert both.images_per_second == alone.images_per_second
+    assert both.seconds > alone.seconds

@@ -12,6 +12,7 @@ import pytest
 from resnet_cifar import events, launcher
 from resnet_cifar.errors import UserError
 from resnet_cifar.launcher import Launcher, log_tail
+from resnet_cifar.locks import Holder
 from resnet_cifar.run_dir import RunDir
 from tests.conftest import CPU, recipe, stage, start
 
@@ -57,7 +58,7 @@ def test_a_run_is_started_stopped_resumed_and_completed(launching: Launcher):
     assert run.status() == "running"
     wait(lambda: run.status() != "running")
     assert run.status() == "completed"
-    assert "test top-1" in log_tail(run)
+    assert "test top-1" in str(log_tail(run))
     with pytest.raises(UserError, match="completed"):
         launching.resume(run)
 
@@ -111,6 +112,21 @@ def test_a_run_outlives_who_started_it(tmp_path: Path, launching: Launcher):
         launching.start(LONG, None)
     launching.stop(run)
     wait(lambda: run.status() == "stopped")
+
+
+def test_who_only_holds_the_lock_is_never_signalled(launching: Launcher, tmp_path: Path):
+    """A rename holds it, and so does a run in another container, whose process ids mean other processes here."""
+    run = RunDir.create(tmp_path / "run", recipe())
+    with run.locked():
+        holder = run.holder()
+        assert holder is not None and holder.pid is None
+        launching.stop(run)  # or this test would end here
+        assert run.stop_file.exists()
+    with run.locked(pid=os.getpid()) as lock:
+        assert run.holder() == Holder(os.getpid(), run.handle)
+        os.pwrite(lock, f"{os.getpid()} elsewhere {run.handle}".encode(), 0)
+        elsewhere = run.holder()
+        assert elsewhere is not None and elsewhere.pid is None
 
 
 def test_a_run_that_is_killed_says_so(launching: Launcher):

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +73,35 @@ def test_what_a_resume_cuts_off_is_forgotten(run: RunDir):
     run.append(step(0, 5, loss=2.0))
     run.append(step(0, 6, loss=3.0))  # longer than before: its length alone tells nothing
     assert [said.loss for said in record.read().said.steps] == [1.0, 2.0, 3.0]
+
+
+def test_what_does_not_fit_the_recipe_is_passed_over(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2)):
+        run.append(event)
+    before = Record(run).read().said
+    run.append(replace(step(0, 5), stage=3))
+    run.append(replace(epoch(0, 0.5), stage=1))
+    after = Record(run).read().said
+    assert (after.steps, after.epochs) == (before.steps, before.epochs)
+    assert state(Record(run)).stage == 1
+
+
+def test_what_comes_after_a_torn_line_is_not_lost(run: RunDir):
+    run.append(BEGUN)
+    with open(run.metrics_file, "ab") as metrics:
+        metrics.write(b'{"event": "StepLo')
+    run.append(events.RunFailed(reason="the disk is full", user_error=True))
+    assert Record(run).read().said.last == events.RunFailed(reason="the disk is full", user_error=True)
+    assert run.status() == "failed"
+
+
+def test_a_run_that_was_just_resumed_does_not_show_why_it_had_ended(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.2), events.RunFailed(reason="full", user_error=True)):
+        run.append(event)
+    with run.locked(pid=os.getpid()):
+        now = state(Record(run))
+    assert (now.status, now.reason, now.seconds_left) == ("running", None, None)
+    assert state(Record(run)).reason == "full"
 
 
 def test_the_part_that_is_done_grows_from_nothing_to_all(tmp_path: Path):

@@ -1,6 +1,7 @@
 """The tab of curves: how runs went and go, laid over one another, and the table of all runs."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import gradio as gr
 import plotly
 
 from resnet_cifar import charts
+from resnet_cifar.charts import PALETTE
 from resnet_cifar.curves import By, as_csv
 from resnet_cifar.errors import UserError
 from resnet_cifar.record import Record, Records
@@ -38,13 +40,13 @@ def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
         smoothing = gr.Slider(0, 0.98, value=0, step=0.02, label="Smoothing", info="of what is logged by step")
     table = runs_table(records, rights, shown)
     looks = [by.change, smoothing.change, shown.change, timer.tick]
-    gr.on(looks, partial(look, records), [shown, by, smoothing, drawn], [plot, table, drawn], **QUIET)
+    gr.on(looks, partial(look, records, rights), [shown, by, smoothing, drawn], [plot, table, drawn], **QUIET)
 
 
 def _plot(records: Records) -> gr.HTML:
     def numbers(names: list[str]) -> str:
         """What is drawn, as CSV."""
-        return as_csv(_found(records, names))
+        return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[: len(PALETTE)]))
 
     return gr.HTML(
         html_template=_TEMPLATE,
@@ -56,12 +58,14 @@ def _plot(records: Records) -> gr.HTML:
     )
 
 
-def look(records: Records, shown: list[str] | None, by: By, smoothing: float, drawn: Any) -> tuple[Any, Any, Any]:
+def look(
+    records: Records, rights: Rights, shown: list[str] | None, by: By, smoothing: float, drawn: Any
+) -> tuple[Any, Any, Any]:
     """The plot and the table as they are now, each only if it changed, and what they were drawn from."""
     names = default_runs(records) if shown is None else shown
     found = _found(records, names)
     of_plot = (by, smoothing, tuple((record.run.name, record.size) for record in found))
-    of_table = rows(records, names)
+    of_table = rows(records, rights, [record.run.name for record in found])
     plot_before, table_before = drawn or (None, None)
     plot = gr.skip() if of_plot == plot_before else _figure(tuple(found), *of_plot)
     table = gr.skip() if of_table == table_before else of_table
@@ -71,7 +75,10 @@ def look(records: Records, shown: list[str] | None, by: By, smoothing: float, dr
 @lru_cache(maxsize=8)
 def _figure(records: Sequence[Record], by: By, smoothing: float, _sizes: Any) -> str | None:
     """A figure as JSON; drawn once however many pages look at it."""
-    return charts.figure(records, by, smoothing).to_json(remove_uids=False) if records else None
+    with ExitStack() as stack:
+        for record in records:
+            stack.enter_context(record.lock)
+        return charts.figure(records, by, smoothing).to_json(remove_uids=False) if records else None
 
 
 def _found(records: Records, names: Sequence[str]) -> list[Record]:

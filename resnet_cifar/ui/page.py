@@ -51,7 +51,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 publish_tab(records, rights, tab.select)
         for heard in (page.load, ready):
             heard(titled, model, top, **QUIET)
-        endpoints(records)
+        endpoints(records, rights)
     return page.queue(max_size=64)
 
 

@@ -1,7 +1,8 @@
 """What visitors may do. The page hides what they may not, and every handler asks again: hiding locks nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from resnet_cifar.state import State
 from resnet_cifar.ui.refusals import refuse
 
 
@@ -15,6 +16,12 @@ class Rights:
     def change(self) -> bool:
         """Whether they may change anything."""
         return self.why_not is None
+
+    def discreet(self, state: State) -> State:
+        """A state as they may know it: why a run failed can hold paths of this machine."""
+        if self.change or state.reason is None:
+            return state
+        return replace(state, reason="Why it failed is told to those who may change something.")
 
     def need(self) -> None:
         """Raise a refusal where they may not."""

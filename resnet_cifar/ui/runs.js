@@ -1,6 +1,7 @@
 // The table of runs: sorts itself, and tells which runs are to be shown, renamed or deleted.
 const body = element.querySelector("tbody");
 let order = { column: null, down: false };
+let shown = []; // kept here too: a second tick may come before the first one's answer
 let asking = false; // while a name is typed or a question open, nothing is drawn over it
 
 function make(tag, text, properties = {}) {
@@ -28,8 +29,8 @@ function box(run) {
   input.setAttribute("aria-label", `show ${run.name}`);
   input.style.accentColor = run.colour ?? "";
   input.addEventListener("change", () => {
-    const shown = props.value.filter((other) => other.colour !== null).map((other) => other.name);
-    trigger("input", { shown: input.checked ? [...shown, run.name] : shown.filter((name) => name !== run.name) });
+    shown = input.checked ? [...shown, run.name] : shown.filter((name) => name !== run.name);
+    trigger("input", { shown });
   });
   return input;
 }
@@ -81,6 +82,8 @@ function draw() {
   element.querySelector(".none").hidden = runs.length > 0;
   const focused = document.activeElement?.closest("tr[data-run]")?.dataset.run;
   const label = document.activeElement?.getAttribute("aria-label");
+  const drawn = runs.filter((run) => run.colour !== null).map((run) => run.name);
+  shown = [...shown.filter((name) => drawn.includes(name)), ...drawn.filter((name) => !shown.includes(name))];
   body.replaceChildren();
   for (const run of sorted(runs)) {
     const row = body.insertRow();

@@ -56,7 +56,7 @@ def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
     )
 
     def chosen(event: gr.EventData) -> list[str]:
-        return list(event.shown)
+        return [name for name in dict.fromkeys(event.shown) if isinstance(name, str)][-len(PALETTE) :]
 
     def renamed(shown: list[str] | None, event: gr.EventData) -> list[str] | None:
         return rename(records, rights, shown, event.name, event.to)
@@ -77,24 +77,24 @@ def default_runs(records: Records) -> list[str]:
     return running or names[:1]
 
 
-def rows(records: Records, shown: Sequence[str]) -> list[dict[str, Any]]:
+def rows(records: Records, rights: Rights, shown: Sequence[str]) -> list[dict[str, Any]]:
     """What the table shows of each run, and what it sorts by."""
     return [
-        _row(records, name, PALETTE[shown.index(name) % len(PALETTE)] if name in shown else None)
+        _row(records, rights, name, PALETTE[shown.index(name) % len(PALETTE)] if name in shown else None)
         for name in records.names()
     ]
 
 
-def _row(records: Records, name: str, colour: str | None) -> dict[str, Any]:
+def _row(records: Records, rights: Rights, name: str, colour: str | None) -> dict[str, Any]:
     try:
-        now = state(records.get(name))
+        now = rights.discreet(state(records.get(name)))
     except UserError as error:
         blank = dict.fromkeys(_COLUMNS, "-")
         return blank | {
             "name": name,
             "colour": colour,
             "status": "unreadable",
-            "reason": str(error),
+            "reason": str(error) if rights.change else None,
             "sort": {"name": name},
         }
     return {"colour": colour, "reason": now.reason, **_cells(now), "sort": _keys(now)}
@@ -128,6 +128,8 @@ def rename(records: Records, rights: Rights, shown: list[str] | None, name: str,
     """Give a run another name; what is shown stays so."""
     rights.need()
     try:
+        if to == SHIPPED:
+            raise UserError(f"{to} is the name of the model that ships with the project; choose another one.")
         _changeable(records, name).rename(to)
     except UserError as error:
         raise refuse(error) from error

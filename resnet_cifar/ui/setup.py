@@ -34,7 +34,6 @@ class Setup:
         recipe = gr.Radio(list(RECIPES), value=first.name, label="Recipe", elem_id="recipe")
         about = gr.HTML(_about(first), container=False, padding=False)
         table = stages_table(first)
-        rows = gr.State(rows_of(first))
         with gr.Accordion("Data, start and seed", open=False), gr.Row():
             data = gr.Radio(list(DATASETS), value="cifar100", label="Data", info="synthetic: made on the fly")
             data_dir = gr.Textbox(
@@ -53,10 +52,11 @@ class Setup:
             seed = gr.Number(0, label="Seed", info="what all random draws come from", precision=0)
         price = gr.HTML(container=False, padding=False, elem_id="price")
         settled = gr.State(False)
-        self.inputs: list[Any] = [recipe, rows, data, data_dir, init, seed]
+        self.inputs: list[Any] = [recipe, table, data, data_dir, init, seed]
         considered: dict[str, Any] = {"fn": self.consider, "inputs": self.inputs, "outputs": [table, price, settled]}
-        recipe.input(_of_recipe, recipe, [about, table, rows, init], **QUIET).then(**considered, **QUIET)
-        table.input(_edited, None, rows, **QUIET).then(**considered, **QUIET)
+        recipe.input(_of_recipe, recipe, [about, table, init], **QUIET).then(**considered, **QUIET)
+        table.input(**considered, **QUIET)
+        init.focus(lambda: gr.update(choices=self._starts()), None, init, **QUIET)
         gr.on([data.change, data_dir.change, init.change, seed.change], **considered, **QUIET)
         timer.tick(self.await_price, [settled, *self.inputs], [price, settled], **QUIET)
 
@@ -73,14 +73,17 @@ class Setup:
             return gr.update(), _wrong(str(error)), True
         if faults:
             return gr.update(faults=faults), _wrong("Something in the table above can't be: see there."), True
-        estimate = self._estimates.of(recipe)
-        return gr.update(faults={}), self._price(estimate), estimate is not None and estimate.bytes is not None
+        return gr.update(faults={}), *self._price(recipe)
 
     def await_price(self, settled: bool, *form: Any) -> tuple[Any, Any]:
         """The cost as soon as it is known."""
         if settled:
             return gr.skip(), gr.skip()
-        return self.consider(*form)[1:]
+        try:
+            recipe, _, faults = self.wanted(*form)
+        except UserError:
+            return gr.skip(), True  # `consider` has told of it
+        return (gr.skip(), True) if faults else self._price(recipe)
 
     def wanted(
         self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None
@@ -92,7 +95,7 @@ class Setup:
             raise UserError("there is no seed; it must be a whole number.")
         changes: dict[str, Any] = {"train_images": None} if data == "synthetic" else {}
         recipe = replace(base, stages=stages, data=data, init=self._start(init), seed=int(seed), **changes)
-        folder = Path(data_dir).expanduser().resolve() if data_dir.strip() and data == "cifar100" else None
+        folder = _path(data_dir) if data_dir.strip() and data == "cifar100" else None
         return recipe, folder, faults
 
     def _start(self, init: str | None) -> str:
@@ -102,17 +105,18 @@ class Setup:
             raise UserError("nothing says where weights start; choose scratch, imagenet, a model or a path.")
         if init in self._models.names():
             return str(self._models.folder(init))
-        return str(Path(init).expanduser().resolve())
+        return str(_path(init))
 
-    def _price(self, estimate: Estimate | None) -> str:
+    def _price(self, recipe: Recipe) -> tuple[str, bool]:
+        """The line that says what a recipe costs, and whether there is no more to come."""
+        try:
+            estimate = self._estimates.of(recipe)
+        except UserError as error:
+            return _wrong(str(error)), True
         if estimate is None:
-            return "<p class='price'>Trying out how fast this machine is …</p>"
-        source = f"as in {estimate.earlier_run}" if estimate.earlier_run else "tried out just now"
-        memory = f", {estimate.bytes / 2**30:.1f} GiB of memory" if estimate.bytes else ""
-        return (
-            f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {describe(self._launcher.device)}: "
-            f"{estimate.images_per_second:,.0f} images/s ({source}){memory}.</p>"
-        )
+            waiting = "Told once the run at work has ended." if self._estimates.busy else "Trying it out …"
+            return f"<p class='price'>What it will cost: {waiting}</p>", False
+        return _cost(estimate, describe(self._launcher.device)), estimate.bytes is not None
 
 
 def required(faults: Faults) -> None:
@@ -122,13 +126,23 @@ def required(faults: Faults) -> None:
         raise refuse(f"stage {int(place.split('.')[0]) + 1}: {reason}")
 
 
-def _of_recipe(name: str) -> tuple[str, Rows, Rows, str]:
+def _of_recipe(name: str) -> tuple[str, Rows, str]:
     recipe = RECIPES[name]
-    return _about(recipe), rows_of(recipe), rows_of(recipe), recipe.init
+    return _about(recipe), rows_of(recipe), recipe.init
 
 
-def _edited(event: gr.EventData) -> Rows:
-    return list(event.rows)
+def _path(text: str) -> Path:
+    try:
+        return Path(text.strip()).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"{text!r} is no path: {error}.") from error
+
+
+def _cost(estimate: Estimate, device: str) -> str:
+    source = f"as in {html.escape(estimate.earlier_run)}" if estimate.earlier_run else "tried out just now"
+    speed = f": {estimate.images_per_second:,.0f} images/s ({source})" if estimate.images_per_second else ""
+    memory = f", {estimate.bytes / 2**30:.1f} GiB of memory" if estimate.bytes else ""
+    return f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {html.escape(device)}{speed}{memory}.</p>"
 
 
 def _about(recipe: Recipe) -> str:

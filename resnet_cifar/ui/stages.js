@@ -14,6 +14,7 @@ function field(row, number, name, title) {
   }
   input.addEventListener(choices ? "change" : "input", () => {
     row[name] = input.value;
+    props.value = structuredClone(rows); // at once: it is what a start takes
     tell();
   });
   return input;

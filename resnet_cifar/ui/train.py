@@ -59,13 +59,13 @@ def watch(records: Records, launcher: Launcher, rights: Rights, which: str, seen
         now: tuple[Any, ...] = (no_run_card(), False, False, "")
     else:
         run = record.run
-        stands, stopping = state(record), launcher.is_stopping(run)
+        stands, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
         running = stands.status == "running"
         now = (
             live_card(stands, record.recipe, stopping),
             rights.change and running and not stopping,
             rights.change and not running and stands.status != "completed",
-            _log(log_tail(run)),
+            _log(log_tail(run)) if rights.change else "",
         )
     before = seen or (None,) * len(now)
     card, can_stop, can_resume, log = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
@@ -110,8 +110,12 @@ def ask_to_stop(records: Records, launcher: Launcher, rights: Rights, which: str
     """Ask the run at hand to save and end."""
     rights.need()
     record = at_hand(records, which)
-    if record is not None:
+    if record is None:
+        return
+    try:
         launcher.stop(record.run)
+    except UserError as error:
+        raise refuse(error) from error
 
 
 def go_on(records: Records, launcher: Launcher, rights: Rights, which: str) -> None:
@@ -126,7 +130,6 @@ def go_on(records: Records, launcher: Launcher, rights: Rights, which: str) -> N
         raise refuse(error) from error
 
 
-def _log(lines: str) -> str:
-    return (
-        f"<pre class='log' tabindex='0'>{html.escape(lines) or 'It was started elsewhere, and its log is there.'}</pre>"
-    )
+def _log(lines: str | None) -> str:
+    text = "It was started elsewhere, and its log is there." if lines is None else lines or "Nothing yet."
+    return f"<pre class='log' tabindex='0'>{html.escape(text)}</pre>"

@@ -7,16 +7,20 @@ import gradio as gr
 import pytest
 
 from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.estimate import Estimate
+from resnet_cifar.events import RunFailed
 from resnet_cifar.launcher import Launcher
 from resnet_cifar.recipes import RECIPES
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.state import state
 from resnet_cifar.ui.curves import look
+from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.live import live_card
 from resnet_cifar.ui.page import header, rights_of
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import delete, rename, rows
+from resnet_cifar.ui.setup import _cost
 from resnet_cifar.ui.stages import rows_of, stages_from
 from resnet_cifar.ui.train import LATEST, at_hand, go_on, start, watch
 from tests.conftest import CPU, recipe
@@ -81,13 +85,13 @@ def test_each_wrong_cell_gets_its_sentence(field: str, value: str, says: str):
 
 
 def test_the_table_of_runs_tells_what_programs_are_told(records: Records):
-    first, second = rows(records, ["one"])
+    first, second = rows(records, MAY, ["one"])
     assert (first["name"], second["name"]) == ("other", "one")
     assert first["colour"] is None and second["colour"] is not None
     now = state(records.get("one"))
     assert second["sort"]["best"] == now.best_val_top1 and second["epochs"] == "2 / 2"
     (records.root / "one" / "recipe.json").write_text("nonsense")
-    broken = next(row for row in rows(records, []) if row["name"] == "one")
+    broken = next(row for row in rows(records, MAY, []) if row["name"] == "one")
     assert broken["status"] == "unreadable" and "recipe.json can't be used" in broken["reason"]
 
 
@@ -140,18 +144,18 @@ def test_who_may_not_cannot(records: Records):
 
 
 def test_only_what_changed_is_sent_again(records: Records):
-    plot, table, drawn = look(records, ["one"], "step", 0.0, None)
+    plot, table, drawn = look(records, MAY, ["one"], "step", 0.0, None)
     assert '"data"' in plot and len(table) == 2
-    again = look(records, ["one"], "step", 0.0, drawn)
+    again = look(records, MAY, ["one"], "step", 0.0, drawn)
     assert again == (gr.skip(), gr.skip(), drawn)
-    smoother = look(records, ["one"], "step", 0.5, drawn)
+    smoother = look(records, MAY, ["one"], "step", 0.5, drawn)
     assert smoother[0] != gr.skip() and smoother[1] == gr.skip()
     run = records.get("one").run
     run.append(records.get("one").said.epochs[-1])
-    grown = look(records, ["one"], "step", 0.0, drawn)
+    grown = look(records, MAY, ["one"], "step", 0.0, drawn)
     assert grown[0] not in (gr.skip(), plot) and grown[1] != gr.skip()
-    assert look(records, ["one", "gone"], "step", 0.0, None)[0] == grown[0]
-    assert look(records, [], "step", 0.0, None)[0] is None
+    assert look(records, MAY, ["one", "gone"], "step", 0.0, None)[0] == grown[0]
+    assert look(records, MAY, [], "step", 0.0, None)[0] is None
 
 
 def test_what_runs_is_shown_before_what_is_newer(records: Records):
@@ -173,6 +177,22 @@ def test_what_comes_from_files_is_no_html(tmp_path: Path):
     card = live_card(state(record), record.recipe, False)
     assert "<b>run" not in card and "&lt;b&gt;run" in card
     assert "<i>" not in header("a device", "<i>model")
+
+
+def test_the_price_holds_no_html_of_a_run():
+    assert "<img" not in _cost(Estimate(10, 100, None, "<img src=x>"), "a CPU")
+
+
+def test_strangers_are_not_told_why_a_run_failed(records: Records):
+    record = records.get("one")
+    record.run.append(RunFailed(reason=f"cannot write {records.root}", user_error=True))
+    now = state(record)
+    assert MAY.discreet(now) == now and str(records.root) in str(now.reason)
+    assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
+    assert str(records.root) not in str(rows(records, MAY_NOT, []))
+    launcher = Launcher(records.root, CPU)
+    assert str(records.root) not in str(watch(records, launcher, MAY_NOT, "one", None)[:4])
+    assert str(records.root) in watch(records, launcher, MAY, "one", None)[0]
 
 
 def test_rights_follow_from_how_the_page_is_reached():
