@@ -42,6 +42,12 @@ def parser() -> argparse.ArgumentParser:
     change.add_argument("--batch-size", type=int, metavar="N")
     change.add_argument("--lr", type=float, metavar="X", help="peak of the head's rate; the backbone's keeps its ratio")
     change.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
+    _add_places(flags)
+    return flags
+
+
+def _add_places(flags: argparse.ArgumentParser) -> None:
+    """Where data comes from, where the page and the weights go, and what computes."""
     data = flags.add_argument_group("data")
     data.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, for a look without a download")
     data.add_argument("--data-dir", metavar="DIR", help="holds cifar-100-python; or CIFAR100_DIR; else it's downloaded")
@@ -68,7 +74,6 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument("--precision", choices=PRECISIONS)
     # What the page hands down to the run that it starts: descriptors of the locks that it took for it.
     machine.add_argument("--inherited-locks", type=int, nargs="*", help=argparse.SUPPRESS)
-    return flags
 
 
 def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:

@@ -36,7 +36,7 @@ def pull(repo: str, revision: str | None = None) -> Path:
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
         _check(named, info)
-        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=[MODEL, CONFIG]))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=[MODEL, CONFIG]))
     except HfHubHTTPError as error:
         raise UserError(_refusal(named, error.response.status_code)) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError):

@@ -31,6 +31,8 @@ from resnet_cifar.sketch import sketch
 T = TypeVar("T")
 
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
+# RuntimeError: the client's own, where it has given up on a large file.
+_FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError)
 _CARD = "README.md"
 _TOKENS = "https://huggingface.co/settings/tokens"
 
@@ -162,7 +164,7 @@ def _patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]
     for wait in (*_WAITS, None):
         try:
             return (yield from in_background(work, lambda: Progress(phase="upload", done=done, total=2)))
-        except (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled) as error:
+        except _FAILURES as error:
             if wait is None or not _may_pass(error):
                 raise _sentence(error) from error
         until = time.monotonic() + wait
@@ -189,6 +191,8 @@ def _may_pass(error: Exception) -> bool:
 
 def _sentence(error: Exception) -> UserError:
     """What to tell of a Hub that refused or could not be reached. Nothing was changed, but for a repo that was made."""
+    if isinstance(error, RuntimeError):
+        return UserError("the weights could not be uploaded; nothing is lost here, try again later.")
     if not isinstance(error, HfHubHTTPError):
         return UserError("the Hugging Face Hub can't be reached; check the network, and try again.")
     status = error.response.status_code

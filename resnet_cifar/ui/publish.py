@@ -40,7 +40,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
         publish = gr.Button("Publish", variant="primary", elem_id="publish")
     status = gr.HTML(container=False, padding=False, apply_default_css=False, elem_id="published")
     with gr.Accordion("The model card", open=False, visible=False) as fold:
-        card = gr.Markdown()
+        card = gr.Markdown(elem_id="card")
     opened(partial(logged_in, rights), None, who, **_LANE)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
@@ -80,8 +80,7 @@ def dry_run(records: Records, rights: Rights, run: str | None, repo: str, public
         planned = plan(_run(records, run), _repo(repo), public)
     except UserError as error:
         raise refuse(error) from error
-    body = planned.card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
-    return _files(planned), gr.update(visible=True), body
+    return _files(planned), gr.update(visible=True), _shown(planned.card)
 
 
 def upload(records: Records, rights: Rights, run: str | None, repo: str, public: bool, as_pr: bool) -> Iterator[str]:
@@ -109,6 +108,12 @@ def _repo(repo: str) -> str:
     if not repo.strip():
         raise UserError("there is no repo named; it must be USER/NAME.")
     return repo.strip()
+
+
+def _shown(card: str) -> str:
+    """A card as it can be shown here: without its metadata, its picture, and colours of code that are hard to read."""
+    text = card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
+    return text.replace("```python", "```").replace("```bibtex", "```")
 
 
 def _doing(done: int) -> str:

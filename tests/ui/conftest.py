@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import start
 from tests.test_predict import checkpoint
 
 BROWSER_ARGUMENTS = [
@@ -45,6 +46,33 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from resnet_cifar.ui.page import serve
+serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+class App:
+    """The page as a process of its own, which can be killed and started again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self, **options) -> None:
+        self.process = start("-c", SERVE, self.root, self.port, **options)
+        assert self.process.stdout is not None
+        while "the page is at" not in (line := self.process.stdout.readline()):
+            assert line, "the page did not start"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 @pytest.fixture(scope="session")

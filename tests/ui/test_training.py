@@ -18,36 +18,10 @@ from resnet_cifar.launcher import Launcher
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
 from tests.awkward import halves, saved
-from tests.conftest import CPU, stage, start
+from tests.conftest import CPU, stage
 from tests.conftest import recipe as tiny
 from tests.test_predict import checkpoint
-from tests.ui.conftest import free_port
-
-SERVE = """
-import sys
-from pathlib import Path
-from resnet_cifar.ui.page import serve
-serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
-"""
-
-
-class App:
-    """The page as a process of its own, which can be killed and started again."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = start("-c", SERVE, self.root, self.port)
-        assert self.process.stdout is not None
-        while "the page is at" not in (line := self.process.stdout.readline()):
-            assert line, "the page did not start"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+from tests.ui.conftest import App
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,354 @@
+"""Push to, and load back from, a small Hub on this machine that speaks to the real client."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+from PIL import Image
+
+from resnet_cifar import push as pushing
+from resnet_cifar.card import model_card
+from resnet_cifar.checkpoint import load_checkpoint, read_tensors
+from resnet_cifar.errors import UserError
+from resnet_cifar.predict import Classifier
+from resnet_cifar.pull import pull, repo_of
+from resnet_cifar.push import check_rights, plan, push, visitor
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import train
+from tests.awkward import halves
+from tests.conftest import CPU, app, recipe
+from tests.hub_server import FINE, ORG, READ, WRITE, HubServer
+from tests.test_data import result
+
+NAMES = {"README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A completed run. Its recipe says that it saw CIFAR-100, and comes from a file of this machine."""
+    root = tmp_path_factory.mktemp("trained")
+    run = RunDir.create(root / "tiny", recipe())
+    *_, _ = train(run, device=CPU, data_dir=root)
+    run.recipe_file.write_text(replace(recipe(data="cifar100"), init=str(root / "start.pth")).to_json())
+    return run
+
+
+@pytest.fixture
+def run(trained: RunDir, tmp_path: Path) -> RunDir:
+    return RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with HubServer() as hub:
+        hub.patch(monkeypatch, tmp_path / "home")
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setattr(pushing, "_WAITS", (0.05, 0.05))
+        yield hub
+
+
+def content(run: RunDir) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in run.path.iterdir()}
+
+
+def test_a_run_goes_there_and_comes_back_to_the_bit(hub: HubServer, run: RunDir):
+    before = content(run)
+    assert result(push(run, "me/tiny")) == f"{hub.url}/me/tiny"
+    assert content(run) == before
+    assert hub.repo("models", "me/tiny").private
+    files = hub.files("models", "me/tiny")
+    assert set(files) - {".gitattributes"} == NAMES
+    assert hub.repo("models", "me/tiny").history()[0].message == "Upload tiny"
+
+    folder = pull("me/tiny")
+    assert (
+        read_tensors(folder / "model.safetensors")[1]["sha256"]
+        == read_tensors(run.path / "model.safetensors")[1]["sha256"]
+    )
+    here, there = (Classifier.load(where, "cpu").predict([halves()])[0] for where in (run.path, "me/tiny"))
+    assert here.probabilities == there.probabilities
+
+
+def test_nothing_of_this_machine_goes_along(hub: HubServer, run: RunDir):
+    assert str(run.path.parent.parent.parent).encode() in run.recipe_file.read_bytes() + run.metrics_file.read_bytes()
+    (run.path / "last.safetensors").write_bytes(b"state")
+    (run.path / "train.log").write_text("log")
+    result(push(run, "me/tiny"))
+    files = hub.files("models", "me/tiny")
+    assert set(files) - {".gitattributes"} == NAMES
+    assert all(
+        b"/tmp/" not in files[name] and WRITE.encode() not in files[name] for name in NAMES - {"model.safetensors"}
+    )
+    assert json.loads(files["recipe.json"])["init"] == "start.pth"
+
+
+def test_a_push_can_be_repeated_and_proposed(hub: HubServer, run: RunDir):
+    result(push(run, "me/tiny", public=True))
+    assert not hub.repo("models", "me/tiny").private
+    result(push(run, "me/tiny"))
+    assert not hub.repo("models", "me/tiny").private  # what is there stays as public as it is
+    (run.path / "eval.json").unlink()
+    link = result(push(run, "me/tiny", create_pr=True))
+    assert link.startswith(f"{hub.url}/me/tiny") and len(hub.repo("models", "me/tiny").prs) == 1
+
+
+@pytest.mark.parametrize(
+    "method,path", [("POST", "/repos/create"), ("POST", "/commit/"), ("PUT", "/lfs"), ("POST", "/preupload/")]
+)
+def test_what_fails_for_a_moment_is_done_again(hub: HubServer, run: RunDir, method: str, path: str):
+    hub.fail(method, path, 503)
+    result(push(run, "me/tiny"))
+    assert set(hub.files("models", "me/tiny")) >= NAMES
+
+
+def test_a_connection_that_is_cut_is_made_again(hub: HubServer, run: RunDir):
+    hub.cut("POST", "/repos/create", in_answer=True)
+    hub.cut("POST", "/commit/")
+    result(push(run, "me/tiny"))
+    assert set(hub.files("models", "me/tiny")) >= NAMES
+
+
+@pytest.mark.parametrize(
+    "status,says", [(403, "may not do that"), (500, "answered 500"), (401, "does not know this token")]
+)
+def test_what_fails_for_good_gets_its_sentence_and_leaves_the_run(hub: HubServer, run: RunDir, status: int, says: str):
+    before = content(run)
+    hub.fail("POST", "/commit/", status, times=math.inf)
+    with pytest.raises(UserError, match=says):
+        result(push(run, "me/tiny"))
+    assert content(run) == before
+    hub.faults.clear()
+    result(push(run, "me/tiny"))  # and later it works
+
+
+def test_weights_that_the_hub_never_takes_get_a_sentence(hub: HubServer, run: RunDir):
+    """The client tries them again itself, and waits longer each time: about 1 s until it is cut off here."""
+    hub.fail("PUT", "/lfs", 400, times=math.inf)
+    with pytest.raises(UserError, match="could not be uploaded|answered 400"):
+        result(push(run, "me/tiny"))
+
+
+def test_a_hub_that_is_not_there_gets_its_sentence(hub: HubServer, run: RunDir):
+    result(push(run, "me/tiny"))
+    pull("me/tiny")
+    hub.stop()
+    with pytest.raises(UserError, match="can't be reached"):
+        result(push(run, "me/tiny"))
+    assert Classifier.load("me/tiny", "cpu").predict([halves()])  # from the cache
+    with pytest.raises(UserError, match="is not in the cache"):
+        pull("me/other")
+
+
+@pytest.mark.parametrize(
+    "token,repo,says",
+    [
+        (READ, "me/tiny", "may only read"),
+        ("hf_wrong", "me/tiny", "does not know this token"),
+        (WRITE, "you/tiny", "can't write to you; choose one of me"),
+        (WRITE, "tiny", "must be USER/NAME"),
+        (WRITE, "me/ti ny", "no name for a repo"),
+        (None, "me/tiny", "hf auth login"),
+    ],
+)
+def test_who_may_not_is_told_before_anything_is_sent(
+    hub: HubServer, run: RunDir, monkeypatch, token, repo: str, says: str
+):
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(UserError, match=says):
+        result(push(run, repo, api=HfApi(endpoint=hub.url, token=token)))
+    assert not hub.repos
+    assert not [request for request in hub.requests if request.method != "GET"]
+
+
+def test_who_is_logged_in_is_told(hub: HubServer):
+    assert visitor(HfApi(endpoint=hub.url, token=WRITE)).may_write
+    assert visitor(HfApi(endpoint=hub.url, token=FINE)).may_write
+    org = visitor(HfApi(endpoint=hub.url, token=ORG))
+    assert org.organisations == ("org",)
+    assert check_rights(HfApi(endpoint=hub.url, token=ORG), "org/tiny") == org
+
+
+def test_a_dry_run_asks_nobody(hub: HubServer, run: RunDir):
+    planned = plan(run, "me/tiny")
+    assert not hub.requests
+    assert set(planned.files) == NAMES
+    assert planned.files["model.safetensors"] == (run.path / "model.safetensors").stat().st_size
+    assert planned.card.startswith("---\n") and "# tiny" in planned.card
+
+
+def test_a_run_without_good_weights_is_not_pushed(hub: HubServer, run: RunDir):
+    file = run.path / "model.safetensors"
+    whole = file.read_bytes()
+    for broken in (whole[:-100], whole[:-5] + b"\xff" + whole[-4:]):
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match="truncated|damaged"):
+            result(push(run, "me/tiny"))
+    file.unlink()
+    with pytest.raises(UserError, match="there is no file"):
+        plan(run, "me/tiny")
+    assert not hub.repos
+
+
+def test_the_card_says_what_the_hub_shows(run: RunDir):
+    card = model_card(run, "me/tiny")
+    again = ModelCard(str(card))
+    assert again.data.to_dict() == card.data.to_dict()
+    fields = card.data.to_dict()
+    assert fields["pipeline_tag"] == "image-classification" and fields["datasets"] == ["uoft-cs/cifar100"]
+    assert fields["license"] == "mit" and fields["library_name"] == "timm" and fields["metrics"] == ["accuracy"]
+    name, results = model_index_to_eval_results(fields["model-index"])
+    told = json.loads(run.eval_file.read_text())
+    assert name == "tiny" and [one.metric_value for one in results] == [round(told["top1"], 4), round(told["top5"], 4)]
+    assert all(one.dataset_split == "test" and "without test-time augmentation" in one.metric_name for one in results)
+    assert (
+        "timm.create_model" in card.text and "| everything | everything | 2 | 0.05 | 32 px | 16 | erase |" in card.text
+    )
+    assert "It knows best" in card.text and "krizhevsky2009learning" in card.text
+
+
+def test_a_run_on_made_up_pictures_claims_nothing_of_cifar100(trained: RunDir, tmp_path: Path):
+    run = RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
+    run.recipe_file.write_text(recipe().to_json())
+    card = model_card(run, "me/tiny")
+    assert "model-index" not in card.data.to_dict() and "datasets" not in card.data.to_dict()
+    assert "synthetic" in card.text
+
+
+def test_the_curves_are_a_picture(run: RunDir, hub: HubServer, tmp_path: Path):
+    result(push(run, "me/tiny"))
+    (tmp_path / "curves.png").write_bytes(hub.files("models", "me/tiny")["curves.png"])
+    picture = Image.open(tmp_path / "curves.png").convert("RGB")
+    teal = [colour for _, colour in picture.getcolors(1_000_000) if colour[0] < 20 and abs(colour[1] - 148) < 8]
+    assert teal and picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    "where,repo",
+    [
+        ("me/tiny", ("me/tiny", None)),
+        ("me/tiny@v1.0", ("me/tiny", "v1.0")),
+        ("me/tiny@refs/pr/1", ("me/tiny", "refs/pr/1")),
+        ("tiny", None),
+        ("./me/tiny", None),
+        ("/me/tiny", None),
+        ("me/tiny/more", None),
+        ("../tiny", None),
+        ("resnet_cifar/ui", None),
+        ("me/ti ny", None),
+    ],
+)
+def test_what_is_a_repo_and_what_a_path(where: str, repo, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    assert repo_of(where) == repo
+
+
+def refuse_all(named: str, files: Callable[[dict[str, bytes]], dict[str, bytes]], says: str):
+    return pytest.param(files, says, id=named)
+
+
+@pytest.mark.parametrize(
+    "files,says",
+    [
+        refuse_all(
+            "a pickle", lambda good: {"pytorch_model.bin": b"x", "config.json": good["config.json"]}, "as a pickle"
+        ),
+        refuse_all("no weights", lambda good: {"config.json": good["config.json"]}, "has no model.safetensors"),
+        refuse_all("no config", lambda good: {"model.safetensors": good["model.safetensors"]}, "has no config.json"),
+        refuse_all(
+            "not ours", lambda good: good | {"config.json": b'{"architecture": "vit"}'}, "not describe a model of ours"
+        ),
+        refuse_all(
+            "wrong sizes",
+            lambda good: good | {"config.json": good["config.json"].replace(b"resnet18", b"resnet34")},
+            "does not fit",
+        ),
+        refuse_all("truncated", lambda good: good | {"model.safetensors": good["model.safetensors"][:-9]}, "truncated"),
+    ],
+)
+def test_a_repo_that_is_no_checkpoint_of_ours_is_refused(hub: HubServer, run: RunDir, files, says: str):
+    good = {name: content(run)[name] for name in ("model.safetensors", "config.json")}
+    hub.put("models", "you/odd", files(good))
+    with pytest.raises(UserError, match=says):
+        Classifier.load("you/odd", "cpu")
+
+
+def test_a_repo_that_is_too_large_is_not_fetched(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.pull._LARGEST", 1000)
+    result(push(run, "me/tiny"))
+    hub.requests.clear()
+    with pytest.raises(UserError, match="is no ResNet-34 of ours"):
+        pull("me/tiny")
+    assert not [request for request in hub.requests if "resolve" in request.path]
+
+
+def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
+    result(push(run, "me/tiny"))
+    first = hub.repo("models", "me/tiny").history()[0].id
+    hub.put("models", "me/tiny", {"config.json": b"{}"})
+    with pytest.raises(UserError, match="not describe a model of ours"):
+        Classifier.load("me/tiny", "cpu")
+    assert Classifier.load(f"me/tiny@{first}", "cpu").predict([halves()])
+    for missing in ("me/tiny@nowhere", "me/nothing"):
+        with pytest.raises(UserError, match=f"there is no '{missing}'"):
+            Classifier.load(missing, "cpu")
+
+
+def test_a_private_repo_is_for_who_may_see_it(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    result(push(run, "me/tiny"))
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(UserError, match="if it is private, log in"):
+        pull("me/tiny")
+
+
+def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, tmp_path: Path):
+    """timm from the Hub and torchvision from the file; imports timm: about 5 s."""
+    timm = pytest.importorskip("timm")
+    torch = pytest.importorskip("torch")
+    result(push(run, "me/tiny"))
+    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ours = load_checkpoint(run.path, CPU)[0].to(memory_format=torch.contiguous_format)
+    model = timm.create_model("hf-hub:me/tiny", pretrained=True).eval()
+    with torch.no_grad():
+        assert torch.equal(model(inputs), ours(inputs))
+
+
+def test_the_terminal_pushes_shows_and_classifies(hub: HubServer, run: RunDir, tmp_path: Path):
+    """Starts four Python processes: about 15 s."""
+    env = hub.environment(tmp_path / "home", HF_TOKEN=WRITE)
+    dry = app("--push", run.path, "--repo", "me/tiny", "--dry-run", env=env)
+    assert dry.returncode == 0 and "model.safetensors" in dry.stdout and "# tiny" in dry.stdout and not hub.requests
+    done = app("--push", run.path, "--repo", "me/tiny", "--public", env=env)
+    assert done.returncode == 0 and f"it is at {hub.url}/me/tiny" in done.stdout
+    halves().save(tmp_path / "halves.png")
+    told = app("--classify", tmp_path / "halves.png", "--run", "me/tiny", "--json", env=env)
+    assert json.loads(told.stdout)[0]["label"] == Classifier.load(run.path, "cpu").predict([halves()])[0].label
+    assert WRITE not in dry.stdout + done.stdout + told.stdout
+    refused = app("--push", run.path, "--repo", "you/tiny", env=env)
+    assert refused.returncode == 2 and "can't write to you" in refused.stderr
+
+
+def test_a_run_that_is_to_be_pushed_checks_that_first(hub: HubServer, tmp_path: Path):
+    """Starts two Python processes, one of which trains: about 10 s."""
+    flags: list[object] = [
+        "--train-only",
+        "--recipe",
+        "quick",
+        "--data",
+        "synthetic",
+        "--train-images",
+        "100",
+        "--val-images",
+        "0",
+    ]
+    flags += ["--epochs", "1", "--device", "cpu", "--run", tmp_path / "small", "--push-to", "me/small"]
+    refused = app(*flags, env=hub.environment(tmp_path / "home", HF_TOKEN=READ))
+    assert refused.returncode == 2 and "may only read" in refused.stderr and not (tmp_path / "small").exists()
+    done = app(*flags, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
+    assert done.returncode == 0 and "it is at" in done.stdout
+    assert set(hub.files("models", "me/small")) >= NAMES

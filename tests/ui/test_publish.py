@@ -1,0 +1,105 @@
+"""A run is published from the page to a Hub on this machine, and answers from there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.awkward import halves
+from tests.conftest import recipe
+from tests.hub_server import READ, WRITE, HubServer
+from tests.test_charts import told
+from tests.test_predict import checkpoint
+from tests.ui.conftest import App
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    with HubServer() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    told(root / "tiny", recipe())
+    checkpoint(root / "tiny", image_size=32)
+    return root
+
+
+@pytest.fixture(scope="module")
+def app(hub: HubServer, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    app = App(root)
+    app.start(env=hub.environment(tmp_path_factory.mktemp("home"), HF_TOKEN=WRITE))
+    yield app
+    app.kill()
+
+
+@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide-light", "phone-dark"])
+def page(request: pytest.FixtureRequest, browser, app: App) -> Iterator:
+    width, height, scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.goto(f"{app.url}#publish")
+    page.get_by_text("me is logged in").wait_for()
+    yield page
+    page.close()
+
+
+def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root: Path, tmp_path: Path):
+    """Pushes 45 MB and loads it back, in a page of its own process: about 10 s."""
+    hub.repos.clear()
+    before = {file.name: file.read_bytes() for file in (root / "tiny").iterdir()}
+    page.get_by_label("Repo").fill("me/tiny")
+    page.get_by_role("button", name="Show what goes there").click()
+    page.locator(".files", has_text="model.safetensors").wait_for()
+    page.get_by_role("button", name="The model card").click()
+    page.get_by_role("heading", name="How it was trained").wait_for()
+    assert not hub.repos
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = [v for v in axe.run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    assert not found, [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    page.get_by_role("button", name="Publish", exact=True).click()
+    page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
+    assert hub.repo("models", "me/tiny").private
+    assert json.loads(hub.files("models", "me/tiny")["config.json"])["arch"] == "resnet18"
+    assert {file.name: file.read_bytes() for file in (root / "tiny").iterdir()} == before
+
+    page.get_by_role("tab", name="Classify").click()
+    page.get_by_label("Model").fill("me/tiny")
+    page.get_by_label("Model").press("Enter")
+    page.get_by_text("me/tiny answers").wait_for()
+    halves().save(tmp_path / "halves.png")
+    page.set_input_files("input[type=file] >> nth=0", tmp_path / "halves.png")
+    page.wait_for_selector(".answer .what")
+    assert WRITE not in page.content()
+
+
+def test_what_can_not_be_published_is_told(page, hub: HubServer):
+    page.get_by_label("Repo").fill("you/tiny")
+    page.get_by_role("button", name="Publish", exact=True).click()
+    page.get_by_text("can't write to you; choose one of me").wait_for()
+    page.get_by_label("Repo").fill(" ")
+    page.get_by_role("button", name="Publish", exact=True).click()
+    page.get_by_text("it must be USER/NAME").first.wait_for()
+
+
+def test_a_repo_that_is_not_there_is_told_in_the_model_box(page):
+    page.get_by_role("tab", name="Classify").click()
+    page.get_by_label("Model").fill("you/nothing")
+    page.get_by_label("Model").press("Enter")
+    page.get_by_text("there is no 'you/nothing' on the Hugging Face Hub").wait_for()
+
+
+def test_who_is_logged_in_is_said_and_how_to_log_in(hub: HubServer, tmp_path: Path, browser, root: Path):
+    """Starts the app twice: about 10 s."""
+    for token, says in ((READ, "with a token that may only read"), ("", "Nobody is logged in")):
+        app = App(root)
+        app.start(env=hub.environment(tmp_path / "home", **({"HF_TOKEN": token} if token else {})))
+        page = browser.new_page()
+        page.goto(f"{app.url}#publish")
+        page.get_by_text(says).wait_for()
+        page.close()
+        app.kill()
