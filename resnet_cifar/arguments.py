@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
         "--classify", metavar="FILE", nargs="+", help="say what is in pictures; with --run, by its weights"
     )
     what.add_argument("--push", metavar="RUN", help="upload a run to the Hugging Face Hub, to --repo")
+    what.add_argument(
+        "--deploy-space", metavar="USER/NAME", help="make or update a Space of the app; with --run, its model"
+    )
     what.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run = flags.add_argument_group("what to train")
     run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
@@ -54,7 +57,7 @@ def _add_places(flags: argparse.ArgumentParser) -> None:
     data.add_argument("--train-images", type=int, metavar="N", help="a class-balanced part of train")
     data.add_argument("--val-images", type=int, metavar="N", help="cut from train to choose with; 0: the last is kept")
     page = flags.add_argument_group("the page")
-    page.add_argument("--host", default="127.0.0.1", help="who may come: this machine alone, unless it is another")
+    page.add_argument("--host", help="who may come: this machine alone, unless it is another")
     page.add_argument("--port", type=int, default=7860)
     page.add_argument("--share", action="store_true", help="lend it a public address, through gradio's servers")
     page.add_argument(

@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _evaluate(args)
         if args.push is not None:
             return _push(args)
+        if args.deploy_space is not None:
+            return _deploy(args)
         return _train(args) if args.train_only else _serve(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -95,6 +97,17 @@ def _push(args: argparse.Namespace) -> int:
     print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
     for name, size in planned.files.items():
         print(f"{size:>12,}  {name}")
+    return 0
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    """Make or update a Space."""
+    from resnet_cifar.predict import default_checkpoint
+    from resnet_cifar.space import deploy
+    from resnet_cifar.terminal import watch
+
+    run = RunDir(locate(args.run) if args.run else default_checkpoint())
+    print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
     return 0
 
 
@@ -179,7 +192,8 @@ def _serve(args: argparse.Namespace) -> int:
         raise UserError(f"{given} belongs to training in the terminal; add --train-only, or leave it out for the page.")
     from resnet_cifar.ui.page import serve
 
-    serve(CHECKPOINTS, args.host, args.port, share=args.share, auth=_auth(args), read_only=args.read_only)
+    host = args.host or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
+    serve(CHECKPOINTS, host, args.port, share=args.share, auth=_auth(args), read_only=args.read_only)
     return 0
 
 

@@ -93,7 +93,7 @@ def check_rights(api: HfApi, repo: str) -> Visitor:
 
 def plan(run: RunDir, repo: str, public: bool = False) -> Plan:
     """What a push of a run would upload, found out without a request. Raises UserError where it has no good weights."""
-    with _staged(run, repo) as folder:
+    with staged(run, repo) as folder:
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         return Plan(repo, public, files, (folder / _CARD).read_text(encoding="utf-8"))
 
@@ -109,9 +109,9 @@ def push(
     api = api or HfApi()
     check_rights(api, repo)
     yield Progress(phase="upload", done=0, total=2)
-    with _staged(run, repo) as folder:
-        yield from _patiently(lambda: api.create_repo(repo, private=not public, exist_ok=True), done=0)
-        commit = yield from _patiently(
+    with staged(run, repo) as folder:
+        yield from patiently(lambda: api.create_repo(repo, private=not public, exist_ok=True), done=0)
+        commit = yield from patiently(
             lambda: api.upload_folder(
                 repo_id=repo, folder_path=folder, commit_message=f"Upload {run.name}", create_pr=create_pr
             ),
@@ -122,8 +122,8 @@ def push(
 
 
 @contextmanager
-def _staged(run: RunDir, repo: str) -> Iterator[Path]:
-    """A folder with what goes to the Hub: no state of the optimizer, no pictures, no path of this machine."""
+def staged(run: RunDir, repo: str) -> Iterator[Path]:
+    """A folder with what of a run goes to the Hub: no state of the optimizer, no pictures, no path of this machine."""
     tensors, _ = read_tensors(run.path / MODEL)  # a damaged file is not for others
     del tensors
     record = Record(run).read()
@@ -159,8 +159,11 @@ def _without_paths(run: RunDir) -> str:
     return "".join(lines)
 
 
-def _patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
-    """Do a step in the background, and again where the Hub or the way to it failed; the client does not by itself."""
+def patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
+    """Do a step in the background, and again where the Hub or the way to it failed; the client does not by itself.
+
+    `done`: steps before this one, of two. Raises UserError once it has failed too often.
+    """
     for wait in (*_WAITS, None):
         try:
             return (yield from in_background(work, lambda: Progress(phase="upload", done=done, total=2)))

@@ -79,7 +79,7 @@ def serve(
     Raises UserError where it can't listen.
     """
     local = host in LOCAL and not share
-    rights = rights_of(local, auth is not None, read_only)
+    rights = rights_of(local, auth is not None, read_only, "SPACE_ID" in os.environ)
     page = build(root, rights)
     try:
         _, url, shared = page.launch(
@@ -96,6 +96,7 @@ def serve(
             run_history=False,
             enable_monitoring=False,
             strict_cors=True,
+            ssr_mode=False,  # which a Space would turn on: pages would be drawn by a server of another kind
             max_file_size="50mb",
             blocked_paths=[str(root)],
             app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
@@ -110,8 +111,12 @@ def serve(
     return page
 
 
-def rights_of(local: bool, password: bool, read_only: bool) -> Rights:
+def rights_of(local: bool, password: bool, read_only: bool, on_space: bool) -> Rights:
     """What visitors may do on a page that is reached so."""
+    if on_space:
+        return Rights(
+            "This is a Space: it classifies and shows curves. To train, run the app on a machine of your own."
+        )
     if read_only:
         return Rights("This page was opened with --read-only: it classifies and shows curves, and changes nothing.")
     if not local and not password:

@@ -196,7 +196,8 @@ def test_strangers_are_not_told_why_a_run_failed(records: Records):
 
 
 def test_rights_follow_from_how_the_page_is_reached():
-    assert rights_of(local=True, password=False, read_only=False).change
-    assert rights_of(local=False, password=True, read_only=False).change
-    for closed in (rights_of(False, False, False), rights_of(True, True, True)):
+    assert rights_of(local=True, password=False, read_only=False, on_space=False).change
+    assert rights_of(local=False, password=True, read_only=False, on_space=False).change
+    for how in ((False, False, False, False), (True, True, True, False), (True, True, False, True)):
+        closed = rights_of(*how)
         assert not closed.change and closed.why_not

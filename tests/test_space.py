@@ -1,0 +1,115 @@
+"""The app as a Space: what goes there, and that it starts there and refuses what it should."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml  # type: ignore[import-untyped]
+from gradio_client import Client, handle_file
+
+from resnet_cifar import push as pushing
+from resnet_cifar.errors import UserError
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.space import deploy, staged_app
+from tests.awkward import halves
+from tests.conftest import ROOT, app, recipe
+from tests.hub_server import READ, WRITE, HubServer
+from tests.test_charts import told
+from tests.test_data import result
+from tests.test_predict import checkpoint
+from tests.ui.conftest import free_port
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    run = told(tmp_path / "tiny", recipe()).run
+    checkpoint(run.path, image_size=32)
+    return run
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with HubServer() as hub:
+        hub.patch(monkeypatch, tmp_path / "home")
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setattr(pushing, "_WAITS", (0.05,))
+        yield hub
+
+
+def front_matter() -> dict:
+    return yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+
+
+def test_the_front_matter_and_the_requirements_agree():
+    told = front_matter()
+    (gradio,) = re.findall(r"^gradio>=([\d.]+),", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert told["sdk"] == "gradio" and told["sdk_version"] == f"{gradio}.0"
+    assert (ROOT / told["app_file"]).is_file() and told["license"] == "mit"
+    assert f'requires-python = ">={told["python_version"]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_all_of_the_app_and_nothing_else_goes_there(run: RunDir):
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    wanted = {name for name in tracked if name.startswith(("resnet_cifar/", "docs/"))}
+    wanted |= {"app.py", "requirements.txt", "README.md", "LICENSE"}
+    with staged_app(run) as folder:
+        there = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    of_run = {name for name in there if name.startswith("checkpoints/tiny/")}
+    assert there - of_run == wanted
+    assert {"checkpoints/tiny/model.safetensors", "checkpoints/tiny/metrics.jsonl"} <= of_run
+
+
+def test_a_space_is_made_and_updated(hub: HubServer, run: RunDir):
+    assert result(deploy(run, "me/app")) == f"{hub.url}/spaces/me/app"
+    space = hub.repo("spaces", "me/app")
+    assert space.private and space.sdk == "gradio"
+    hub.put("spaces", "me/app", {"old.py": b"of an earlier version"})
+    result(deploy(run, "me/app"))
+    files = hub.files("spaces", "me/app")
+    assert "old.py" not in files and ".gitattributes" in files
+    assert files["app.py"] == (ROOT / "app.py").read_bytes()
+
+
+def test_who_may_not_is_refused(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", READ)
+    with pytest.raises(UserError, match="may only read"):
+        result(deploy(run, "me/app"))
+    (run.path / "model.safetensors").unlink()
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    with pytest.raises(UserError, match="there is no file"):
+        result(deploy(run, "me/app"))
+    assert not hub.repos
+
+
+def test_it_starts_there_answers_and_changes_nothing(hub: HubServer, run: RunDir, tmp_path: Path):
+    """Deploys from the terminal, and starts what came of it in a folder of its own: about 12 s."""
+    done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
+    assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
+    for name, content in hub.files("spaces", "me/app").items():
+        file = tmp_path / "space" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    port = free_port()
+    env = hub.environment(tmp_path / "home", SPACE_ID="me/app", HF_TOKEN="hf_of_the_owner")
+    command = [sys.executable, "app.py", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path / "space", env=env, stdout=subprocess.PIPE, text=True) as space:
+        try:
+            assert space.stdout is not None and "the page is at" in space.stdout.readline()
+            assert "This is a Space" in space.stdout.readline()
+            url = f"http://127.0.0.1:{port}"
+            client = Client(url, verbose=False)
+            halves().save(tmp_path / "halves.png")
+            assert client.predict(handle_file(tmp_path / "halves.png"), None, api_name="/classify")["label"]
+            assert client.predict(api_name="/runs")[0]["name"] == "tiny"
+            config = httpx.get(f"{url}/config").text
+            assert "Start training" not in config and "hf_of_the_owner" not in config
+            named = {"host": "me-app.hf.space", "origin": "https://me-app.hf.space"}
+            assert httpx.get(f"{url}/config", headers=named).status_code == 200
+        finally:
+            space.kill()
