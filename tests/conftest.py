@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,12 @@ def start(*command: object, **options) -> subprocess.Popen[str]:
         cwd=ROOT,
         **options,
     )
+
+
+def wait(until: Callable[[], object], seconds: float = 60) -> float:
+    """Wait until something is so; how many seconds that took."""
+    began = time.monotonic()
+    while not until():
+        assert time.monotonic() - began < seconds, "in vain"
+        time.sleep(0.02)
+    return time.monotonic() - began

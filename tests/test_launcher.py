@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.launcher import Launcher, log_tail
 from resnet_cifar.locks import Holder
 from resnet_cifar.run_dir import RunDir
-from tests.conftest import CPU, recipe, stage, start
+from tests.conftest import CPU, recipe, stage, start, wait
 
 LONG = recipe(stage(epochs=1000))
 
@@ -29,15 +28,6 @@ def launching(tmp_path: Path) -> Iterator[Launcher]:
         if holder and holder.pid:
             os.kill(holder.pid, signal.SIGKILL)
             wait(lambda folder=folder: RunDir(folder).holder() is None)
-
-
-def wait(until: Callable[[], object], seconds: float = 30) -> float:
-    """How many seconds it took."""
-    began = time.monotonic()
-    while not until():
-        assert time.monotonic() - began < seconds, "in vain"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def trains(run: RunDir) -> bool:

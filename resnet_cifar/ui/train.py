@@ -1,6 +1,7 @@
 """The tab that starts runs, stops them and shows how they go; of running ones it only ever reads the folders."""
 
 import html
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -44,10 +45,10 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     begin.click(partial(start, launcher, rights, setup), setup.inputs, which, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
-    stop.click(partial(ask_to_stop, records, launcher, rights), which, None, **CHANGES).then(
+    stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
-    resume.click(partial(go_on, records, launcher, rights), which, None, **CHANGES).then(
+    resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
 
@@ -106,26 +107,14 @@ def start(launcher: Launcher, rights: Rights, setup: Setup, *form: Any) -> str:
     return LATEST
 
 
-def ask_to_stop(records: Records, launcher: Launcher, rights: Rights, which: str) -> None:
-    """Ask the run at hand to save and end."""
+def act(records: Records, rights: Rights, what: Callable[[RunDir], None], which: str) -> None:
+    """Stop or resume the run at hand."""
     rights.need()
     record = at_hand(records, which)
     if record is None:
         return
     try:
-        launcher.stop(record.run)
-    except UserError as error:
-        raise refuse(error) from error
-
-
-def go_on(records: Records, launcher: Launcher, rights: Rights, which: str) -> None:
-    """Resume the run at hand."""
-    rights.need()
-    record = at_hand(records, which)
-    if record is None:
-        return
-    try:
-        launcher.resume(record.run)
+        what(record.run)
     except UserError as error:
         raise refuse(error) from error
 

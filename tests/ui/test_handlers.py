@@ -22,7 +22,7 @@ from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import delete, rename, rows
 from resnet_cifar.ui.setup import _cost
 from resnet_cifar.ui.stages import rows_of, stages_from
-from resnet_cifar.ui.train import LATEST, at_hand, go_on, start, watch
+from resnet_cifar.ui.train import LATEST, act, at_hand, start, watch
 from tests.conftest import CPU, recipe
 from tests.test_charts import told
 
@@ -118,9 +118,9 @@ def test_a_run_is_deleted_and_no_longer_shown(records: Records):
 
 def test_a_run_at_work_is_neither_renamed_nor_deleted(records: Records):
     with RunDir(records.root / "one").locked():
-        for act in (lambda: rename(records, MAY, None, "one", "two"), lambda: delete(records, MAY, None, "one")):
+        for attempt in (lambda: rename(records, MAY, None, "one", "two"), lambda: delete(records, MAY, None, "one")):
             with pytest.raises(gr.Error, match="being trained"):
-                act()
+                attempt()
     assert len(records.get("one").said.epochs) == 2
 
 
@@ -132,14 +132,14 @@ def test_the_model_that_ships_stays(records: Records):
 
 def test_who_may_not_cannot(records: Records):
     launcher = Launcher(records.root, CPU)
-    for act in (
+    for attempt in (
         lambda: rename(records, MAY_NOT, None, "one", "two"),
         lambda: delete(records, MAY_NOT, None, "one"),
         lambda: start(launcher, MAY_NOT, None),
-        lambda: go_on(records, launcher, MAY_NOT, LATEST),
+        lambda: act(records, MAY_NOT, launcher.resume, LATEST),
     ):
         with pytest.raises(gr.Error, match="not today"):
-            act()
+            attempt()
     assert records.names() == ["other", "one"]
 
 
