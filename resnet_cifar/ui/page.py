@@ -47,8 +47,9 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
-            with gr.Tab("Publish") as tab:
-                publish_tab(records, rights, tab.select)
+            if rights.change:
+                with gr.Tab("Publish") as tab:
+                    publish_tab(records, rights, tab.select)
         for heard in (page.load, ready):
             heard(titled, model, top, **QUIET)
         endpoints(records, rights)

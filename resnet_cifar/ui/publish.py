@@ -61,8 +61,7 @@ def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
 
 def logged_in(rights: Rights) -> str:
     """Who the machine's token belongs to, or how to log in; nothing of that is a stranger's business."""
-    if not rights.change:
-        return _who(html.escape(str(rights.why_not)))
+    rights.need()
     try:
         who = visitor(HfApi())
     except UserError as error:
