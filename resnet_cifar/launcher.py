@@ -41,7 +41,7 @@ class Launcher:
     def start(self, recipe: Recipe, data_dir: Path | None) -> RunDir:
         """Begin a new run. Raises UserError where the device is in use or what is asked for can be seen to fail."""
         check(recipe, data_dir, self.device)
-        with using(self.device, "that is about to start") as device_lock:
+        with using(self.device, "a new one") as device_lock:
             run = RunDir.create_numbered(recipe, self.root)
             self._spawn(run, data_dir, device_lock)
         return run

@@ -218,14 +218,14 @@ def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
 
 
 def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, tmp_path: Path):
-    """Trains the same short run twice, once with a page that is asked all the time: about 15 s."""
+    """Trains the same short run twice, once with a page that is asked all the time: about 20 s."""
     checkpoint(app.root / "model")
     (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
     asked = partial(
         Client(app.url, verbose=False).predict, handle_file(tmp_path / "halves.png"), "model", api_name="/classify"
     )
     asked()  # the first answer loads the model
-    recipe = tiny(stage(epochs=6), train_images=400)
+    recipe = tiny(stage(epochs=2), train_images=400)
     run, took = Launcher(app.root, CPU).start(recipe, None), []
     while run.status() == "running":
         began = time.monotonic()
