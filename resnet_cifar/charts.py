@@ -149,7 +149,7 @@ class _Lines:
             mode="markers+text" if self._alone else "markers",
             marker={"symbol": "star", "size": 13, "color": self._colour},
             text=[f"best {percent(top1)}"],
-            textposition="top left" if epoch > len(epochs) / 4 else "top right",
+            textposition="top left" if 2 * epoch >= len(epochs) - 1 else "top right",
             cliponaxis=False,
             hovertemplate=f"{self._name('best')} {percent(top1)}<extra></extra>",
             xaxis=_axis("x", _ACCURACY),

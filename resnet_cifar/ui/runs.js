@@ -77,7 +77,7 @@ function askTwice(td, run) {
 
 function draw() {
   if (asking) return;
-  const runs = props.value ?? [];
+  const runs = props.value || []; // before the first look it is an empty text
   element.querySelector("table").hidden = !runs.length;
   element.querySelector(".none").hidden = runs.length > 0;
   const focused = document.activeElement?.closest("tr[data-run]")?.dataset.run;

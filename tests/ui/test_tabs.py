@@ -32,6 +32,7 @@ def page(request: pytest.FixtureRequest, browser, runs: Path) -> Iterator:
     elsewhere: list[str] = []
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
 
     def only_here(route) -> None:
         here = route.request.url.startswith(app.local_url)
