@@ -20,7 +20,8 @@ from huggingface_hub.errors import (
 )
 
 from tests.conftest import ROOT
-from tests.hub_server import FINE, ORG, READ, WRITE, HubServer, Token
+from tests.hub_contents import FINE, ORG, READ, WRITE, Token
+from tests.hub_server import HubServer
 
 LARGE = 10_000_001  # bytes from which a file of any name goes by LFS
 

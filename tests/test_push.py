@@ -23,7 +23,8 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
 from tests.awkward import halves
 from tests.conftest import CPU, app, recipe
-from tests.hub_server import FINE, ORG, READ, WRITE, HubServer
+from tests.hub_contents import FINE, ORG, READ, WRITE
+from tests.hub_server import HubServer
 from tests.test_data import result
 
 NAMES = {"README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}

@@ -17,7 +17,8 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.space import deploy, staged_app
 from tests.awkward import halves
 from tests.conftest import ROOT, app, recipe
-from tests.hub_server import READ, WRITE, HubServer
+from tests.hub_contents import READ, WRITE
+from tests.hub_server import HubServer
 from tests.test_charts import told
 from tests.test_data import result
 from tests.test_predict import checkpoint

@@ -8,7 +8,8 @@ import pytest
 
 from tests.awkward import halves
 from tests.conftest import recipe
-from tests.hub_server import READ, WRITE, HubServer
+from tests.hub_contents import READ, WRITE
+from tests.hub_server import HubServer
 from tests.test_charts import told
 from tests.test_predict import checkpoint
 from tests.ui.conftest import App

@@ -1,0 +1,164 @@
+"""What the small Hub of the tests holds and passes on: tokens, files, commits, repos, requests, answers, faults."""
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+WRITE, READ, FINE, ORG = "hf_write", "hf_read", "hf_fine", "hf_org"  # tokens that every hub knows
+MAY_READ, MAY_WRITE, MAY_PROPOSE = "repo.content.read", "repo.write", "discussion.write"
+LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".zip", ".gz")
+DATE = "2025-01-01T00:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who asks, and with what rights. A fine-grained one has its permissions on what its scope names, and no others."""
+
+    user: str = "me"
+    role: str = "write"  # or "read" or "fineGrained"
+    orgs: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()  # "me", "an-org", "me/a-model", "spaces/me/a-space"
+    permissions: tuple[str, ...] = (MAY_READ, MAY_WRITE)
+
+    def may(self, permission: str, kind: str, repo_id: str) -> bool:
+        fine, namespace = self.role == "fineGrained", repo_id.split("/")[0]
+        if permission == MAY_PROPOSE:
+            return permission in self.permissions if fine else self.role == "write"
+        if fine:
+            name = repo_id if kind == "models" else f"{kind}/{repo_id}"
+            return permission in self.permissions and (namespace in self.scope or name in self.scope)
+        return namespace in (self.user, *self.orgs) and (permission == MAY_READ or self.role == "write")
+
+    def described(self) -> dict[str, Any]:
+        """What whoami tells of it."""
+        told: dict[str, Any] = {"displayName": "test", "role": self.role, "createdAt": DATE}
+        if self.role == "fineGrained":
+            scoped = [{"entity": self._entity(name), "permissions": self.permissions} for name in self.scope]
+            told["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
+        return told
+
+    def _entity(self, name: str) -> dict[str, str]:
+        kind = "space" if name.startswith("spaces/") else "model" if "/" in name else "org"
+        return {"type": "user" if name == self.user else kind, "name": name.removeprefix("spaces/"), "_id": "0" * 24}
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    lfs: bool
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def oid(self) -> str:
+        """What git calls it; of a file in LFS git has a pointer."""
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.content)}\n"
+        blob = pointer.encode() if self.lfs else self.content
+        return hashlib.sha1(b"blob %d\0%b" % (len(blob), blob)).hexdigest()
+
+    @property
+    def etag(self) -> str:
+        return self.sha256 if self.lfs else self.oid
+
+    def described(self, path: str) -> dict[str, Any]:
+        size = len(self.content)
+        lfs = {"oid": self.sha256, "sha256": self.sha256, "size": size, "pointerSize": 134}
+        told = {"type": "file", "path": path, "rfilename": path, "oid": self.oid, "blobId": self.oid, "size": size}
+        return told | ({"lfs": lfs} if self.lfs else {})
+
+
+@dataclass(frozen=True)
+class Commit:
+    id: str
+    message: str
+    description: str
+    parent: "Commit | None"
+    files: dict[str, File]
+
+
+@dataclass
+class Repo:
+    kind: str
+    id: str
+    visibility: str = "public"
+    sdk: str | None = None
+    refs: dict[str, Commit] = field(default_factory=dict)  # "main", "refs/pr/1"
+    lfs: dict[str, File] = field(default_factory=dict)  # what was uploaded, by its sha256
+    secrets: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def private(self) -> bool:
+        return self.visibility != "public"
+
+    @property
+    def prs(self) -> list[Commit]:
+        return [commit for ref, commit in self.refs.items() if ref.startswith("refs/pr/")]
+
+    def history(self, ref: str = "main") -> list[Commit]:
+        """The commits that led there, the newest first."""
+        found, commit = [], self.refs.get(ref)
+        while commit:
+            found.append(commit)
+            commit = commit.parent
+        return found
+
+    def at(self, revision: str) -> Commit:
+        commits = {commit.id: commit for ref in self.refs for commit in self.history(ref)} | self.refs
+        if revision not in commits:
+            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return commits[revision]
+
+    def commit(self, ref: str, parent: Commit | None, files: dict[str, File], message: str, more: str = "") -> Commit:
+        self.refs[ref] = Commit(secrets.token_hex(20), message, more, parent, files)
+        return self.refs[ref]
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, headers: dict[str, str] | None = None) -> "Answer":
+        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json"} | (headers or {}))
+
+
+class Refusal(Exception):
+    """What the Hub answers when it does not do what was asked."""
+
+    def __init__(self, status: int, message: str, code: str = "", headers: dict[str, str] | None = None) -> None:
+        headers = {"X-Error-Message": message, "X-Error-Code": code} | (headers or {})
+        self.answer = Answer.json({"error": message}, status, {name: text for name, text in headers.items() if text})
+
+
+@dataclass
+class Request:
+    """One that came in."""
+
+    method: str
+    path: str  # with its query, and unquoted
+    token: str | None
+    status: int | None = None  # what it was answered, if it could be
+
+
+@dataclass
+class Fault:
+    """What happens to the next few requests that look like this, when so many bytes have passed."""
+
+    method: str
+    path: str
+    times: float
+    after_bytes: int = 0
+    in_answer: bool = False
+    seconds: float | None = None  # a pause; None cuts the connection
+    answer: Answer | None = None  # given in place of doing anything
+
+    def fits(self, request: Request) -> bool:
+        return self.times > 0 and self.method in ("*", request.method) and self.path in request.path
