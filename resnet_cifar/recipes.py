@@ -29,6 +29,24 @@ _SCRATCH = Recipe(
     stem="cifar",
 )
 
+_SMALL_BUDGET = Recipe(
+    name="small-budget",
+    about="a first real model without a GPU: stock stem at 64 px, one to two hours on two CPU cores",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=24,
+            lr=0.1,
+            image_size=64,
+            augment=AUGMENTS["standard"],
+            warmup_epochs=2,
+            label_smoothing=0.1,
+            averaging=0.998,
+        ),
+    ),
+    val_images=2_500,
+)
+
 _TRANSFER = Recipe(
     name="transfer",
     about="ImageNet weights at 224 px: the head, then everything at a lower rate, then with strong augmentation",
@@ -71,7 +89,7 @@ _TRANSFER = Recipe(
     init="imagenet",
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _QUICK)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _SMALL_BUDGET, _QUICK)}
 
 
 def recipe_named(name: str) -> Recipe:
