@@ -70,7 +70,7 @@ def _add_places(flags: argparse.ArgumentParser) -> None:
     hub.add_argument("--public", action="store_true", help="for everybody to see; a new repo is private otherwise")
     hub.add_argument("--create-pr", action="store_true", help="as a pull request")
     hub.add_argument(
-        "--dry-run", action="store_true", help="with --push: show what would be uploaded, without a request"
+        "--dry-run", action="store_true", help="show what would be uploaded, without a request"
     )
     machine = flags.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")

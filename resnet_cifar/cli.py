@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
+
+if TYPE_CHECKING:
+    from resnet_cifar.push import Plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,28 +91,35 @@ def _push(args: argparse.Namespace) -> int:
     if args.repo is None:
         raise UserError("--push needs --repo USER/NAME: where to upload the run to.")
     run = RunDir.open(locate(args.push))
-    if not args.dry_run:
-        _upload(run, args.repo, args)
-        return 0
-    from resnet_cifar.push import plan
+    if args.dry_run:
+        from resnet_cifar.push import plan
 
-    planned = plan(run, args.repo, args.public)
-    print(planned.card)
-    print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
-    for name, size in planned.files.items():
-        print(f"{size:>12,}  {name}")
+        planned = plan(run, args.repo, args.public)
+        print(planned.card)
+        _show(planned)
+    else:
+        _upload(run, args.repo, args)
     return 0
 
 
 def _deploy(args: argparse.Namespace) -> int:
     """Make or update a Space."""
     from resnet_cifar.predict import default_checkpoint
-    from resnet_cifar.space import deploy
+    from resnet_cifar.space import deploy, plan_app
     from resnet_cifar.terminal import watch
 
     run = RunDir(locate(args.run) if args.run else default_checkpoint())
+    if args.dry_run:
+        _show(plan_app(run, args.deploy_space, args.public))
+        return 0
     print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
     return 0
+
+
+def _show(planned: "Plan") -> None:
+    print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
+    for name, size in planned.files.items():
+        print(f"{size:>12,}  {name}")
 
 
 def _upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:

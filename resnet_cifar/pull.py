@@ -23,8 +23,8 @@ def repo_of(where: str) -> tuple[str, str | None] | None:
     return found[1], found[2]
 
 
-def pull(repo: str, revision: str | None = None) -> Path:
-    """The folder of a checkpoint on the Hub, in the Hub's own cache.
+def pull(repo: str, revision: str | None = None, *, anonymous: bool = False) -> Path:
+    """The folder of a checkpoint on the Hub, in the Hub's own cache; `anonymous`: only of what is public.
 
     Raises UserError where there is none, it holds no checkpoint of ours, or neither Hub nor cache can be reached.
     """
@@ -33,10 +33,11 @@ def pull(repo: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     named = f"{repo}@{revision}" if revision else repo
+    token = False if anonymous else None
     try:
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+        info = HfApi(token=token).model_info(repo, revision=revision, files_metadata=True)
         _check(named, info)
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=[MODEL, CONFIG]))
+        return Path(snapshot_download(repo, revision=revision, token=token, allow_patterns=[MODEL, CONFIG]))
     except HfHubHTTPError as error:
         raise UserError(_refusal(named, error.response.status_code)) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError):

@@ -63,7 +63,8 @@ def visitor(api: HfApi) -> Visitor:
     token = told.get("auth", {}).get("accessToken", {})
     fine = token.get("fineGrained", {})
     granted = {right for scope in (fine.get("scoped") or []) for right in scope.get("permissions", [])}
-    may_write = token.get("role") == "write" or "repo.write" in granted
+    # Of a login in a browser the Hub does not tell what it may do.
+    may_write = not token or token.get("role") == "write" or "repo.write" in granted
     return Visitor(told["name"], tuple(org["name"] for org in told.get("orgs", [])), may_write)
 
 
@@ -200,9 +201,12 @@ def _sentence(error: Exception) -> UserError:
         return UserError("the Hugging Face Hub can't be reached; check the network, and try again.")
     status = error.response.status_code
     if status == 401:
-        return UserError("the Hugging Face Hub does not know this token; log in anew with `hf auth login`.")
+        return UserError("the Hugging Face Hub does not know this login any more; log in anew, in a terminal with `hf auth login`.")
     if status == 403:
-        return UserError(f"the token may not do that; make one that may write there at {_TOKENS}.")
+        return UserError(
+            f"this login may not do that; make a token that may write there at {_TOKENS}. What a Space's visitor logs in "
+            "with may write only to repos that were made from there."
+        )
     if status == 404:
         return UserError("there is no such repo on the Hugging Face Hub, or this token may not see it.")
     return UserError(f"the Hugging Face Hub answered {status}; nothing is lost here, try again later.")

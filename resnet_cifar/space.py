@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from resnet_cifar.events import Progress
-from resnet_cifar.push import check_rights, patiently, staged
+from resnet_cifar.push import Plan, check_rights, patiently, staged
 from resnet_cifar.run_dir import RunDir
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +43,14 @@ def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = 
         )
     yield Progress(phase="upload", done=2, total=2)
     return f"{api.endpoint}/spaces/{repo}"
+
+
+def plan_app(run: RunDir, repo: str, public: bool = False) -> Plan:
+    """What a deployment would upload, found out without a request. Raises UserError where the run has no good weights."""
+    with staged_app(run) as folder:
+        found = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+        files = {str(file.relative_to(folder)): file.stat().st_size for file in found}
+        return Plan(repo, public, files, (folder / "README.md").read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -87,6 +87,8 @@ class Call:
             raise Refusal(401, "Invalid username or password.")
         orgs = [{"type": "org", "name": name, "roleInOrg": "write"} for name in self.token.orgs]
         auth = {"type": "access_token", "accessToken": self.token.described()}
+        if self.token.by_login:
+            auth = {"type": "oauth"}
         return {"type": "user", "name": self.token.user, "fullname": self.token.user, "orgs": orgs, "auth": auth}
 
     @route("POST", "/api/repos/create")

@@ -22,6 +22,7 @@ class Token:
     orgs: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()  # "me", "an-org", "me/a-model", "spaces/me/a-space"
     permissions: tuple[str, ...] = (MAY_READ, MAY_WRITE)
+    by_login: bool = False  # in a browser: whoami says nothing of what it may do
 
     def may(self, permission: str, kind: str, repo_id: str) -> bool:
         fine, namespace = self.role == "fineGrained", repo_id.split("/")[0]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import tests.hub_login  # noqa: F401  adds its answers
 from tests.hub_answers import ROUTES, Call, goes_by_lfs
 from tests.hub_contents import FINE, ORG, READ, WRITE, Answer, Fault, File, Refusal, Repo, Request, Token
 
@@ -37,6 +38,7 @@ class HubServer:
             FINE: Token(role="fineGrained", scope=("me/fine",)),
             ORG: Token(role="fineGrained", orgs=("org",), scope=("org",)),
         }
+        self.visitor = Token()  # whoever sits at a browser and logs in
         self.repos: dict[tuple[str, str], Repo] = {}
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
@@ -187,7 +189,8 @@ class _Connection(BaseHTTPRequestHandler):
     server: _Server
 
     def serve(self) -> None:
-        token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
+        scheme, _, word = self.headers.get("Authorization", "").partition(" ")
+        token = word if scheme == "Bearer" else None
         request = Request(self.command, unquote(self.path), token)
         fault = self.server.hub.noted(request) or Fault("", "", 0, seconds=0)
         body = self.receive(fault)

@@ -116,7 +116,7 @@ def test_a_connection_that_is_cut_is_made_again(hub: HubServer, run: RunDir):
 
 
 @pytest.mark.parametrize(
-    "status,says", [(403, "may not do that"), (500, "answered 500"), (401, "does not know this token")]
+    "status,says", [(403, "may not do that"), (500, "answered 500"), (401, "does not know this login")]
 )
 def test_what_fails_for_good_gets_its_sentence_and_leaves_the_run(hub: HubServer, run: RunDir, status: int, says: str):
     before = content(run)
@@ -150,7 +150,7 @@ def test_a_hub_that_is_not_there_gets_its_sentence(hub: HubServer, run: RunDir):
     "token,repo,says",
     [
         (READ, "me/tiny", "may only read"),
-        ("hf_wrong", "me/tiny", "does not know this token"),
+        ("hf_wrong", "me/tiny", "does not know this login"),
         (WRITE, "you/tiny", "can't write to you; choose one of me"),
         (WRITE, "tiny", "must be USER/NAME"),
         (WRITE, "me/ti ny", "no name for a repo"),

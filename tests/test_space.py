@@ -86,31 +86,3 @@ def test_who_may_not_is_refused(hub: HubServer, run: RunDir, monkeypatch: pytest
     with pytest.raises(UserError, match="there is no file"):
         result(deploy(run, "me/app"))
     assert not hub.repos
-
-
-def test_it_starts_there_answers_and_changes_nothing(hub: HubServer, run: RunDir, tmp_path: Path):
-    """Deploys from the terminal, and starts what came of it in a folder of its own: about 12 s."""
-    done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
-    assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
-    for name, content in hub.files("spaces", "me/app").items():
-        file = tmp_path / "space" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    port = free_port()
-    env = hub.environment(tmp_path / "home", SPACE_ID="me/app", HF_TOKEN="hf_of_the_owner")
-    command = [sys.executable, "app.py", "--port", str(port)]
-    with subprocess.Popen(command, cwd=tmp_path / "space", env=env, stdout=subprocess.PIPE, text=True) as space:
-        try:
-            assert space.stdout is not None and "the page is at" in space.stdout.readline()
-            assert "This is a Space" in space.stdout.readline()
-            url = f"http://127.0.0.1:{port}"
-            client = Client(url, verbose=False)
-            halves().save(tmp_path / "halves.png")
-            assert client.predict(handle_file(tmp_path / "halves.png"), None, api_name="/classify")["label"]
-            assert client.predict(api_name="/runs")[0]["name"] == "tiny"
-            config = httpx.get(f"{url}/config").text
-            assert "Start training" not in config and "hf_of_the_owner" not in config
-            named = {"host": "me-app.hf.space", "origin": "https://me-app.hf.space"}
-            assert httpx.get(f"{url}/config", headers=named).status_code == 200
-        finally:
-            space.kill()

@@ -46,7 +46,8 @@ class Models:
         if name is None or repo is None or name in self._fetched:
             return
         self._rights.need()
-        folder = yield from in_background(lambda: pull(*repo), lambda: Progress(phase="download", done=0, total=0))
+        on_space = self._rights.owner is not None  # what is fetched there answers everybody
+        folder = yield from in_background(lambda: pull(*repo, anonymous=on_space), lambda: Progress(phase="download", done=0, total=0))
         self._fetched[name] = folder
 
     def folder(self, name: str | None) -> Path:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_space, is_zero_gpu_space
 from starlette.middleware import Middleware
 
 from resnet_cifar.device import choose_device, describe
@@ -39,7 +40,10 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
         timer = gr.Timer(_TICK)
         titled = partial(header, describe(device))
-        top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False)
+        with gr.Row(elem_id="top"):
+            top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False, scale=1)
+            if rights.owner:
+                gr.LoginButton("Log in", "Log out {}", variant="secondary", size="sm", scale=0, min_width=120)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
                 model, ready = classify_tab(models)
@@ -47,9 +51,11 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
-            if rights.change:
-                with gr.Tab("Publish") as tab:
+            if rights.offers_changes:
+                with gr.Tab("Publish", visible=rights.why_not is None) as tab:
                     publish_tab(records, rights, tab.select)
+                if rights.owner:
+                    page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
         for heard in (page.load, ready):
             heard(titled, model, top, **QUIET)
         endpoints(records, rights)
@@ -80,7 +86,7 @@ def serve(
     Raises UserError where it can't listen.
     """
     local = host in LOCAL and not share
-    rights = rights_of(local, auth is not None, read_only, "SPACE_ID" in os.environ)
+    rights = rights_of(local, auth is not None, read_only, get_space())
     page = build(root, rights)
     try:
         _, url, shared = page.launch(
@@ -112,9 +118,16 @@ def serve(
     return page
 
 
-def rights_of(local: bool, password: bool, read_only: bool, on_space: bool) -> Rights:
-    """What visitors may do on a page that is reached so."""
-    if on_space:
+def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -> Rights:
+    """What visitors may do on a page that is reached so. `space`: OWNER/NAME where it is one."""
+    if space is not None and not read_only and "OAUTH_CLIENT_ID" in os.environ:
+        owner = space.partition("/")[0]
+        why_not = (
+            f"This is a Space: it classifies and shows curves. {owner}, logged in, can do more. To train yourself, run "
+            "the app on a machine of your own."
+        )
+        return Rights(why_not, owner, _why_no_training_on_space())
+    if space is not None:
         return Rights(
             "This is a Space: it classifies and shows curves. To train, run the app on a machine of your own."
         )
@@ -126,3 +139,11 @@ def rights_of(local: bool, password: bool, read_only: bool, on_space: bool) -> R
             "but does not train, rename or delete. --auth USER:PASSWORD turns that on."
         )
     return Rights()
+
+
+def _why_no_training_on_space() -> str | None:
+    if is_zero_gpu_space():
+        return "This Space borrows its GPU for a minute at a time, which is too short to train with."
+    if choose_device("auto").type != "cuda":
+        return "This Space has no GPU to train with."
+    return None

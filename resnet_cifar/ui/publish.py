@@ -1,18 +1,19 @@
 """The tab that uploads a run to the Hugging Face Hub; who is logged in decides where to, and no token is ever typed."""
 
 import html
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import gradio as gr
-from huggingface_hub import HfApi
 
 from resnet_cifar.checkpoint import MODEL
 from resnet_cifar.errors import UserError
 from resnet_cifar.push import Plan, plan, push, visitor
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
+from resnet_cifar.space import deploy, plan_app
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import QUIET
@@ -24,6 +25,7 @@ _LANE: dict[str, Any] = {
     "api_visibility": "private",
 }
 _STEPS = ("making the repo", "uploading", "done")
+_WEIGHTS, _SPACE = "The weights", "A Space: the app with the weights in it"
 
 
 def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
@@ -32,6 +34,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     with gr.Row():
         run = gr.Dropdown(publishable(records), label="Run", info="one that has kept weights", interactive=True)
         repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
+    kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="What", elem_id="what")
     with gr.Row():
         public = gr.Checkbox(False, label="Public", info="a new repo is private otherwise")
         as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo that others look after")
@@ -44,8 +47,9 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     opened(partial(logged_in, rights), None, who, **_LANE)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
-    show.click(partial(dry_run, records, rights), [run, repo, public], [status, fold, card], **_LANE)
-    publish.click(partial(upload, records, rights), [run, repo, public, as_pr], status, **_LANE)
+    kind.change(lambda kind: gr.update(visible=kind == _WEIGHTS), kind, as_pr, **QUIET)
+    show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **_LANE)
+    publish.click(partial(upload, records, rights), [kind, run, repo, public, as_pr], status, **_LANE)
 
 
 def publishable(records: Records) -> list[str]:
@@ -60,10 +64,10 @@ def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
 
 
 def logged_in(rights: Rights) -> str:
-    """Who the machine's token belongs to, or how to log in; nothing of that is a stranger's business."""
+    """Whose login is used, or how to log in; on a machine of one's own that is no stranger's business."""
     rights.need()
     try:
-        who = visitor(HfApi())
+        who = visitor(rights.hub())
     except UserError as error:
         return _who(_sentence(str(error)))
     places = ", ".join((who.name, *who.organisations))
@@ -72,23 +76,32 @@ def logged_in(rights: Rights) -> str:
     return _who(f"<b>{html.escape(who.name)}</b> is logged in, and may write to {html.escape(places)}.")
 
 
-def dry_run(records: Records, rights: Rights, run: str | None, repo: str, public: bool) -> tuple[str, Any, str]:
-    """What a push would upload, without a request."""
+def dry_run(
+    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool
+) -> tuple[str, Any, str]:
+    """What would be uploaded, without a request."""
     rights.need()
     try:
-        planned = plan(_run(records, run), _repo(repo), public)
+        planned = (plan_app if kind == _SPACE else plan)(_run(records, run), _repo(repo), public)
     except UserError as error:
         raise refuse(error) from error
-    return _files(planned), gr.update(visible=True), _shown(planned.card)
+    return _files(planned), gr.update(visible=kind != _SPACE), _shown(planned.card)
 
 
-def upload(records: Records, rights: Rights, run: str | None, repo: str, public: bool, as_pr: bool) -> Iterator[str]:
-    """Upload a run, and say how far that is."""
+def upload(
+    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool
+) -> Iterator[str]:
+    """Upload a run, by itself or with the app, and say how far that is."""
     rights.need()
     try:
-        work = push(_run(records, run), _repo(repo), public=public, create_pr=as_pr)
+        source, target, hub = _run(records, run), _repo(repo), rights.hub()
+        if kind == _SPACE:
+            work = deploy(source, target, public=public, api=hub)
+        else:
+            work = push(source, target, public=public, create_pr=as_pr, api=hub)
+        began = time.monotonic()
         while True:
-            yield _doing(next(work).done)
+            yield _doing(next(work).done, time.monotonic() - began)
     except StopIteration as end:
         link = html.escape(end.value, quote=True)
         yield f"<p class='notice' role='status'>It is at <a href='{link}' target='_blank'>{link}</a>.</p>"
@@ -115,15 +128,16 @@ def _shown(card: str) -> str:
     return text.replace("```python", "```").replace("```bibtex", "```")
 
 
-def _doing(done: int) -> str:
-    return f"<p class='notice' role='status'>{_STEPS[min(done, 2)].capitalize()} …</p>"
+def _doing(done: int, seconds: float) -> str:
+    return f"<p class='notice' role='status'>{_STEPS[min(done, 2)].capitalize()} … {seconds:.0f} s</p>"
 
 
 def _files(planned: Plan) -> str:
+    total = sum(planned.files.values())
     rows = "".join(f"<tr><td>{name}</td><td>{size:,} bytes</td></tr>" for name, size in planned.files.items())
     kind = "public" if planned.public else "private, if it is new"
     return (
-        f"<div class='card files'><p>To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit:</p>"
+        f"<div class='card files'><p>To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit of {total / 1e6:,.1f} MB:</p>"
         f"<table>{rows}</table></div>"
     )
 

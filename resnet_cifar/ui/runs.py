@@ -52,7 +52,7 @@ def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id="runs",
-        changeable=rights.change,
+        changeable=rights.why_not is None,
     )
 
     def chosen(event: gr.EventData) -> list[str]:

@@ -18,6 +18,7 @@ from resnet_cifar.recipes import RECIPES, recipe_named
 from resnet_cifar.tables import duration
 from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import QUIET
 from resnet_cifar.ui.stages import Faults, Rows, rows_of, stages_from, stages_table
 
@@ -25,10 +26,13 @@ from resnet_cifar.ui.stages import Faults, Rows, rows_of, stages_from, stages_ta
 class Setup:
     """The form of a new run; `inputs` are what `wanted` makes a recipe of."""
 
-    def __init__(self, launcher: Launcher, models: Models, estimates: Estimates, timer: gr.Timer) -> None:
+    def __init__(
+        self, launcher: Launcher, models: Models, estimates: Estimates, rights: Rights, timer: gr.Timer
+    ) -> None:
         self._launcher = launcher
         self._models = models
         self._estimates = estimates
+        self._rights = rights
         first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
         gr.HTML(_notice(launcher), container=False, padding=False)
         recipe = gr.Radio(list(RECIPES), value=first.name, label="Recipe", elem_id="recipe")
@@ -65,6 +69,8 @@ class Setup:
 
     def consider(self, *form: Any) -> tuple[Any, str, bool]:
         """What is wrong in the table, what the run will cost, and whether that is the last word on it."""
+        if not self._rights.train:  # who may not start a run has nothing tried out
+            return gr.skip(), "", True
         try:
             recipe, data_dir, faults = self.wanted(*form)
             if recipe.data == "cifar100" and data_dir is not None:
@@ -77,7 +83,7 @@ class Setup:
 
     def await_price(self, settled: bool, *form: Any) -> tuple[Any, Any]:
         """The cost as soon as it is known."""
-        if settled:
+        if settled or not self._rights.train:
             return gr.skip(), gr.skip()
         try:
             recipe, _, faults = self.wanted(*form)

@@ -37,11 +37,17 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     shown = [live, stop, resume, log, seen]
     gr.on([timer.tick, which.change], watching, [which, seen], shown, **QUIET)
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
-    if not rights.change:
-        gr.HTML(f"<p class='notice'>{html.escape(rights.why_not or '')}</p>", container=False, padding=False)
+    why_not = rights.why_not or rights.why_no_training
+    notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
+    if rights.owner:
+        gr.on(None, lambda: _notice(why_no_run(rights)), None, notice, **QUIET)
+    if not rights.offers_training:
         return
-    setup = Setup(launcher, models, Estimates(records, launcher.device), timer)
-    begin = gr.Button("Start training", variant="primary", elem_id="start")
+    with gr.Column(visible=why_not is None) as form:
+        setup = Setup(launcher, models, Estimates(records, launcher.device), rights, timer)
+        begin = gr.Button("Start training", variant="primary", elem_id="start")
+    if rights.owner:
+        gr.on(None, lambda: gr.update(visible=rights.train), None, form, **QUIET)
     begin.click(partial(start, launcher, rights, setup), setup.inputs, which, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
@@ -51,6 +57,13 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
+
+
+def why_no_run(rights: Rights) -> str | None:
+    """Why the visitor can't start runs; or to the owner of a Space, what becomes of them there."""
+    if not rights.change:
+        return rights.why_not
+    return rights.why_no_training or "The disk of a Space does not last: publish the runs that you want to keep."
 
 
 def watch(records: Records, launcher: Launcher, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
@@ -64,8 +77,8 @@ def watch(records: Records, launcher: Launcher, rights: Rights, which: str, seen
         running = stands.status == "running"
         now = (
             live_card(stands, record.recipe, stopping),
-            rights.change and running and not stopping,
-            rights.change and not running and stands.status != "completed",
+            rights.train and running and not stopping,
+            rights.train and not running and stands.status != "completed",
             _log(log_tail(run)) if rights.change else "",
         )
     before = seen or (None,) * len(now)
@@ -97,7 +110,7 @@ def _spoke_at(run: RunDir) -> float:
 
 def start(launcher: Launcher, rights: Rights, setup: Setup, *form: Any) -> str:
     """Start the run that the form describes."""
-    rights.need()
+    rights.need_training()
     try:
         recipe, data_dir, faults = setup.wanted(*form)
         required(faults)
@@ -109,7 +122,7 @@ def start(launcher: Launcher, rights: Rights, setup: Setup, *form: Any) -> str:
 
 def act(records: Records, rights: Rights, what: Callable[[RunDir], None], which: str) -> None:
     """Stop or resume the run at hand."""
-    rights.need()
+    rights.need_training()
     record = at_hand(records, which)
     if record is None:
         return
@@ -117,6 +130,10 @@ def act(records: Records, rights: Rights, what: Callable[[RunDir], None], which:
         what(record.run)
     except UserError as error:
         raise refuse(error) from error
+
+
+def _notice(sentence: str | None) -> str:
+    return f"<p class='notice'>{html.escape(sentence or '')}</p>"
 
 
 def _log(lines: str | None) -> str:

@@ -59,13 +59,14 @@ serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 class App:
     """The page as a process of its own, which can be killed and started again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, script: str = SERVE) -> None:
         self.root = root
+        self.script = script
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self, **options) -> None:
-        self.process = start("-c", SERVE, self.root, self.port, **options)
+        self.process = start("-c", self.script, self.root, self.port, **options)
         assert self.process.stdout is not None
         while "the page is at" not in (line := self.process.stdout.readline()):
             assert line, "the page did not start"

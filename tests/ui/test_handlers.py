@@ -1,10 +1,14 @@
 """What stands behind the tabs, called as plain functions."""
 
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+import torch
+from gradio.context import LocalContext
 
 from resnet_cifar.config import AUGMENTS, HEAD
 from resnet_cifar.estimate import Estimate
@@ -145,7 +149,7 @@ def test_who_may_not_cannot(records: Records):
 
 def test_only_what_changed_is_sent_again(records: Records):
     plot, table, drawn = look(records, MAY, ["one"], "step", 0.0, None)
-    assert '"data"' in plot and len(table) == 2
+    assert '"data"' in plot and len(table["value"]) == 2
     again = look(records, MAY, ["one"], "step", 0.0, drawn)
     assert again == (gr.skip(), gr.skip(), drawn)
     smoother = look(records, MAY, ["one"], "step", 0.5, drawn)
@@ -196,8 +200,46 @@ def test_strangers_are_not_told_why_a_run_failed(records: Records):
 
 
 def test_rights_follow_from_how_the_page_is_reached():
-    assert rights_of(local=True, password=False, read_only=False, on_space=False).change
-    assert rights_of(local=False, password=True, read_only=False, on_space=False).change
-    for how in ((False, False, False, False), (True, True, True, False), (True, True, False, True)):
+    assert rights_of(local=True, password=False, read_only=False, space=None).change
+    assert rights_of(local=False, password=True, read_only=False, space=None).change
+    for how in ((False, False, False, None), (True, True, True, None), (True, True, False, "me/app")):
         closed = rights_of(*how)
         assert not closed.change and closed.why_not
+
+
+def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNamespace:
+    """A request of somebody who has logged in."""
+    told = [{"preferred_username": name, "roleInOrg": role} for name, role in orgs]
+    info = {"access_token": f"hf_{user}", "expires_at": time.time() + seconds}
+    info["userinfo"] = {"preferred_username": user, "orgs": told}
+    return SimpleNamespace(request=SimpleNamespace(scope={"session": {"oauth_info": info}}))
+
+
+@pytest.mark.parametrize(
+    "request_,may",
+    [
+        (None, False),
+        (SimpleNamespace(request=SimpleNamespace(scope={})), False),
+        (login("you"), False),
+        (login("lab"), True),
+        (login("Lab"), True),
+        (login("lab", seconds=-1), False),
+        (login("you", ("lab", "write")), True),
+        (login("you", ("lab", "read")), False),
+        (login("you", ("other", "admin")), False),
+    ],
+)
+def test_on_a_space_its_owner_may_once_logged_in(request_, may: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OAUTH_CLIENT_ID", "a-space")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
+    rights = rights_of(local=False, password=False, read_only=False, space="lab/app")
+    LocalContext.request.set(request_)
+    assert rights.change is may and rights.offers_changes
+    assert rights.train is (may and torch.cuda.is_available())
+    assert rights.hub().token != "hf_of_the_space"
+    if may:
+        rights.need()
+        assert rights.hub().token == request_.request.scope["session"]["oauth_info"]["access_token"]
+    else:
+        with pytest.raises(gr.Error, match="lab, logged in, can do more"):
+            rights.need()

@@ -1,0 +1,142 @@
+"""The app as a Space, started as one is: everybody asks and looks, its owner logs in and may do more."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+
+from resnet_cifar.run_dir import RunDir
+from tests.awkward import halves
+from tests.conftest import app, recipe
+from tests.hub_contents import WRITE, Token
+from tests.hub_login import CLIENT
+from tests.hub_server import HubServer
+from tests.test_charts import told
+from tests.test_predict import checkpoint
+from tests.ui.conftest import App, free_port
+
+OF_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/app", "HF_TOKEN": "hf_of_the_space"}
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer() as hub:
+        yield hub
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    run = told(tmp_path / "runs" / "tiny", recipe()).run
+    checkpoint(run.path, image_size=32)
+    return run
+
+
+@pytest.fixture
+def space(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[str]:
+    """Where a Space is that was deployed from the terminal, and started in a folder of its own."""
+    done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
+    assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
+    for name, content in hub.files("spaces", "me/app").items():
+        file = tmp_path / "space" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    hub.requests.clear()
+    port = free_port()
+    env = hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url)
+    with Popen([sys.executable, "app.py", "--port", str(port)], cwd=tmp_path / "space", env=env, stdout=PIPE) as process:
+        try:
+            assert process.stdout is not None
+            while b"This is a Space" not in (line := process.stdout.readline()):  # gradio says something before
+                assert line, "it did not start"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def log_in(page) -> None:
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log out").wait_for()
+
+
+def test_everybody_asks_and_looks(space: str, hub: HubServer, tmp_path: Path, browser):
+    """Deploys and starts a Space: about 12 s."""
+    client = Client(space, verbose=False)
+    halves().save(tmp_path / "halves.png")
+    assert client.predict(handle_file(tmp_path / "halves.png"), None, api_name="/classify")["label"]
+    assert client.predict(api_name="/runs")[0]["name"] == "tiny"
+    assert "hf_of_the_space" not in httpx.get(f"{space}/config").text
+    named = {"host": "me-app.hf.space", "origin": "https://me-app.hf.space"}
+    assert httpx.get(f"{space}/config", headers=named).status_code == 200
+    page = browser.new_page()
+    page.goto(f"{space}#train")
+    page.get_by_text("This is a Space: it classifies and shows curves. me, logged in, can do more").wait_for()
+    assert page.get_by_role("tab", name="Publish").count() == 0
+    page.get_by_role("tab", name="Curves").click()
+    page.locator("#runs tbody tr").wait_for()
+    assert page.get_by_role("button", name="Delete").count() == 0
+    page.close()
+    assert not [request for request in hub.requests if request.token]
+
+
+def test_its_owner_logs_in_and_publishes_as_themselves(space: str, hub: HubServer, browser):
+    """Deploys and starts a Space: about 15 s."""
+    hub.visitor = Token(user="you")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(space)
+    log_in(page)
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_text("me, logged in, can do more").wait_for()
+    assert page.get_by_role("tab", name="Publish").count() == 0
+    page.get_by_role("button", name="Log out you").click()
+
+    hub.visitor = Token(user="me")
+    log_in(page)
+    page.get_by_role("tab", name="Publish").click()
+    page.get_by_text("me is logged in").wait_for()
+    page.get_by_label("Repo").fill("me/tiny")
+    page.get_by_role("button", name="Publish", exact=True).click()
+    page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
+    assert "model.safetensors" in hub.files("models", "me/tiny")
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_text("This Space has no GPU").wait_for()
+    assert page.get_by_role("button", name="Start training").count() == 0
+    used = {request.token for request in hub.requests if request.token}
+    assert used and all(token.startswith("hf_oauth_") for token in used)
+    context.close()
+
+
+ON_A_GPU = """
+import sys
+from pathlib import Path
+from resnet_cifar.ui import page
+page._why_no_training_on_space = lambda: None
+page.serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+def test_where_there_is_a_gpu_its_owner_trains(hub: HubServer, run: RunDir, tmp_path: Path, browser):
+    """A Space that thinks it has one; opens a page and starts a run: about 20 s."""
+    space = App(run.path.parent, ON_A_GPU)
+    space.start(env=hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url))
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{space.url}#train")
+    page.get_by_text("me, logged in, can do more").wait_for()
+    assert page.get_by_role("button", name="Start training").count() == 0
+    log_in(page)
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_text("The disk of a Space does not last").wait_for()
+    page.get_by_label("quick").check()
+    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_label("synthetic").check()
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".live .state.stopped").wait_for(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+    space.kill()
