@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
     run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
     run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
+    flags.add_argument(
+        "--export",
+        choices=("onnx",),
+        help="write model.onnx beside weights: those of --run, or what is trained or pushed",
+    )
     flags.add_argument("--json", action="store_true", help="with --classify: answers as JSON")
     change = flags.add_argument_group("changes to every stage of the recipe")
     change.add_argument("--epochs", type=int, metavar="N")
@@ -69,9 +74,7 @@ def _add_places(flags: argparse.ArgumentParser) -> None:
     hub.add_argument("--push-to", metavar="USER/NAME", help="with --train-only: upload the run once it is completed")
     hub.add_argument("--public", action="store_true", help="for everybody to see; a new repo is private otherwise")
     hub.add_argument("--create-pr", action="store_true", help="as a pull request")
-    hub.add_argument(
-        "--dry-run", action="store_true", help="show what would be uploaded, without a request"
-    )
+    hub.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
     machine = flags.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     machine.add_argument("--precision", choices=PRECISIONS)

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from resnet_cifar.checkpoint import ModelConfig, read_config
 from resnet_cifar.config import AUGMENTS, Augment, Recipe
 from resnet_cifar.events import RunStarted
+from resnet_cifar.export import exported
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, stage_rows
 
@@ -31,6 +32,10 @@ _OURS = """```python
 from resnet_cifar.predict import Classifier
 classifier = Classifier.load("{repo}")
 print(classifier.predict([PIL.Image.open("cat.jpg").convert("RGB")])[0].probabilities)
+```"""
+_ONNX = """```python
+session = onnxruntime.InferenceSession(huggingface_hub.hf_hub_download("{repo}", "model.onnx"))
+logits = session.run(["logits"], {{"pictures": pictures}})[0]  # (B, 3, {size}, {size}) float32, normalised
 ```"""
 _NO_TTA = "without test-time augmentation"
 _CITATION = """@techreport{krizhevsky2009learning,
@@ -61,7 +66,7 @@ def model_card(run: RunDir, repo: str) -> ModelCard:
         _what(recipe, config, results),
         f"![Loss and accuracy along the run]({CURVES})",
         "## How to use it",
-        _loading(repo, config),
+        _loading(repo, config, exported(run.path) is not None),
         "## How it was trained",
         _training(run, recipe),
         *(("## How good it is", _results(results)) if results else ()),
@@ -76,6 +81,7 @@ def model_card(run: RunDir, repo: str) -> ModelCard:
 
 def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None, name: str) -> ModelCardData:
     real = recipe.data == "cifar100"
+    told: dict[str, Any] = {"model_name": name, "eval_results": _eval_results(results)} if real and results else {}
     return ModelCardData(
         license="mit",
         library_name="timm" if config.stem == "stock" else None,
@@ -83,8 +89,7 @@ def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | Non
         tags=["image-classification", config.arch, "cifar100", "safetensors"],
         datasets=["uoft-cs/cifar100"] if real else None,
         metrics=["accuracy"],
-        model_name=name,
-        eval_results=_eval_results(results) if real and results else None,
+        **told,
     )
 
 
@@ -110,11 +115,15 @@ def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -
     return f"A {network}, trained on {data} at {config.image_size} px.{good}"
 
 
-def _loading(repo: str, config: ModelConfig) -> str:
-    ours = _OURS.format(repo=repo)
-    if config.stem != "stock":
-        return f"{ours}\n\nThe CIFAR stem is not one that torchvision, timm or transformers can build."
-    return "\n\n".join((_TIMM.format(repo=repo), _TORCHVISION.format(repo=repo, arch=config.arch), ours))
+def _loading(repo: str, config: ModelConfig, onnx: bool) -> str:
+    parts = [_OURS.format(repo=repo)]
+    if config.stem == "stock":
+        parts = [_TIMM.format(repo=repo), _TORCHVISION.format(repo=repo, arch=config.arch), *parts]
+    else:
+        parts.append("The CIFAR stem is not one that torchvision, timm or transformers can build.")
+    if onnx:
+        parts.append(_ONNX.format(repo=repo, size=config.image_size))
+    return "\n\n".join(parts)
 
 
 def _training(run: RunDir, recipe: Recipe) -> str:

@@ -44,7 +44,7 @@ class RunResumed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far the work at hand is: `download`, `features`, `train`, `evaluate`, `test` or `upload`."""
+    """How far the work at hand is: `download`, `features`, `train`, `evaluate`, `test`, `upload` or `export`."""
 
     phase: str
     done: int

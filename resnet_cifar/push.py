@@ -24,6 +24,7 @@ from resnet_cifar.card import CURVES, model_card
 from resnet_cifar.checkpoint import CONFIG, MODEL, read_tensors
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress, RunResumed, RunStarted
+from resnet_cifar.export import exported
 from resnet_cifar.record import Record
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.sketch import sketch
@@ -31,8 +32,8 @@ from resnet_cifar.sketch import sketch
 T = TypeVar("T")
 
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
-# RuntimeError: the client's own, where it has given up on a large file.
-_FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError)
+# RuntimeError and ValueError: the client's own, where it has given up on a large file, and of a card that is refused.
+_FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError)
 _CARD = "README.md"
 _TOKENS = "https://huggingface.co/settings/tokens"
 
@@ -130,8 +131,8 @@ def staged(run: RunDir, repo: str) -> Iterator[Path]:
     record = Record(run).read()
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
         folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file):
-            if file.exists():
+        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file, exported(run.path)):
+            if file is not None and file.exists():
                 _link(file, folder / file.name)
         (folder / _CARD).write_text(str(model_card(run, repo)), encoding="utf-8")
         recipe = record.recipe
@@ -195,17 +196,21 @@ def _may_pass(error: Exception) -> bool:
 
 def _sentence(error: Exception) -> UserError:
     """What to tell of a Hub that refused or could not be reached. Nothing was changed, but for a repo that was made."""
+    if isinstance(error, ValueError) and not isinstance(error, HfHubHTTPError):
+        return UserError(f"the Hugging Face Hub refuses the card: {' '.join(str(error).split())}")
     if isinstance(error, RuntimeError):
         return UserError("the weights could not be uploaded; nothing is lost here, try again later.")
     if not isinstance(error, HfHubHTTPError):
         return UserError("the Hugging Face Hub can't be reached; check the network, and try again.")
     status = error.response.status_code
     if status == 401:
-        return UserError("the Hugging Face Hub does not know this login any more; log in anew, in a terminal with `hf auth login`.")
+        return UserError(
+            "the Hugging Face Hub does not know this login any more; log in anew, in a terminal with `hf auth login`."
+        )
     if status == 403:
         return UserError(
-            f"this login may not do that; make a token that may write there at {_TOKENS}. What a Space's visitor logs in "
-            "with may write only to repos that were made from there."
+            f"this login may not do that; make a token that may write there at {_TOKENS}. A login on a Space may "
+            "write only to repos that were made from there."
         )
     if status == 404:
         return UserError("there is no such repo on the Hugging Face Hub, or this token may not see it.")

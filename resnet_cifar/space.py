@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from resnet_cifar.events import Progress
+from resnet_cifar.export import ONNX
 from resnet_cifar.push import Plan, check_rights, patiently, staged
 from resnet_cifar.run_dir import RunDir
 
@@ -46,7 +47,7 @@ def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = 
 
 
 def plan_app(run: RunDir, repo: str, public: bool = False) -> Plan:
-    """What a deployment would upload, found out without a request. Raises UserError where the run has no good weights."""
+    """What `deploy` would upload, found out without a request. Raises UserError where the run has no good weights."""
     with staged_app(run) as folder:
         found = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         files = {str(file.relative_to(folder)): file.stat().st_size for file in found}
@@ -61,7 +62,7 @@ def staged_app(run: RunDir) -> Iterator[Path]:
         for file in sorted({file for pattern in _PATTERNS for file in _ROOT.glob(pattern)}):
             if file.is_file() and file.suffix in _SUFFIXES and "__pycache__" not in file.parts:
                 _copy(file, folder / file.relative_to(_ROOT))
-        shutil.copytree(record, folder / "checkpoints" / run.name)
+        shutil.copytree(record, folder / "checkpoints" / run.name, ignore=shutil.ignore_patterns(ONNX))
         yield folder
 
 

@@ -31,6 +31,7 @@ _DOING = {
     "evaluate": "evaluating",
     "test": "testing",
     "upload": "uploading",
+    "export": "exporting",
 }
 
 
@@ -133,7 +134,7 @@ class Bar:
 
     def progress(self, event: Progress) -> None:
         """The work that an event speaks of is that far."""
-        unit = {"download": "B", "upload": "steps"}.get(event.phase, "img")
+        unit = {"download": "B", "upload": "steps", "export": "steps"}.get(event.phase, "img")
         self.move(_DOING[event.phase], event.done, event.total, unit)
 
     def note(self, text: str) -> None:

@@ -21,6 +21,7 @@ from tests.hub_contents import (
     Repo,
     Token,
 )
+from tests.hub_rules import faults
 
 if TYPE_CHECKING:
     from tests.hub_server import HubServer
@@ -113,10 +114,11 @@ class Call:
         if not header:
             return {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
         try:
-            yaml.safe_load(header[1])
+            found = faults(self.json["repoType"], yaml.safe_load(header[1]))
         except yaml.YAMLError as error:
-            return Answer.json({"errors": [{"message": str(error)}], "warnings": []}, 400)
-        return {"errors": [], "warnings": []}
+            found = [str(error)]
+        told = {"errors": [{"message": fault} for fault in found], "warnings": []}
+        return Answer.json(told, 400) if found else told
 
     @route("GET", f"/api/{REPO}")
     @route("GET", f"/api/{REPO}/revision/{REV}")

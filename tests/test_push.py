@@ -2,20 +2,26 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, ModelCard
+import torch
+import torchvision
+from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from PIL import Image
+from safetensors.torch import load_file
 
 from resnet_cifar import push as pushing
 from resnet_cifar.card import model_card
 from resnet_cifar.checkpoint import load_checkpoint, read_tensors
+from resnet_cifar.classes import FINE
 from resnet_cifar.errors import UserError
+from resnet_cifar.export import export_onnx
 from resnet_cifar.predict import Classifier
 from resnet_cifar.pull import pull, repo_of
 from resnet_cifar.push import check_rights, plan, push, visitor
@@ -23,10 +29,13 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
 from tests.awkward import halves
 from tests.conftest import CPU, app, recipe
-from tests.hub_contents import FINE, ORG, READ, WRITE
+from tests.hub_contents import FINE as FINE_GRAINED
+from tests.hub_contents import ORG, READ, WRITE
+from tests.hub_rules import faults
 from tests.hub_server import HubServer
 from tests.test_data import result
 
+Network = Callable[[torch.Tensor], torch.Tensor]
 NAMES = {"README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
 
 
@@ -128,6 +137,12 @@ def test_what_fails_for_good_gets_its_sentence_and_leaves_the_run(hub: HubServer
     result(push(run, "me/tiny"))  # and later it works
 
 
+def test_a_card_that_the_hub_does_not_take_gets_a_sentence(hub: HubServer, run: RunDir, monkeypatch):
+    monkeypatch.setattr("tests.hub_answers.faults", lambda kind, told: ["license is out of fashion"])
+    with pytest.raises(UserError, match="refuses the card: .*out of fashion"):
+        result(push(run, "me/tiny"))
+
+
 def test_weights_that_the_hub_never_takes_get_a_sentence(hub: HubServer, run: RunDir):
     """The client tries them again itself, and waits longer each time: about 1 s until it is cut off here."""
     hub.fail("PUT", "/lfs", 400, times=math.inf)
@@ -169,7 +184,7 @@ def test_who_may_not_is_told_before_anything_is_sent(
 
 def test_who_is_logged_in_is_told(hub: HubServer):
     assert visitor(HfApi(endpoint=hub.url, token=WRITE)).may_write
-    assert visitor(HfApi(endpoint=hub.url, token=FINE)).may_write
+    assert visitor(HfApi(endpoint=hub.url, token=FINE_GRAINED)).may_write
     org = visitor(HfApi(endpoint=hub.url, token=ORG))
     assert org.organisations == ("org",)
     assert check_rights(HfApi(endpoint=hub.url, token=ORG), "org/tiny") == org
@@ -203,6 +218,9 @@ def test_the_card_says_what_the_hub_shows(run: RunDir):
     fields = card.data.to_dict()
     assert fields["pipeline_tag"] == "image-classification" and fields["datasets"] == ["uoft-cs/cifar100"]
     assert fields["license"] == "mit" and fields["library_name"] == "timm" and fields["metrics"] == ["accuracy"]
+    assert not faults("model", fields)
+    for broken in ({"license": "MIT"}, {"datasets": ["uoft cs"]}, {"model-index": [{"name": "tiny", "results": [{}]}]}):
+        assert faults("model", fields | broken)
     name, results = model_index_to_eval_results(fields["model-index"])
     told = json.loads(run.eval_file.read_text())
     assert name == "tiny" and [one.metric_value for one in results] == [round(told["top1"], 4), round(told["top5"], 4)]
@@ -307,16 +325,55 @@ def test_a_private_repo_is_for_who_may_see_it(hub: HubServer, run: RunDir, monke
         pull("me/tiny")
 
 
-def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, tmp_path: Path):
-    """timm from the Hub and torchvision from the file; imports timm: about 5 s."""
-    timm = pytest.importorskip("timm")
-    torch = pytest.importorskip("torch")
+def by_timm() -> Network:
+    import timm
+
+    return timm.create_model("hf-hub:me/tiny", pretrained=True).eval()
+
+
+def by_torchvision() -> Network:
+    weights = load_file(hf_hub_download("me/tiny", "model.safetensors"))
+    model = torchvision.models.resnet18(num_classes=100)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def by_transformers() -> Network:
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained("me/tiny").eval()
+    assert model.config.id2label[53] == FINE[53]
+    return lambda inputs: model(pixel_values=inputs).logits
+
+
+@pytest.mark.parametrize("load", [by_timm, by_torchvision, by_transformers])
+def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, load: Callable[[], Network]):
+    """Each from the Hub, with logits equal to the bit; importing the libraries takes 5 to 10 s."""
     result(push(run, "me/tiny"))
     inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ours = load_checkpoint(run.path, CPU)[0].to(memory_format=torch.contiguous_format)
-    model = timm.create_model("hf-hub:me/tiny", pretrained=True).eval()
     with torch.no_grad():
-        assert torch.equal(model(inputs), ours(inputs))
+        assert torch.equal(load()(inputs), ours(inputs))
+
+
+def test_an_onnx_copy_goes_along_once_it_is_there(hub: HubServer, run: RunDir):
+    """Exports one: about 10 s."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert "onnx" not in str(model_card(run, "me/tiny"))
+    assert result(export_onnx(run.path)) < 1e-4
+    result(push(run, "me/tiny"))
+    session = onnxruntime.InferenceSession(hf_hub_download("me/tiny", "model.onnx"))
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["label_names"]) == list(FINE) and facts["image_size"] == "32"
+    model = load_checkpoint(run.path, CPU)[0]
+    for count in (1, 3):
+        inputs = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
+        (logits,) = session.run(["logits"], {"pictures": inputs.numpy()})
+        with torch.no_grad():
+            assert torch.allclose(torch.from_numpy(logits), model(inputs), atol=1e-4)
+    assert "InferenceSession" in str(model_card(run, "me/tiny"))
+    os.utime(run.path / "model.onnx", (1, 1))  # of older weights
+    assert "model.onnx" not in plan(run, "me/tiny").files
 
 
 def test_the_terminal_pushes_shows_and_classifies(hub: HubServer, run: RunDir, tmp_path: Path):

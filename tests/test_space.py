@@ -2,27 +2,23 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
-from gradio_client import Client, handle_file
 
 from resnet_cifar import push as pushing
 from resnet_cifar.errors import UserError
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.space import deploy, staged_app
-from tests.awkward import halves
-from tests.conftest import ROOT, app, recipe
+from tests.conftest import ROOT, recipe
 from tests.hub_contents import READ, WRITE
+from tests.hub_rules import faults
 from tests.hub_server import HubServer
 from tests.test_charts import told
 from tests.test_data import result
 from tests.test_predict import checkpoint
-from tests.ui.conftest import free_port
 
 
 @pytest.fixture
@@ -51,6 +47,15 @@ def test_the_front_matter_and_the_requirements_agree():
     assert told["sdk"] == "gradio" and told["sdk_version"] == f"{gradio}.0"
     assert (ROOT / told["app_file"]).is_file() and told["license"] == "mit"
     assert f'requires-python = ">={told["python_version"]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_front_matter_keeps_the_hubs_rules():
+    told = front_matter()
+    assert not faults("space", told)
+    assert told["hf_oauth"] is True and told["hf_oauth_scopes"] == ["contribute-repos"]
+    assert {"title", "emoji", "colorFrom", "colorTo", "models", "datasets", "python_version"} <= set(told)
+    for field, value in (("colorTo", "teal"), ("hf_oauth_scopes", ["all"]), ("license", "MIT"), ("sdkversion", "6")):
+        assert faults("space", told | {field: value})
 
 
 def test_all_of_the_app_and_nothing_else_goes_there(run: RunDir):

@@ -65,7 +65,10 @@ def look(
     names = default_runs(records) if shown is None else shown
     found = _found(records, names)
     of_plot = (by, smoothing, tuple((record.run.name, record.size) for record in found))
-    of_table = {"value": rows(records, rights, [record.run.name for record in found]), "changeable": rights.change}
+    of_table: dict[str, Any] = {
+        "value": rows(records, rights, [record.run.name for record in found]),
+        "changeable": rights.change,
+    }
     plot_before, table_before = drawn or (None, None)
     plot = gr.skip() if of_plot == plot_before else _figure(tuple(found), *of_plot)
     table = gr.skip() if of_table == table_before else gr.update(**of_table)

@@ -47,7 +47,9 @@ class Models:
             return
         self._rights.need()
         on_space = self._rights.owner is not None  # what is fetched there answers everybody
-        folder = yield from in_background(lambda: pull(*repo, anonymous=on_space), lambda: Progress(phase="download", done=0, total=0))
+        folder = yield from in_background(
+            lambda: pull(*repo, anonymous=on_space), lambda: Progress(phase="download", done=0, total=0)
+        )
         self._fetched[name] = folder
 
     def folder(self, name: str | None) -> Path:

@@ -43,7 +43,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         with gr.Row(elem_id="top"):
             top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False, scale=1)
             if rights.owner:
-                gr.LoginButton("Log in", "Log out {}", variant="secondary", size="sm", scale=0, min_width=120)
+                gr.LoginButton("Log in", "Log out ({})", variant="secondary", size="sm", scale=0, min_width=120)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
                 model, ready = classify_tab(models)

@@ -2,15 +2,18 @@
 
 import html
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any
 
 import gradio as gr
+from huggingface_hub import HfApi
 
 from resnet_cifar.checkpoint import MODEL
 from resnet_cifar.errors import UserError
-from resnet_cifar.push import Plan, plan, push, visitor
+from resnet_cifar.events import Progress
+from resnet_cifar.export import export_onnx
+from resnet_cifar.push import Plan, check_rights, plan, push, visitor
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.space import deploy, plan_app
@@ -38,6 +41,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     with gr.Row():
         public = gr.Checkbox(False, label="Public", info="a new repo is private otherwise")
         as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo that others look after")
+        onnx = gr.Checkbox(False, label="ONNX too", info="for runtimes without torch")
     with gr.Row():
         show = gr.Button("Show what goes there", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish")
@@ -47,9 +51,10 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     opened(partial(logged_in, rights), None, who, **_LANE)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
-    kind.change(lambda kind: gr.update(visible=kind == _WEIGHTS), kind, as_pr, **QUIET)
+    of_weights = [as_pr, onnx]
+    kind.change(lambda kind: [gr.update(visible=kind == _WEIGHTS)] * 2, kind, of_weights, **QUIET)
     show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **_LANE)
-    publish.click(partial(upload, records, rights), [kind, run, repo, public, as_pr], status, **_LANE)
+    publish.click(partial(upload, records, rights), [kind, run, repo, public, *of_weights], status, **_LANE)
 
 
 def publishable(records: Records) -> list[str]:
@@ -89,7 +94,7 @@ def dry_run(
 
 
 def upload(
-    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool
+    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool, onnx: bool
 ) -> Iterator[str]:
     """Upload a run, by itself or with the app, and say how far that is."""
     rights.need()
@@ -98,16 +103,23 @@ def upload(
         if kind == _SPACE:
             work = deploy(source, target, public=public, api=hub)
         else:
-            work = push(source, target, public=public, create_pr=as_pr, api=hub)
+            work = _push(source, target, public, as_pr, onnx, hub)
         began = time.monotonic()
         while True:
-            yield _doing(next(work).done, time.monotonic() - began)
+            yield _doing(next(work), time.monotonic() - began)
     except StopIteration as end:
         link = html.escape(end.value, quote=True)
         yield f"<p class='notice' role='status'>It is at <a href='{link}' target='_blank'>{link}</a>.</p>"
     except UserError as error:
         yield ""
         raise refuse(error) from error
+
+
+def _push(run: RunDir, repo: str, public: bool, as_pr: bool, onnx: bool, hub: HfApi) -> Generator[Progress, None, str]:
+    check_rights(hub, repo)  # before it takes time
+    if onnx:
+        yield from export_onnx(run.path)
+    return (yield from push(run, repo, public=public, create_pr=as_pr, api=hub))
 
 
 def _run(records: Records, name: str | None) -> RunDir:
@@ -128,18 +140,17 @@ def _shown(card: str) -> str:
     return text.replace("```python", "```").replace("```bibtex", "```")
 
 
-def _doing(done: int, seconds: float) -> str:
-    return f"<p class='notice' role='status'>{_STEPS[min(done, 2)].capitalize()} … {seconds:.0f} s</p>"
+def _doing(progress: Progress, seconds: float) -> str:
+    step = "exporting" if progress.phase == "export" else _STEPS[min(progress.done, 2)]
+    return f"<p class='notice' role='status'>{step.capitalize()} … {seconds:.0f} s</p>"
 
 
 def _files(planned: Plan) -> str:
     total = sum(planned.files.values())
     rows = "".join(f"<tr><td>{name}</td><td>{size:,} bytes</td></tr>" for name, size in planned.files.items())
     kind = "public" if planned.public else "private, if it is new"
-    return (
-        f"<div class='card files'><p>To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit of {total / 1e6:,.1f} MB:</p>"
-        f"<table>{rows}</table></div>"
-    )
+    head = f"To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit of {total / 1e6:,.1f} MB:"
+    return f"<div class='card files'><p>{head}</p><table>{rows}</table></div>"
 
 
 def _sentence(text: str) -> str:

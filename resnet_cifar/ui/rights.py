@@ -61,7 +61,7 @@ class Rights:
             raise refuse(self.why_no_training)
 
     def hub(self) -> HfApi:
-        """The Hub with the visitor's own login on a Space, whose own token is for nobody; with this machine's elsewhere."""
+        """The Hub: on a Space with the visitor's login, never with its own token; elsewhere with this machine's."""
         if self.owner is None:
             return HfApi()
         login = _login()

@@ -47,7 +47,9 @@ def space(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[str]:
     hub.requests.clear()
     port = free_port()
     env = hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url)
-    with Popen([sys.executable, "app.py", "--port", str(port)], cwd=tmp_path / "space", env=env, stdout=PIPE) as process:
+    with Popen(
+        [sys.executable, "app.py", "--port", str(port)], cwd=tmp_path / "space", env=env, stdout=PIPE
+    ) as process:
         try:
             assert process.stdout is not None
             while b"This is a Space" not in (line := process.stdout.readline()):  # gradio says something before
@@ -92,7 +94,7 @@ def test_its_owner_logs_in_and_publishes_as_themselves(space: str, hub: HubServe
     page.get_by_role("tab", name="Train").click()
     page.get_by_text("me, logged in, can do more").wait_for()
     assert page.get_by_role("tab", name="Publish").count() == 0
-    page.get_by_role("button", name="Log out you").click()
+    page.get_by_role("button", name="Log out (you)").click()
 
     hub.visitor = Token(user="me")
     log_in(page)

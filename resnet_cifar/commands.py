@@ -1,0 +1,151 @@
+"""What each command does that neither trains nor serves; each gives an exit code."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunResumed, RunStarted
+from resnet_cifar.run_dir import RunDir, locate
+
+if TYPE_CHECKING:
+    from resnet_cifar.push import Plan
+
+
+def list_recipes(_: argparse.Namespace) -> int:
+    """Show what can be trained."""
+    from resnet_cifar.tables import recipe_lines
+
+    print(recipe_lines())
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Test a checkpoint and say how good it is."""
+    from resnet_cifar.checkpoint import load_checkpoint
+    from resnet_cifar.data import Preprocess, load_official_splits
+    from resnet_cifar.device import choose_device, choose_precision, runs_in
+    from resnet_cifar.evaluate import test
+    from resnet_cifar.events import Metrics
+    from resnet_cifar.tables import metrics_line, percent
+    from resnet_cifar.terminal import watch
+
+    device = choose_device(args.device)
+    run = RunDir(locate(args.evaluate))
+    recipe = run.recipe() if run.recipe_file.exists() else None
+    precision = choose_precision(args.precision or (recipe.precision if recipe else "auto"), device)
+    model, config = load_checkpoint(run.path, device)
+    data = args.data or (recipe.data if recipe else "cifar100")
+    _, split = watch(load_official_splits(data, data_folder(args) or earlier_data_folder(run)))
+    preprocess = Preprocess(config.image_size, config.normalization, device)
+    summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
+    metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
+    print(f"{metrics_line('test', metrics)}, superclass {percent(summary['coarse_top1'])}")
+    print(f"on {len(split):,} images at {config.image_size} px, {device} in {precision}")
+    return 0
+
+
+def classify(args: argparse.Namespace) -> int:
+    """Say what is in each picture; those that can't be read are told of, and the rest answered."""
+    from resnet_cifar.pictures import decode
+    from resnet_cifar.predict import Classifier
+    from resnet_cifar.tables import prediction_lines
+
+    classifier = Classifier.load(args.run, args.device)
+    answers, code = [], 0
+    for file in args.classify:
+        try:
+            prediction = classifier.predict([decode(Path(file))])[0]
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
+        if args.json:
+            answers.append({"file": file, **prediction.as_json()})
+        else:
+            print(prediction_lines(file, prediction.probabilities, prediction.superclass))
+    if args.json:
+        print(json.dumps(answers, indent=2))
+    return code
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint's weights as ONNX too."""
+    export_run(_chosen(args.run))
+    return 0
+
+
+def export_run(run: RunDir) -> None:
+    """Write a run's weights as ONNX too."""
+    from resnet_cifar.export import ONNX, export_onnx
+    from resnet_cifar.terminal import watch
+
+    difference = watch(export_onnx(run.path))
+    print(f"{run.path / ONNX}; its logits differ by {difference:.1e} at most")
+
+
+def push(args: argparse.Namespace) -> int:
+    """Upload a run, or show what would be uploaded."""
+    if args.repo is None:
+        raise UserError("--push needs --repo USER/NAME: where to upload the run to.")
+    run = RunDir.open(locate(args.push))
+    if args.export is not None:
+        export_run(run)
+    if args.dry_run:
+        from resnet_cifar.push import plan
+
+        planned = plan(run, args.repo, args.public)
+        print(planned.card)
+        _show(planned)
+    else:
+        upload(run, args.repo, args)
+    return 0
+
+
+def deploy(args: argparse.Namespace) -> int:
+    """Make or update a Space."""
+    from resnet_cifar.space import deploy, plan_app
+    from resnet_cifar.terminal import watch
+
+    run = _chosen(args.run)
+    if args.dry_run:
+        _show(plan_app(run, args.deploy_space, args.public))
+        return 0
+    print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
+    return 0
+
+
+def _chosen(run: str | None) -> RunDir:
+    """The run that is named, or else the one that answers by default."""
+    from resnet_cifar.predict import default_checkpoint
+
+    return RunDir(locate(run) if run else default_checkpoint())
+
+
+def _show(planned: "Plan") -> None:
+    print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
+    for name, size in planned.files.items():
+        print(f"{size:>12,}  {name}")
+
+
+def upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:
+    """Push a run, and say where it is."""
+    from resnet_cifar.push import push
+    from resnet_cifar.terminal import watch
+
+    print(f"it is at {watch(push(run, repo, public=args.public, create_pr=args.create_pr))}")
+
+
+def data_folder(args: argparse.Namespace) -> Path | None:
+    """Where the data is said to be."""
+    named = args.data_dir or os.environ.get("CIFAR100_DIR")
+    return Path(os.path.expanduser(named)).resolve() if named else None
+
+
+def earlier_data_folder(run: RunDir) -> Path | None:
+    """Where a run found its data before."""
+    begun = [event for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
+    return Path(begun[-1].data_dir) if begun and begun[-1].data_dir else None
