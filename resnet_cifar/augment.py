@@ -24,24 +24,32 @@ def augment(images: Tensor, policy: Augment, generator: torch.Generator) -> Tens
 
 
 def mix(
-    images: Tensor, labels: Tensor, classes: int, policy: Augment, generator: torch.Generator
+    images: Tensor,
+    others: Tensor,
+    labels: Tensor,
+    part: slice,
+    classes: int,
+    policy: Augment,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Blend each picture, and its label, with the one before it in the batch, which is a random one.
 
-    images: (B, 3, H, W) float; labels: (B,) -> images and (B, classes) shares of each class, which add up to 1.
-    The shares are uniform: Beta(1, 1), as both papers use on CIFAR.
+    images, others: (P, 3, H, W) float, a part of the batch, and the ones before them; labels: (B,), of the whole batch
+    -> images and (P, classes) shares of each class, which add up to 1. The shares are uniform: Beta(1, 1), as both
+    papers use on CIFAR.
     """
-    batch, _, height, width = images.shape
-    kind = _uniform(batch, images.device, generator)
+    batch, (height, width) = len(labels), images.shape[-2:]
+    kind = _uniform(batch, images.device, generator)[part]
     pasted = kind < policy.cutmix
     blended = ~pasted & (kind < policy.cutmix + policy.mixup)
     other_share = _uniform(batch, images.device, generator)
-    box = _boxes(other_share, torch.ones_like(other_share), height, width, generator) & pasted[:, None, None]
+    centre = _centres(batch, images.device, generator)[:, part]
+    other_share = other_share[part]
+    box = _boxes(centre, other_share, torch.ones_like(other_share), height, width) & pasted[:, None, None]
     weight = torch.where(blended[:, None, None], other_share[:, None, None], box.to(images.dtype))
-    images = torch.lerp(images, images.roll(1, 0), weight[:, None])
     share = weight.mean((1, 2))[:, None]
     targets = F.one_hot(labels, classes).to(images.dtype)
-    return images, torch.lerp(targets, targets.roll(1, 0), share)
+    return torch.lerp(images, others, weight[:, None]), torch.lerp(targets[part], targets.roll(1, 0)[part], share)
 
 
 def _shift_and_flip(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
@@ -64,15 +72,18 @@ def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Te
     chosen = _uniform(batch, images.device, generator) < probability
     area = _uniform(batch, images.device, generator) * (0.33 - 0.02) + 0.02
     ratio = torch.exp((_uniform(batch, images.device, generator) * 2 - 1) * math.log(3.3))
-    box = _boxes(area, ratio, height, width, generator) & chosen[:, None, None]
+    box = _boxes(_centres(batch, images.device, generator), area, ratio, height, width) & chosen[:, None, None]
     grey = torch.stack([torch.full_like(images[0, 0], level) for level in _GREY])
     return torch.where(box[:, None], grey, images)
 
 
-def _boxes(area: Tensor, ratio: Tensor, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """(B,) areas as a fraction and height-to-width ratios -> (B, H, W) masks, centred anywhere, cut at the edges."""
-    batch = len(area)
-    centre = torch.rand((2, batch, 1), device=area.device, generator=generator)
+def _centres(batch: int, device: torch.device, generator: torch.Generator) -> Tensor:
+    """(2, B, 1): anywhere, as fractions of height and width."""
+    return torch.rand((2, batch, 1), device=device, generator=generator)
+
+
+def _boxes(centre: Tensor, area: Tensor, ratio: Tensor, height: int, width: int) -> Tensor:
+    """(B,) areas as a fraction and height-to-width ratios -> (B, H, W) masks around the centres, cut at the edges."""
     half_height = (area * ratio).sqrt()[:, None] * height / 2
     half_width = (area / ratio).sqrt()[:, None] * width / 2
     rows = torch.arange(height, device=area.device) + 0.5

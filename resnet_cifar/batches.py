@@ -17,6 +17,7 @@ from resnet_cifar.data import Preprocess, Split
 from resnet_cifar.device import Autocast, wait_for
 from resnet_cifar.events import Progress
 from resnet_cifar.model import FEATURES, ResNet
+from resnet_cifar.parallel import World
 
 # Pixels of an evaluation batch with the stock stem: on 2 cores a quarter of a second, on a GPU about a gigabyte.
 _PIXELS = {"cpu": 64 * 96 * 96, "cuda": 256 * 224 * 224}
@@ -31,8 +32,14 @@ class Source(Protocol):
     """(N,) int64."""
     evaluation_batch: int
 
-    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Inputs and targets: labels (B,), or shares of each class (B, classes) where pictures are mixed."""
+    def training_batch(
+        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a part of the batch of pictures at `indices`.
+
+        Targets are labels (B,), or shares of each class (B, classes) where pictures are mixed. Draws are made for the
+        whole batch, so that it comes out the same however it is divided.
+        """
 
     def inputs(self, start: int, stop: int) -> Tensor:
         """What stands at start .. stop - 1, unaugmented."""
@@ -49,11 +56,16 @@ class Pictures:
         cost = preprocess.image_size**2 * (_CIFAR_STEM if stem == "cifar" else 1)
         self.evaluation_batch = max(1, _PIXELS[split.images.device.type] // cost)
 
-    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def training_batch(
+        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+    ) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, image_size, image_size), augmented anew, and their targets."""
-        images = self._preprocess(augment(self._images[indices], self._policy, generator))
-        labels = self.labels[indices]
-        return mix(images, labels, len(FINE), self._policy, generator) if self._policy.mixes else (images, labels)
+        images, labels = augment(self._images[indices], self._policy, generator), self.labels[indices]
+        if not self._policy.mixes:
+            return self._preprocess(images[part]), labels[part]
+        with_one_before = torch.arange(part.start - 1, part.stop, device=images.device) % len(images)
+        ready = self._preprocess(images[with_one_before])
+        return mix(ready[1:], ready[:-1], labels, part, len(FINE), self._policy, generator)
 
     def inputs(self, start: int, stop: int) -> Tensor:
         """Pictures (B, 3, image_size, image_size) as they are."""
@@ -69,9 +81,11 @@ class Features:
         self.labels = labels
         self._views = views
 
-    def training_batch(self, indices: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def training_batch(
+        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+    ) -> tuple[Tensor, Tensor]:
         """Features (B, 512) of the epoch's view, and labels."""
-        return self._views[epoch % len(self._views)][indices], self.labels[indices]
+        return self._views[epoch % len(self._views)][indices[part]], self.labels[indices[part]]
 
     def inputs(self, start: int, stop: int) -> Tensor:
         """Features (B, 512) of the first view."""
@@ -86,24 +100,26 @@ def compute_features(
     views: int,
     generator: torch.Generator,
     autocast: Autocast,
+    world: World,
 ) -> Generator[Progress, None, Features]:
-    """Run the whole split through the backbone `views` times, augmented differently each time.
+    """Run the whole split through the backbone `views` times, augmented differently each time; processes share it.
 
     Where `policy` flips, views come in pairs, a picture and its mirror image, so that both are always seen.
     """
     source = Pictures(split, preprocess, model.stem)
     unflipped = dataclasses.replace(policy, flip=False)
-    features = torch.empty(views, len(split), FEATURES, device=split.images.device)
+    total = len(split)
+    features = torch.zeros(views, total, FEATURES, device=split.images.device)
     model.eval()
     for view in range(views):
-        for start in range(0, len(split), source.evaluation_batch):
-            images = split.images[start : start + source.evaluation_batch]
-            images = augment(images, unflipped, generator)
+        for batch, done in world.batches(total, source.evaluation_batch):
+            images = augment(split.images[batch], unflipped, generator)
             if policy.flip and view % 2:
                 images = images.flip(-1)
-            with torch.no_grad(), autocast():
-                features[view, start : start + len(images)] = model.features(preprocess(images))
+            if len(images):
+                with torch.no_grad(), autocast():
+                    features[view, batch] = model.features(preprocess(images)).float()
             wait_for(features.device)
-            yield Progress(phase="features", done=view * len(split) + start + len(images), total=views * len(split))
+            yield Progress(phase="features", done=view * total + done, total=views * total)
     model.train()
-    return Features(features, split.labels)
+    return Features(world.add_up(features), split.labels)

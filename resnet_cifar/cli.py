@@ -6,13 +6,21 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_cifar import commands
 from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
+
+if TYPE_CHECKING:
+    import torch
+
+_BEGAN = time.monotonic()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,28 +59,39 @@ def _command(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
 def _train(args: argparse.Namespace) -> int:
     """Start or resume a run and show it."""
     from resnet_cifar.device import choose_device
+    from resnet_cifar.parallel import joined
     from resnet_cifar.terminal import TerminalView
-    from resnet_cifar.train import check, train
+    from resnet_cifar.train import train
 
     device = choose_device(args.device)
+    with joined(device) as world:
+        path, data_dir = world.told(_prepared(args, device) if world.first else (Path(), None))
+        run = RunDir(path)
+        view, last = TerminalView(run, _BEGAN) if world.first else None, None
+        for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or (), world=world):
+            if view is not None:
+                view.show(last)
+    if view is not None and isinstance(last, RunCompleted):
+        if args.export is not None:
+            commands.export_run(run)
+        if args.push_to is not None:
+            commands.upload(run, args.push_to, args)
+    return _exit_code(last)
+
+
+def _prepared(args: argparse.Namespace, device: "torch.device") -> tuple[Path, Path | None]:
+    """The folder of the run to train, made where it is a new one, and that of its data."""
+    from resnet_cifar.admission import check
+
     if args.push_to is not None:
         _may_push(args.push_to)  # not after hours of training
     if args.resume is not None:
         run = _run_to_resume(args)
-        data_dir = commands.data_folder(args) or commands.earlier_data_folder(run)
-    else:
-        recipe, data_dir = recipe_from(args, device.type == "cuda"), commands.data_folder(args)
-        check(recipe, data_dir, device)
-        run = RunDir.create_numbered(recipe) if args.run is None else RunDir.create(locate(args.run), recipe)
-
-    view, last = TerminalView(run), None
-    for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or ()):
-        view.show(last)
-    if args.export is not None and isinstance(last, RunCompleted):
-        commands.export_run(run)
-    if args.push_to is not None and isinstance(last, RunCompleted):
-        commands.upload(run, args.push_to, args)
-    return _exit_code(last)
+        return run.path, commands.data_folder(args) or commands.earlier_data_folder(run)
+    recipe, data_dir = recipe_from(args, device.type == "cuda"), commands.data_folder(args)
+    check(recipe, data_dir, device)
+    run = RunDir.create_numbered(recipe) if args.run is None else RunDir.create(locate(args.run), recipe)
+    return run.path, data_dir
 
 
 def _may_push(repo: str) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from resnet_cifar import cost, locks
 from resnet_cifar.config import Recipe, Stage
-from resnet_cifar.device import choose_precision, identity, is_out_of_memory
+from resnet_cifar.device import choose_precision, identity, is_out_of_memory, release_memory
 from resnet_cifar.errors import UserError
 from resnet_cifar.record import Record, Records
 from resnet_cifar.trial import Trial, try_out
@@ -108,8 +108,7 @@ class Estimates:
                 why = "it takes more memory than there is" if is_out_of_memory(error) else str(error).splitlines()[0]
                 self._trials[key] = UserError(f"stage {stage.name!r} could not be tried out: {why}.")
             finally:
-                if self._device.type == "cuda":
-                    torch.cuda.empty_cache()  # a run is to have it all
+                release_memory(self._device)  # a run is to have it all
 
 
 def _key(recipe: Recipe, stage: Stage) -> _Key:

@@ -14,24 +14,25 @@ from resnet_cifar.data import Preprocess, Split
 from resnet_cifar.device import Autocast, wait_for
 from resnet_cifar.events import Metrics, Progress
 from resnet_cifar.model import ResNet
+from resnet_cifar.parallel import ALONE, World
 
 
 def predict(
-    net: nn.Module, source: Source, autocast: Autocast, phase: str = "evaluate"
+    net: nn.Module, source: Source, autocast: Autocast, world: World = ALONE, phase: str = "evaluate"
 ) -> Generator[Progress, None, Tensor]:
-    """(N, classes) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
+    """(N, 100) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
     total = len(source.labels)
     was_training = net.training
-    parts = []
-    for start in range(0, total, source.evaluation_batch):
-        stop = min(start + source.evaluation_batch, total)
+    logits = torch.zeros(total, len(FINE), device=source.labels.device)
+    for batch, done in world.batches(total, source.evaluation_batch):
         net.eval()
-        with torch.no_grad(), autocast():
-            parts.append(net(source.inputs(start, stop)).float())
+        if batch.start < batch.stop:
+            with torch.no_grad(), autocast():
+                logits[batch] = net(source.inputs(batch.start, batch.stop)).float()
         net.train(was_training)  # before the yield: whoever pulls may stop here
         wait_for(source.labels.device)
-        yield Progress(phase=phase, done=stop, total=total)
-    return torch.cat(parts)
+        yield Progress(phase=phase, done=done, total=total)
+    return world.add_up(logits)
 
 
 def measure(logits: Tensor, labels: Tensor) -> Metrics:
@@ -44,10 +45,10 @@ def measure(logits: Tensor, labels: Tensor) -> Metrics:
 
 
 def test(
-    model: ResNet, split: Split, preprocess: Preprocess, autocast: Autocast
+    model: ResNet, split: Split, preprocess: Preprocess, autocast: Autocast, world: World = ALONE
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Run a split through a model once, and tell all that `eval.json` holds."""
-    logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, phase="test")
+    logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, world, "test")
     return summarise(logits, split.labels)
 
 

@@ -67,6 +67,16 @@ class StageStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BatchDivided:
+    """There was not enough memory: from this step on a batch is gone through in pieces, and still makes one update."""
+
+    stage: int
+    epoch: int
+    step: int
+    pieces: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepLogged:
     """Every `log_every` steps, and at an epoch's end: the mean loss since the last one."""
 
@@ -145,6 +155,7 @@ Event = (
     | RunResumed
     | Progress
     | StageStarted
+    | BatchDivided
     | StepLogged
     | EpochEnded
     | StageEnded

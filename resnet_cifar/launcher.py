@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
+from resnet_cifar.admission import check, using
 from resnet_cifar.config import Recipe
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted, RunFailed, RunStopped
 from resnet_cifar.locks import Holder, sign
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import check, using
 
 LOG = "train.log"
 

@@ -6,6 +6,7 @@ what is still to do, so that it may be saved there.
 
 import math
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +15,11 @@ from torch import Tensor
 from resnet_cifar.batches import Features, Pictures, Source, compute_features
 from resnet_cifar.config import AUGMENTS, Stage
 from resnet_cifar.data import Dataset, Normalization, Preprocess, Split
+from resnet_cifar.device import is_out_of_memory, release_memory
 from resnet_cifar.errors import Diverged
 from resnet_cifar.evaluate import measure, predict
-from resnet_cifar.events import EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
+from resnet_cifar.events import BatchDivided, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
+from resnet_cifar.parallel import unsynchronised
 from resnet_cifar.training import Best, Tally, Training
 
 
@@ -35,7 +38,7 @@ def _run_stage(training: Training, dataset: Dataset, normalization: Normalizatio
             stage=index,
             name=stage.name,
             epochs=stage.epochs,
-            steps=steps_per_epoch(len(dataset.train), stage.batch_size),
+            steps=_steps(training, len(dataset.train)),
             images=len(dataset.train),
             trainable=stage.trainable,
             image_size=stage.image_size,
@@ -62,41 +65,82 @@ def _source(
         return Features(torch.empty(1, 0, 0), split.labels)
     generator = training.generator("features", learning)
     policy, views = (stage.augment, stage.views) if learning else (AUGMENTS["none"], 1)
-    return (yield from compute_features(training.model, split, preprocess, policy, views, generator, training.autocast))
+    return (
+        yield from compute_features(
+            training.model, split, preprocess, policy, views, generator, training.autocast, training.world
+        )
+    )
 
 
 def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
     """Take the epoch's steps from the position on."""
     stage, position, count = training.stage, training.position, len(source.labels)
-    steps = steps_per_epoch(count, stage.batch_size)
+    steps = _steps(training, count)
     generator = training.generator("order", position.epoch)
     order = torch.randperm(count, device=training.device, generator=generator)
     while position.step < steps:
         start = position.step * stage.batch_size
         stop = count if position.step == steps - 1 else start + stage.batch_size
         lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
-        inputs, targets = source.training_batch(
-            order[start:stop], position.epoch, training.generator("step", position.epoch, position.step)
-        )
-        training.tally.add(_step(training, inputs, targets), stop - start)
+        generator = training.generator("step", position.epoch, position.step)
+        part = training.world.part(stop - start)
+        inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, part)
+        result = _step_or_more_pieces(training, inputs, targets, stop - start)
+        if result is None:
+            pieces = training.pieces
+            yield BatchDivided(stage=position.stage, epoch=position.epoch, step=position.step, pieces=pieces)
+            result = _step(training, inputs, targets, stop - start)
+        training.tally.add(result, stop - start)
         position.step += 1
         if position.step % training.recipe.log_every == 0 or position.step == steps:
             yield _report(training, lr)
         yield Progress(phase="train", done=position.step, total=steps)
 
 
-def _step(training: Training, inputs: Tensor, targets: Tensor) -> Tensor:
-    """One optimizer step: (2,), the mean loss and the number of hits (of the larger share, where mixed)."""
-    with training.autocast():
-        logits = training.net(inputs)
-    loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
+def _step(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
+    """One optimizer step on this process's part of a batch of `images`.
+
+    (2,): what this part adds to the batch's mean loss and to its hits (of the larger share, where mixed).
+    """
+    pieces = max(1, min(training.pieces, len(inputs) // 2))  # BatchNorm can make nothing of a single picture
+    rows = []
     training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    for number, (some, their) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
+        with nullcontext() if number == pieces else unsynchronised(training.shared_net):
+            rows.append(_go_through(training, some, their, images))
     training.optimizer.step()
     training.update_average()
+    return torch.stack(rows).sum(0)
+
+
+def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
+    """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_step`."""
+    with training.autocast():
+        logits = training.shared_net(inputs)
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
+    loss = loss * (len(inputs) / images)
+    loss_here = loss * training.world.size  # processes average their gradients, which are to be added up
+    loss_here.backward()  # type: ignore[no-untyped-call]
     labels = targets if targets.ndim == 1 else targets.argmax(1)
     hits = (logits.detach().argmax(1) == labels).sum()
     return torch.stack((loss.detach(), hits.to(loss.dtype)))
+
+
+def _step_or_more_pieces(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor | None:
+    """A step; or None where memory ran out for the first time, and the batch is to be gone through in more pieces.
+
+    Processes that train together can't: one would wait for the other.
+    """
+    try:
+        return _step(training, inputs, targets, images)
+    except RuntimeError as error:
+        if training.pieces > 1 or training.world.size > 1 or len(inputs) < 4 or not is_out_of_memory(error):
+            raise
+    # Only here, where the error is gone, is what it held free.
+    training.optimizer.zero_grad(set_to_none=True)
+    training.pieces = 2
+    release_memory(training.device)
+    return None
 
 
 def _report(training: Training, lr: float) -> StepLogged:
@@ -114,7 +158,7 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
     position, tally = training.position, training.tally
     raw, averaged = yield from _validate(training, val)
     best = _keep_if_best(training, raw, averaged)
-    steps = steps_per_epoch(len(source.labels), training.stage.batch_size)
+    steps = _steps(training, len(source.labels))
     ended = EpochEnded(
         stage=position.stage,
         epoch=position.epoch,
@@ -132,9 +176,10 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
 
 def _validate(training: Training, val: Source) -> Generator[Progress, None, tuple[Metrics | None, Metrics | None]]:
     """Val metrics of the weights and of their average, as far as there are any."""
+    training.share_statistics()
     if not len(val.labels):
         return None, None
-    raw = measure((yield from predict(training.net, val, training.autocast)), val.labels)
+    raw = measure((yield from predict(training.net, val, training.autocast, training.world)), val.labels)
     if not math.isfinite(raw.loss):
         raise Diverged(
             f"the val loss became {raw.loss} in stage {training.stage.name!r}, epoch {training.position.epoch + 1}; "
@@ -142,7 +187,8 @@ def _validate(training: Training, val: Source) -> Generator[Progress, None, tupl
         )
     if training.averaged is None:
         return raw, None
-    return raw, measure((yield from predict(training.averaged.module, val, training.autocast)), val.labels)
+    averaged = yield from predict(training.averaged.module, val, training.autocast, training.world)
+    return raw, measure(averaged, val.labels)
 
 
 def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | None) -> bool:
@@ -167,11 +213,15 @@ def _gave_up(training: Training) -> bool:
     return 0 < training.stage.patience <= training.stale_epochs
 
 
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Every picture is seen once an epoch; the last batch is what is left, but never a single picture, which
-    BatchNorm could make nothing of: that one joins the batch before it.
+def _steps(training: Training, images: int) -> int:
+    return steps_per_epoch(images, training.stage.batch_size, training.world.size)
+
+
+def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
+    """Every picture is seen once an epoch; the last batch is what is left, but never a single picture for a process,
+    which BatchNorm could make nothing of: then it joins the batch before it.
     """
-    return max(1, (images + batch_size - 2) // batch_size)
+    return max(1, (images + batch_size - 2 * processes) // batch_size)
 
 
 def schedule(stage: Stage, step: int, steps: int) -> float:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from resnet_cifar.events import (
+    BatchDivided,
     EpochEnded,
     Event,
     Progress,
@@ -38,12 +39,15 @@ _DOING = {
 class TerminalView:
     """Shows events one by one. Where output is no terminal, plain lines take the place of the bar."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, began: float) -> None:
+        """`began`: when the command was given, by the monotonic clock."""
         self._run = run
+        self._began: float | None = began
         self._stages = run.recipe().stages
         self._bar = Bar()
         self._stage: StageStarted | None = _last_stage(run)
         self._epoch = 0
+        self._gpu_memory: int | None = None
 
     def show(self, event: Event) -> None:
         """Show one more event."""
@@ -62,10 +66,14 @@ class TerminalView:
                 where = f"epoch {event.epoch + 1}/{self._stages[event.stage].epochs}"
                 speed = f"{event.images_per_second or 0:,.0f} images/s"
                 self._bar.note(f"{where}, loss {event.loss:.3f}, lr {event.lr:.4f}, {speed}")
+                self._gpu_memory = event.gpu_memory
             case EpochEnded() if self._stage:
                 self._bar.say(_epoch_line(event, self._stage))
                 self._bar.note("")  # what was said of this epoch does not hold for the next
                 self._epoch = event.epoch + 1
+            case BatchDivided():
+                size = -(-self._stages[event.stage].batch_size // event.pieces)
+                self._bar.say(f"  not enough memory for a whole batch: it is gone through {size} pictures at a time")
             case RunCompleted() | RunStopped():
                 self._bar.say(self._ending(event))
             case RunFailed():
@@ -74,6 +82,9 @@ class TerminalView:
 
     def _train(self, event: Progress, stage: StageStarted) -> None:
         """The bar runs over the whole stage, so that its time left is the stage's."""
+        if self._began is not None:
+            self._bar.say(f"  first step after {time.monotonic() - self._began:.1f} s")
+            self._began = None
         done = min(event.done * stage.batch_size, stage.images) if event.done < event.total else stage.images
         self._bar.move(stage.name, self._epoch * stage.images + done, stage.epochs * stage.images, "img")
 
@@ -89,10 +100,11 @@ class TerminalView:
 
     def _ending(self, event: RunCompleted | RunStopped) -> str:
         if isinstance(event, RunCompleted):
+            memory = f" with {self._gpu_memory / 2**30:.1f} GiB of GPU memory at most" if self._gpu_memory else ""
             return (
                 f"\n{table(STAGE_COLUMNS, stage_rows(event for event, _ in self._run.history()))}\n\n"
                 f"{metrics_line('test', event.test)}, superclass {percent(event.coarse_top1)}\n"
-                f"done in {duration(event.seconds or 0)}; the checkpoint is {self._run.path}"
+                f"done in {duration(event.seconds or 0)}{memory}; the checkpoint is {self._run.path}"
             )
         return f"stopped by {event.by}; all is saved. Go on with --resume {self._run.handle}"
 

@@ -5,19 +5,19 @@ import os
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnet_cifar import files, locks, loop
+from resnet_cifar import files, loop
+from resnet_cifar.admission import using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
-from resnet_cifar.cifar100_files import find
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision, describe, identity, is_out_of_memory, peak_memory
+from resnet_cifar.device import choose_precision, is_out_of_memory, peak_memory
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -32,12 +32,14 @@ from resnet_cifar.events import (
     StageEnded,
     StepLogged,
 )
+from resnet_cifar.parallel import ALONE, World
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.stopping import StopRequests
 from resnet_cifar.stopwatch import Stopwatch
 from resnet_cifar.training import Best, Training
-from resnet_cifar.weights import Start, build, read_file, read_start
+from resnet_cifar.weights import Start, build, read_start
 
+_ASKERS = (None, "SIGINT", "SIGTERM", "stop file")
 _LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
 _PROGRESS_EVERY = 1.0  # seconds without a word after which metrics.jsonl gets a line of progress
 
@@ -49,60 +51,44 @@ def train(
     data_dir: Path | None,
     save_every: float = 60.0,
     inherited: Sequence[int] = (),
+    world: World = ALONE,
 ) -> Generator[Event, None, None]:
     """Train a run, from its beginning or from what it last saved, and yield its events as they are written down.
 
     The last one is RunCompleted, RunStopped or RunFailed. `save_every`: seconds. `inherited`: descriptors of the locks
-    that the parent took already. Raises UserError, before the first event, where the device is in use, where another
-    process trains this run or where it is completed.
+    that the parent took already. `world`: processes that train it together, of which the first one writes. Raises
+    UserError, before the first event, where the device is in use, where another process trains this run or where it is
+    completed.
     """
-    with using(device, run.handle, inherited), run.locked(os.getpid(), inherited), StopRequests(run.stop_file) as stop:
+    with ExitStack() as stack:
+        if world.first or device.type == "cuda":  # on a CPU they share one device
+            stack.enter_context(using(device, run.handle, inherited))
+        if world.first:
+            stack.enter_context(run.locked(os.getpid(), inherited))
+        stop = stack.enter_context(StopRequests(run.stop_file))
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
-        yield from _Session(run, device, data_dir, save_every, stop).events()
-
-
-@contextmanager
-def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
-    """Keep other runs off a device; its lock's descriptor. Raises UserError where there is one on it."""
-    with ExitStack() as stack:
-        try:
-            lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, None, inherited))
-        except locks.Held as error:
-            raise _busy(device, error.holder) from error
-        except OSError as error:
-            raise files.cannot_write(locks.device_file(identity(device)), error) from error
-        yield lock
-
-
-def check(recipe: Recipe, data_dir: Path | None, device: torch.device) -> None:
-    """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
-    if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
-        raise _busy(device, holder)
-    if recipe.data == "cifar100" and data_dir is not None:
-        find(data_dir)
-    if recipe.init not in ("scratch", "imagenet"):
-        build(recipe, read_file(Path(recipe.init)))
-
-
-def _busy(device: torch.device, holder: locks.Holder) -> UserError:
-    return UserError(
-        f"the {describe(device)} is busy with run {holder.note!r}; stop that one, or wait for its end. "
-        "One run at a time trains on a device."
-    )
+        yield from _Session(run, device, data_dir, save_every, stop, world).events()
 
 
 class _Session:
     """What one process does of a run."""
 
     def __init__(
-        self, run: RunDir, device: torch.device, data_dir: Path | None, save_every: float, stop: StopRequests
+        self,
+        run: RunDir,
+        device: torch.device,
+        data_dir: Path | None,
+        save_every: float,
+        stop: StopRequests,
+        world: World,
     ) -> None:
         self.run = run
         self.device = device
         self.data_dir = data_dir
         self.save_every = save_every
         self.stop = stop
+        self.world = world
         self.recipe: Recipe = run.recipe()
         self.precision = choose_precision(self.recipe.precision, device)
         self.stopwatch = Stopwatch()
@@ -121,29 +107,46 @@ class _Session:
                 yield event
                 if isinstance(event, RunCompleted):
                     return
-                if by := self.stop.requested():
+                by, save = self._agreed()
+                if by or save or isinstance(event, StageEnded):
                     self._save()
+                if by:
                     yield self._record(RunStopped(by=by))
                     return
-                if isinstance(event, StageEnded) or time.monotonic() - self.saved_at >= self.save_every:
-                    self._save()
         except Exception as error:
             yield self._fail(error)
+
+    def _agreed(self) -> tuple[str | None, bool]:
+        """Who asked the run to stop, if anybody did, and whether it is time to save: what all processes are to do.
+
+        While they make ready each goes its own way, and there is nothing to agree on.
+        """
+        by = self.stop.requested()
+        save = time.monotonic() - self.saved_at >= self.save_every
+        if self.training is None:
+            return by, save
+        agreed = self.world.largest(2 * (_ASKERS.index(by) if by else 0) + save)
+        return _ASKERS[agreed // 2], bool(agreed % 2)
 
     def _work(self) -> Iterator[Event]:
         """All that is left to do, and all that it says."""
         tensors, header = read_tensors(self.run.last_file) if self.run.last_file.exists() else ({}, {})
         saved: dict[str, Any] | None = json.loads(header["resume"]) if header else None
-        self.run.cut(saved["metrics_bytes"] if saved else 0)
+        if self.world.first:
+            self.run.cut(saved["metrics_bytes"] if saved else 0)
         yield self._first_event(saved)
+        if not self.world.first:
+            self.world.largest(0)  # until the first one has downloaded what there is to download
         dataset = yield from load(self.recipe, self.data_dir, self.device)
         if saved is None:
             start = yield from read_start(self.recipe)
         else:
             mean, std = saved["normalization"]
             start = Start(None, Normalization(tuple(mean), tuple(std)), "")
+        if self.world.first:
+            self.world.largest(0)
         model = build(self.recipe, start).to(self.device)
-        training = Training(model, self.recipe, self.device, self.precision)
+        training = Training(model, self.recipe, self.device, self.precision, self.world)
         if saved is not None:
             training.restore(tensors, saved)
             self.stopwatch.restore(saved["times"])
@@ -165,14 +168,17 @@ class _Session:
         assert training.best is not None  # there is an epoch at least, and the first one is the best so far
         training.model.load_state_dict(training.best.weights)
         preprocess = Preprocess(training.best.image_size, normalization, self.device)
-        summary = yield from test(training.model, dataset.test, preprocess, training.autocast)
+        summary = yield from test(training.model, dataset.test, preprocess, training.autocast, self.world)
         self._save_best(training.best, normalization)
-        files.write_text(self.run.eval_file, json.dumps(summary, indent=2) + "\n")
+        if self.world.first:
+            files.write_text(self.run.eval_file, json.dumps(summary, indent=2) + "\n")
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])
 
     def _record(self, event: Event) -> Event:
         """Write an event down; progress only where nothing else was said for a while."""
+        if not self.world.first:
+            return event
         if isinstance(event, Progress) and time.monotonic() - self.said_at < _PROGRESS_EVERY:
             return event
         if isinstance(event, StepLogged):
@@ -186,6 +192,9 @@ class _Session:
         if self.training is None or self.normalization is None:
             return
         tensors, facts = self.training.state()
+        self.saved_at = time.monotonic()
+        if not self.world.first:
+            return
         if self.training.best is not None:
             self._save_best(self.training.best, self.normalization)
         facts |= {
@@ -194,10 +203,9 @@ class _Session:
             "normalization": [self.normalization.mean, self.normalization.std],
         }
         write_tensors(self.run.last_file, tensors, {"resume": json.dumps(facts)})
-        self.saved_at = time.monotonic()
 
     def _save_best(self, best: Best, normalization: Normalization) -> None:
-        if best is not self.written:
+        if self.world.first and best is not self.written:
             config = ModelConfig(
                 arch=self.recipe.arch,
                 stem=self.recipe.stem,
@@ -220,8 +228,9 @@ class _Session:
         with suppress(UserError, Diverged):  # a full disk must not hide the reason
             if self.training and self.training.best and self.normalization:
                 self._save_best(self.training.best, self.normalization)
-        with suppress(UserError):
-            self.run.append(event)
+        if self.world.first:
+            with suppress(UserError):
+                self.run.append(event)
         return event
 
     def _out_of_memory(self) -> str:

@@ -19,6 +19,7 @@ from resnet_cifar.device import runs_in
 from resnet_cifar.errors import Diverged
 from resnet_cifar.freezing import freeze_all_but, parameter_groups
 from resnet_cifar.model import ResNet
+from resnet_cifar.parallel import ALONE, World
 
 Weights = dict[str, Tensor]
 _MOMENTUM = 0.9
@@ -47,13 +48,13 @@ class Tally:
     waiting: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def add(self, loss_and_hits: Tensor, images: int) -> None:
-        """Take in a step's result, (2,) on the device."""
+        """Take in a step's result, (2,) on the device: this process's part of it; and the pictures of all."""
         self.waiting.append((loss_and_hits, images))
 
-    def read(self) -> None:
-        """Wait for the device, and move what was waiting into the window."""
+    def read(self, world: World) -> None:
+        """Wait for the device, and move what was waiting, of all processes, into the window."""
         if self.waiting:
-            rows = torch.stack([row for row, _ in self.waiting]).tolist()
+            rows = world.add_up(torch.stack([row for row, _ in self.waiting])).tolist()
             self.window += [(loss, hits, images) for (loss, hits), (_, images) in zip(rows, self.waiting, strict=True)]
             self.waiting.clear()
 
@@ -78,20 +79,25 @@ class Best:
 
 
 class Training:
-    """The state of a run. `model` must be on its device already."""
+    """The state of a run. `model` must be on its device already, and the same in all processes of `world`."""
 
-    def __init__(self, model: ResNet, recipe: Recipe, device: torch.device, precision: str) -> None:
+    def __init__(
+        self, model: ResNet, recipe: Recipe, device: torch.device, precision: str, world: World = ALONE
+    ) -> None:
         self.model = model.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.device = device
+        self.world = world
         self.autocast = runs_in(device, precision)
         self.position = Position()
         self.tally = Tally()
         self.best: Best | None = None
         self.stage_best: float | None = None
         self.stale_epochs = 0
+        self.pieces = 1
+        """In how many a batch is gone through, for want of memory."""
         self.net: nn.Module = model
-        """What a step runs: the model, or its head alone where the backbone's features are computed beforehand."""
+        """What learns: the model, or its head alone where the backbone's features are computed beforehand."""
         self.averaged: AveragedModel | None = None
         self.enter(0)
 
@@ -108,12 +114,14 @@ class Training:
     def enter(self, stage: int) -> None:
         """Freeze what stands still in a stage, and begin its optimizer and its average afresh."""
         self.position = Position(stage=stage)
-        self.stage_best, self.stale_epochs = None, 0
+        self.stage_best, self.stale_epochs, self.pieces = None, 0, 1
         if self.done:
             return
         freeze_all_but(self.model, self.stage.trainable)
         self._prefix = "fc." if self.stage.caches_features else ""
         self.net = self.model.fc if self.stage.caches_features else self.model
+        self.shared_net = self.world.wrapped(self.net)
+        """What a step runs: `net`, with gradients shared by all processes."""
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
         )
@@ -148,6 +156,12 @@ class Training:
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
         return torch.Generator(self.device).manual_seed(seed)
 
+    def share_statistics(self) -> None:
+        """Let all processes have the mean of their BatchNorm statistics, which each gathers from its own pictures."""
+        for net in (self.net, self.averaged):
+            if net is not None:
+                self.world.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+
     def weights(self, averaged: bool = False) -> Weights:
         """A copy of the whole model's weights and statistics, with the average in place of what is averaged."""
         weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -159,7 +173,7 @@ class Training:
 
     def settle(self) -> None:
         """Wait for the device and take in its results. Raises Diverged where a loss is not finite."""
-        self.tally.read()
+        self.tally.read(self.world)
         first = self.position.step - len(self.tally.window)
         for step, (loss, _, _) in enumerate(self.tally.window, first + 1):
             if not math.isfinite(loss):
@@ -174,6 +188,7 @@ class Training:
         Raises Diverged where there is no use in resuming from here.
         """
         self.settle()
+        self.share_statistics()
         tensors = _prefixed("model", self.model.state_dict())
         if not self.done:
             tensors |= _prefixed("momentum", self._momentum())
@@ -185,6 +200,7 @@ class Training:
             "best": [self.best.top1, self.best.image_size] if self.best else None,
             "stage_best": self.stage_best,
             "stale_epochs": self.stale_epochs,
+            "pieces": self.pieces,
         }
         return tensors, facts
 
@@ -195,6 +211,7 @@ class Training:
         loss, hits, images, window = facts["tally"]
         self.tally = Tally(loss, hits, images, [(a, b, c) for a, b, c in window])
         self.stage_best, self.stale_epochs = facts["stage_best"], facts["stale_epochs"]
+        self.pieces = facts["pieces"]
         self.model.load_state_dict(_under("model", tensors))
         if not self.done:
             self._restore_momentum(_under("momentum", tensors))

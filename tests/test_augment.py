@@ -57,10 +57,16 @@ def test_erasing_blanks_one_rectangle_in_as_many_pictures_as_asked():
     assert float(area.max()) <= 0.4 and 0.05 < float(area.mean()) < 0.2
 
 
+def mixed_whole(
+    images: torch.Tensor, labels: torch.Tensor, classes: int, policy: Augment
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return mix(images, images.roll(1, 0), labels, slice(0, len(images)), classes, policy, draws())
+
+
 def test_mixup_blends_pictures_and_labels_in_the_same_shares():
     labels = torch.arange(64)
     images = torch.nn.functional.one_hot(labels, 100).float()[:, :, None, None].expand(-1, -1, 8, 8)
-    mixed, targets = mix(images, labels, 100, Augment(mixup=1.0), draws())
+    mixed, targets = mixed_whole(images, labels, 100, Augment(mixup=1.0))
     assert torch.allclose(mixed.mean((2, 3)), targets, atol=1e-6)
     assert torch.equal(mixed[:, :, 0, 0], mixed[:, :, 7, 7])
     assert torch.allclose(targets.sum(1), torch.ones(64))
@@ -70,7 +76,7 @@ def test_mixup_blends_pictures_and_labels_in_the_same_shares():
 def test_cutmix_pastes_one_rectangle_and_labels_follow_its_area():
     labels = torch.arange(64)
     images = torch.nn.functional.one_hot(labels, 100).float()[:, :, None, None].expand(-1, -1, 32, 32)
-    mixed, targets = mix(images, labels, 100, Augment(cutmix=1.0), draws())
+    mixed, targets = mixed_whole(images, labels, 100, Augment(cutmix=1.0))
     assert set(mixed.unique().tolist()) == {0.0, 1.0}
     assert torch.allclose(mixed.mean((2, 3)), targets, atol=1e-6)
     pasted = mixed[torch.arange(64), labels] == 0
@@ -80,5 +86,5 @@ def test_cutmix_pastes_one_rectangle_and_labels_follow_its_area():
 def test_pictures_are_mixed_as_often_as_asked():
     labels = torch.zeros(4000, dtype=torch.long)
     labels[1::2] = 1
-    _, targets = mix(torch.rand(4000, 3, 8, 8), labels, 2, Augment(mixup=0.2, cutmix=0.3), draws())
+    _, targets = mixed_whole(torch.rand(4000, 3, 8, 8), labels, 2, Augment(mixup=0.2, cutmix=0.3))
     assert 1800 < int((targets.max(1).values < 1).sum()) < 2100  # an area of 0 now and then pastes nothing

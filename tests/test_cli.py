@@ -224,7 +224,7 @@ def test_a_terminal_gets_a_bar(tmp_path: Path):
 
 def test_the_default_recipe_is_told(main, capsys, monkeypatch):
     chosen = []
-    monkeypatch.setattr("resnet_cifar.train.check", lambda recipe, *_: chosen.append(recipe) or 1 / 0)
+    monkeypatch.setattr("resnet_cifar.admission.check", lambda recipe, *_: chosen.append(recipe) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["--train-only", "--device", "cpu"])
     assert chosen[0].name == "quick"

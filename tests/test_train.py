@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from resnet_cifar import cifar100_files, data, events, loop
+from resnet_cifar.admission import check
 from resnet_cifar.checkpoint import CONFIG, MODEL, load_checkpoint
 from resnet_cifar.data import Preprocess, load_official_splits
 from resnet_cifar.device import runs_in
 from resnet_cifar.errors import UserError
 from resnet_cifar.evaluate import test as run_test
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import check, train
+from resnet_cifar.train import train
 from tests.conftest import CPU, recipe, staged_recipe, start
 from tests.test_data import result
 from tests.test_download import Slow, serve  # noqa: F401
@@ -27,7 +28,7 @@ SAVE_OFTEN = """
 import sys, torch
 from pathlib import Path
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import check, train
+from resnet_cifar.train import train
 for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=float(sys.argv[2])):
     print(type(event).__name__, flush=True)
 """
@@ -200,10 +201,10 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Cal
     original = loop._step
     calls = 0
 
-    def poisoned(training, inputs, targets):
+    def poisoned(training, inputs, targets, images):
         nonlocal calls
         calls += 1
-        return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets)
+        return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets, images)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_step", poisoned)

@@ -1,0 +1,44 @@
+"""What must hold before a run may start: nobody else trains on the device, and nothing is seen to fail."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from resnet_cifar import files, locks
+from resnet_cifar.cifar100_files import find
+from resnet_cifar.config import Recipe
+from resnet_cifar.device import describe, identity
+from resnet_cifar.errors import UserError
+from resnet_cifar.weights import build, read_file
+
+
+@contextmanager
+def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
+    """Keep other runs off a device; its lock's descriptor. Raises UserError where there is one on it."""
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, None, inherited))
+        except locks.Held as error:
+            raise _busy(device, error.holder) from error
+        except OSError as error:
+            raise files.cannot_write(locks.device_file(identity(device)), error) from error
+        yield lock
+
+
+def check(recipe: Recipe, data_dir: Path | None, device: torch.device) -> None:
+    """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
+    if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
+        raise _busy(device, holder)
+    if recipe.data == "cifar100" and data_dir is not None:
+        find(data_dir)
+    if recipe.init not in ("scratch", "imagenet"):
+        build(recipe, read_file(Path(recipe.init)))
+
+
+def _busy(device: torch.device, holder: locks.Holder) -> UserError:
+    return UserError(
+        f"the {describe(device)} is busy with run {holder.note!r}; stop that one, or wait for its end. "
+        "One run at a time trains on a device."
+    )
