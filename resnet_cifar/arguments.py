@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cifar.config import DATASETS, PRECISIONS, Recipe
+from resnet_cifar.errors import UserError
 from resnet_cifar.recipes import RECIPES, recipe_named
 from resnet_cifar.run_dir import locate
 
@@ -15,6 +16,18 @@ _OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
 _OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
 OF_RUN = ("recipe", "run", "init", *_OF_STAGES, *_OF_RECIPE)
 OF_TRAINING = (*OF_RUN, "resume", "data_dir")
+
+
+# What belongs to certain commands, of which one must be there.
+_OF_COMMANDS = {
+    "json": ("classify",),
+    "repo": ("push",),
+    "push_to": ("train_only",),
+    "dry_run": ("push", "deploy_space"),
+    "create_pr": ("push", "push_to"),
+    "public": ("push", "push_to", "deploy_space"),
+}
+_NO_EXPORT = ("classify", "evaluate", "deploy_space", "list_recipes")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,13 +111,29 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
     return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
 
 
+def refuse_strays(args: argparse.Namespace) -> None:
+    """Refuse flags that would change nothing. Raises UserError."""
+    there = {name for name, value in vars(args).items() if value not in (None, False)}
+    for name, commands in _OF_COMMANDS.items():
+        if name in there and not there & set(commands):
+            raise UserError(f"{_typed(name)} belongs to {' or '.join(map(_typed, commands))}; leave it out.")
+    if "export" in there and (others := there & set(_NO_EXPORT)):
+        raise UserError(f"--export does not go with {_typed(others.pop())}; leave one of them out.")
+    if "export" in there and not there & {"train_only", "push"} and (others := there & {*OF_TRAINING} - {"run"}):
+        raise UserError(f"{_typed(others.pop())} belongs to training; --export by itself takes --run alone.")
+
+
+def _typed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
 def given_flags(args: argparse.Namespace, names: Sequence[str]) -> str:
     """Those of `names` that were given, as they are typed."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in _given(args, names))
+    return ", ".join(map(_typed, _given(args, names)))
 
 
 def _start(init: str) -> str:

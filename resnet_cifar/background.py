@@ -9,6 +9,15 @@ from resnet_cifar.events import Progress
 T = TypeVar("T")
 
 
+def at_once(work: Generator[Progress, None, T]) -> T:
+    """Wait for work of that kind, where nobody wants to hear of its progress."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
 def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Generator[Progress, None, T]:
     """Do `work` in a thread and tell of its progress meanwhile, so that whoever pulls can stop waiting for it."""
     results: list[T] = []

@@ -11,7 +11,6 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from resnet_cifar.checkpoint import ModelConfig, read_config
 from resnet_cifar.config import AUGMENTS, Augment, Recipe
 from resnet_cifar.events import RunStarted
-from resnet_cifar.export import exported
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, stage_rows
 
@@ -53,8 +52,8 @@ _CITATION = """@techreport{krizhevsky2009learning,
 }"""
 
 
-def model_card(run: RunDir, repo: str) -> ModelCard:
-    """The card of a run that has kept weights, as it will stand in `repo` (USER/NAME).
+def model_card(run: RunDir, repo: str, onnx: bool = False) -> ModelCard:
+    """The card of a run that has kept weights, as it will stand in `repo` (USER/NAME), with an ONNX file or without.
 
     Raises UserError where the run's recipe or config can't be read.
     """
@@ -66,7 +65,7 @@ def model_card(run: RunDir, repo: str) -> ModelCard:
         _what(recipe, config, results),
         f"![Loss and accuracy along the run]({CURVES})",
         "## How to use it",
-        _loading(repo, config, exported(run.path) is not None),
+        _loading(repo, config, onnx),
         "## How it was trained",
         _training(run, recipe),
         *(("## How good it is", _results(results)) if results else ()),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_cifar import commands
-from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from
+from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, recipe_from, refuse_strays
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
     args = parser().parse_args(argv)
     try:
+        refuse_strays(args)
         return _command(args)(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,10 +73,10 @@ def _train(args: argparse.Namespace) -> int:
             if view is not None:
                 view.show(last)
     if view is not None and isinstance(last, RunCompleted):
-        if args.export is not None:
-            commands.export_run(run)
         if args.push_to is not None:
             commands.upload(run, args.push_to, args)
+        elif args.export is not None:
+            commands.export_run(run)
     return _exit_code(last)
 
 
@@ -83,8 +84,12 @@ def _prepared(args: argparse.Namespace, device: "torch.device") -> tuple[Path, P
     """The folder of the run to train, made where it is a new one, and that of its data."""
     from resnet_cifar.admission import check
 
+    if args.export is not None:  # what can fail is to do so now, and not after hours of training
+        from resnet_cifar.export import need_packages
+
+        need_packages()
     if args.push_to is not None:
-        _may_push(args.push_to)  # not after hours of training
+        _may_push(args.push_to)
     if args.resume is not None:
         run = _run_to_resume(args)
         return run.path, commands.data_folder(args) or commands.earlier_data_folder(run)

@@ -83,7 +83,7 @@ def export_run(run: RunDir) -> None:
     from resnet_cifar.export import ONNX, export_onnx
     from resnet_cifar.terminal import watch
 
-    difference = watch(export_onnx(run.path))
+    difference = watch(export_onnx(run.path, run.path / ONNX))
     print(f"{run.path / ONNX}; its logits differ by {difference:.1e} at most")
 
 
@@ -92,12 +92,10 @@ def push(args: argparse.Namespace) -> int:
     if args.repo is None:
         raise UserError("--push needs --repo USER/NAME: where to upload the run to.")
     run = RunDir.open(locate(args.push))
-    if args.export is not None:
-        export_run(run)
     if args.dry_run:
         from resnet_cifar.push import plan
 
-        planned = plan(run, args.repo, args.public)
+        planned = plan(run, args.repo, args.public, args.export is not None)
         print(planned.card)
         _show(planned)
     else:
@@ -136,7 +134,8 @@ def upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:
     from resnet_cifar.push import push
     from resnet_cifar.terminal import watch
 
-    print(f"it is at {watch(push(run, repo, public=args.public, create_pr=args.create_pr))}")
+    onnx = args.export is not None
+    print(f"it is at {watch(push(run, repo, public=args.public, create_pr=args.create_pr, onnx=onnx))}")
 
 
 def data_folder(args: argparse.Namespace) -> Path | None:

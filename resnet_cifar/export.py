@@ -2,8 +2,11 @@
 
 import json
 import logging
+import shutil
+import tempfile
 import warnings
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -11,7 +14,7 @@ from torch import Tensor
 
 from resnet_cifar import files
 from resnet_cifar.background import in_background
-from resnet_cifar.checkpoint import MODEL, ModelConfig, load_checkpoint
+from resnet_cifar.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.data import Preprocess
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
@@ -19,71 +22,89 @@ from resnet_cifar.model import ResNet
 
 ONNX = "model.onnx"
 
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_PROGRESS = Progress(phase="export", done=0, total=1)
 _CPU = torch.device("cpu")
 _OPSET = 18
 _PICTURES = 16
 _TOLERANCE = 1e-3  # of logits, which reach tens; runtimes add up in another order
 
 
-def export_onnx(folder: Path) -> Generator[Progress, None, float]:
-    """Write `model.onnx` beside a checkpoint's weights; by how much its logits differ at most.
+def can_export() -> bool:
+    """Whether the packages for it are there."""
+    return not _missing()
+
+
+def need_packages() -> None:
+    """Raise UserError where a package for it is missing."""
+    if missing := _missing():
+        raise UserError(f"{' and '.join(missing)} can't be imported; run `pip install -r requirements-onnx.txt`.")
+
+
+def export_onnx(folder: Path, target: Path) -> Generator[Progress, None, float]:
+    """Write a checkpoint as an ONNX file, and say by how much its logits differ at most.
 
     Its input `pictures` is (B, 3, image_size, image_size) float32, normalised as `config.json` says; its output is
-    `logits` (B, classes); B is free. Mean, std, size and labels stand in its metadata too. Raises UserError where the
+    `logits` (B, classes); B is free. Mean, std, size and labels stand in its metadata too. Raises UserError where
     packages for it are missing, or it answers otherwise.
     """
-    return (yield from in_background(lambda: _export(folder), lambda: Progress(phase="export", done=0, total=1)))
+    return (yield from in_background(lambda: write_onnx(folder, target), lambda: _PROGRESS))
 
 
-def exported(folder: Path) -> Path | None:
-    """The ONNX file of a checkpoint, if there is one that is no older than its weights."""
-    file = folder / ONNX
-    if not file.is_file() or file.stat().st_mtime < (folder / MODEL).stat().st_mtime:
-        return None
-    return file
+def write_onnx(folder: Path, target: Path) -> float:
+    """The same at once."""
+    need_packages()
+    import onnx
 
-
-def _export(folder: Path) -> float:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  what torch exports with
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed; run `pip install -r requirements-onnx.txt`.") from error
     model, config = load_checkpoint(folder, _CPU)
     model = model.to(memory_format=torch.contiguous_format)
     pictures = _pictures(config)
-    with files.replacing(folder / ONNX) as draft:
+    with tempfile.TemporaryDirectory(prefix="resnet_cifar-onnx-") as name:
+        draft = Path(name) / target.name
         _trace(model, pictures, draft)
         exported = onnx.load(draft)
         onnx.helper.set_model_props(exported, _facts(config))
         onnx.save(exported, draft)
-        session = onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"])
-        with torch.no_grad():
-            ours = model(pictures)
-        theirs = torch.from_numpy(session.run(["logits"], {"pictures": pictures.numpy()})[0])
-        difference = float((ours - theirs).abs().max())
+        difference = _difference(model, pictures, draft)
         if not difference <= _TOLERANCE:
             raise UserError(f"the ONNX file's logits differ by {difference:g} from the checkpoint's; it was not kept.")
+        with files.replacing(target) as place:
+            shutil.copyfile(draft, place)
     return difference
+
+
+def _missing() -> list[str]:
+    return [name for name in _PACKAGES if find_spec(name) is None]
+
+
+def _difference(model: ResNet, pictures: Tensor, file: Path) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"pictures": pictures.numpy()})
+    with torch.no_grad():
+        return float((model(pictures) - torch.from_numpy(logits)).abs().max())
 
 
 def _trace(model: ResNet, pictures: Tensor, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            model,
-            (pictures,),
-            file,
-            input_names=["pictures"],
-            output_names=["logits"],
-            dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
-            opset_version=_OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                model,
+                (pictures,),
+                file,
+                input_names=["pictures"],
+                output_names=["logits"],
+                dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+                opset_version=_OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except RuntimeError as error:
+            raise UserError(f"torch can't export this model: {str(error).splitlines()[0]}.") from error
 
 
 def _pictures(config: ModelConfig) -> Tensor:

@@ -122,7 +122,7 @@ def _folder(where: str | Path | None) -> Path:
         return default_checkpoint()
     if isinstance(where, Path):
         return where
-    repo = repo_of(where)
+    repo = None if Path(where).exists() else repo_of(where)
     return pull(*repo) if repo else locate(where)
 
 

@@ -16,11 +16,9 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def repo_of(where: str) -> tuple[str, str | None] | None:
-    """The repo id and the revision of `USER/NAME` or `USER/NAME@REVISION`; None where it can't be one, or is a path."""
+    """The repo id and the revision of `USER/NAME` or `USER/NAME@REVISION`; None where it can't be one."""
     found = _REPO.fullmatch(where)
-    if found is None or Path(where).exists():
-        return None
-    return found[1], found[2]
+    return (found[1], found[2]) if found else None
 
 
 def pull(repo: str, revision: str | None = None, *, anonymous: bool = False) -> Path:
@@ -40,7 +38,9 @@ def pull(repo: str, revision: str | None = None, *, anonymous: bool = False) -> 
         return Path(snapshot_download(repo, revision=revision, token=token, allow_patterns=[MODEL, CONFIG]))
     except HfHubHTTPError as error:
         raise UserError(_refusal(named, error.response.status_code)) from error
-    except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError):
+    except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        if anonymous:  # what lies in the cache may have been private
+            raise UserError(f"the Hugging Face Hub can't be reached, and {named} not be fetched; try again.") from error
         return _cached(named, repo, revision)
 
 

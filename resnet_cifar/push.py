@@ -24,13 +24,14 @@ from resnet_cifar.card import CURVES, model_card
 from resnet_cifar.checkpoint import CONFIG, MODEL, read_tensors
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress, RunResumed, RunStarted
-from resnet_cifar.export import exported
+from resnet_cifar.export import ONNX, export_onnx, need_packages, write_onnx
 from resnet_cifar.record import Record
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.sketch import sketch
 
 T = TypeVar("T")
 
+_PATIENCE = 30.0  # seconds for an answer
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 # RuntimeError and ValueError: the client's own, where it has given up on a large file, and of a card that is refused.
 _FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError)
@@ -93,25 +94,36 @@ def check_rights(api: HfApi, repo: str) -> Visitor:
     return who
 
 
-def plan(run: RunDir, repo: str, public: bool = False) -> Plan:
+def plan(run: RunDir, repo: str, public: bool = False, onnx: bool = False) -> Plan:
     """What a push of a run would upload, found out without a request. Raises UserError where it has no good weights."""
-    with staged(run, repo) as folder:
+    with staged(run, repo, onnx) as folder:
+        if onnx:
+            write_onnx(run.path, folder / ONNX)
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         return Plan(repo, public, files, (folder / _CARD).read_text(encoding="utf-8"))
 
 
 def push(
-    run: RunDir, repo: str, *, public: bool = False, create_pr: bool = False, api: HfApi | None = None
+    run: RunDir,
+    repo: str,
+    *,
+    public: bool = False,
+    create_pr: bool = False,
+    onnx: bool = False,
+    api: HfApi | None = None,
 ) -> Generator[Progress, None, str]:
     """Upload a run in one commit; the address of what came of it. Can be repeated, and never changes the run.
 
-    `repo`: USER/NAME, made if it isn't there: private unless `public`. `create_pr`: as a pull request. Raises
-    UserError where that can't be.
+    `repo`: USER/NAME, made if it isn't there: private unless `public`. `create_pr`: as a pull request. `onnx`: with an
+    ONNX file. Raises UserError where that can't be.
     """
     api = api or HfApi()
-    check_rights(api, repo)
-    yield Progress(phase="upload", done=0, total=2)
-    with staged(run, repo) as folder:
+    if onnx:
+        need_packages()
+    yield from soon(lambda: check_rights(api, repo))
+    with staged(run, repo, onnx) as folder:
+        if onnx:
+            yield from export_onnx(run.path, folder / ONNX)
         yield from patiently(lambda: api.create_repo(repo, private=not public, exist_ok=True), done=0)
         commit = yield from patiently(
             lambda: api.upload_folder(
@@ -124,17 +136,20 @@ def push(
 
 
 @contextmanager
-def staged(run: RunDir, repo: str) -> Iterator[Path]:
-    """A folder with what of a run goes to the Hub: no state of the optimizer, no pictures, no path of this machine."""
+def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
+    """A folder with what of a run goes to the Hub: no state of the optimizer, no pictures, no path of this machine.
+
+    `onnx`: whether the card is to speak of an ONNX file, which whoever asks puts there.
+    """
     tensors, _ = read_tensors(run.path / MODEL)  # a damaged file is not for others
     del tensors
     record = Record(run).read()
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
         folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file, exported(run.path)):
-            if file is not None and file.exists():
+        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file):
+            if file.exists():
                 _link(file, folder / file.name)
-        (folder / _CARD).write_text(str(model_card(run, repo)), encoding="utf-8")
+        (folder / _CARD).write_text(str(model_card(run, repo, onnx)), encoding="utf-8")
         recipe = record.recipe
         if recipe.init not in ("scratch", "imagenet"):
             recipe = replace(recipe, init=Path(recipe.init).name)
@@ -177,6 +192,21 @@ def patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
             time.sleep(0.1)
             yield Progress(phase="upload", done=done, total=2)
     raise AssertionError("the last try returns or raises")
+
+
+def soon(work: Callable[[], T]) -> Generator[Progress, None, T]:
+    """Ask something that is answered at once; the client itself would wait for ever.
+
+    Raises UserError where no answer comes.
+    """
+    steps = in_background(work, lambda: Progress(phase="upload", done=0, total=2))
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            yield next(steps)
+        except StopIteration as end:
+            return end.value
+    raise UserError("the Hugging Face Hub does not answer; check the network, and try again.")
 
 
 def _asking(work: Callable[[], T]) -> T:

@@ -9,8 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from resnet_cifar.events import Progress
-from resnet_cifar.export import ONNX
-from resnet_cifar.push import Plan, check_rights, patiently, staged
+from resnet_cifar.push import Plan, check_rights, patiently, soon, staged
 from resnet_cifar.run_dir import RunDir
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -25,8 +24,7 @@ def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = 
     go. Raises UserError where that can't be.
     """
     api = api or HfApi()
-    check_rights(api, repo)
-    yield Progress(phase="upload", done=0, total=2)
+    yield from soon(lambda: check_rights(api, repo))
     with staged_app(run) as folder:
         yield from patiently(
             lambda: api.create_repo(repo, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True),
@@ -62,7 +60,7 @@ def staged_app(run: RunDir) -> Iterator[Path]:
         for file in sorted({file for pattern in _PATTERNS for file in _ROOT.glob(pattern)}):
             if file.is_file() and file.suffix in _SUFFIXES and "__pycache__" not in file.parts:
                 _copy(file, folder / file.relative_to(_ROOT))
-        shutil.copytree(record, folder / "checkpoints" / run.name, ignore=shutil.ignore_patterns(ONNX))
+        shutil.copytree(record, folder / "checkpoints" / run.name)
         yield folder
 
 

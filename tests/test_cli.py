@@ -248,3 +248,27 @@ def test_quick_learns_real_pictures(cifar100_dir: Path, tmp_path: Path):
     last = RunDir(tmp_path / "run").last_event()
     assert isinstance(last, events.RunCompleted)
     assert last.test.top1 > 0.03  # chance is 0.01
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ("--push-to me/x", "--push-to belongs to --train-only"),
+        ("--repo me/x", "--repo belongs to --push"),
+        ("--train-only --run x --push-to me/x --dry-run", "--dry-run belongs to --push or --deploy-space"),
+        ("--deploy-space me/x --create-pr", "--create-pr belongs to"),
+        ("--train-only --public", "--public belongs to"),
+        ("--evaluate x --json", "--json belongs to --classify"),
+        ("--deploy-space me/x --export onnx", "--export does not go with --deploy-space"),
+        ("--export onnx --epochs 3", "--epochs belongs to training"),
+    ],
+)
+def test_a_flag_that_would_change_nothing_is_refused(flags: str, says: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(flags.split()) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_what_an_export_needs_is_asked_for_before_training(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.export._PACKAGES", ("onnx_of_tomorrow",))
+    assert cli.main(["--train-only", *SMALL, "--run", str(tmp_path / "run"), "--export", "onnx"]) == 2
+    assert "requirements-onnx.txt" in capsys.readouterr().err and not (tmp_path / "run").exists()

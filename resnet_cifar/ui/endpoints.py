@@ -43,7 +43,7 @@ def one_run(records: Records, rights: Rights, name: str) -> dict[str, Any]:
     try:
         record = records.get(name)
     except UserError as error:
-        raise refuse(error) from error
+        raise refuse(rights.without(records.root, error)) from error
     epochs = record.said.epochs
     return rights.discreet(state(record)).as_json() | {
         "latest_epoch": dataclasses.asdict(epochs[-1]) if epochs else None

@@ -43,7 +43,7 @@ class Models:
         Raises UserError where there is no such repo, or nothing of ours in it; refuses those who may change nothing.
         """
         repo = repo_of(name or "")
-        if name is None or repo is None or name in self._fetched:
+        if name is None or repo is None or name in self.names():
             return
         self._rights.need()
         on_space = self._rights.owner is not None  # what is fetched there answers everybody
@@ -63,7 +63,10 @@ class Models:
     def classifier(self, name: str | None) -> Classifier:
         """The classifier of a checkpoint. Raises UserError where there is none, or it is broken."""
         folder = self.folder(name)
-        return _load(folder, (folder / MODEL).stat().st_mtime_ns)
+        try:
+            return _load(folder, (folder / MODEL).stat().st_mtime_ns)
+        except UserError as error:
+            raise UserError(self._rights.without(folder.parent, error)) from error
 
 
 @lru_cache(maxsize=4)

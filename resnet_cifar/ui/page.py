@@ -7,6 +7,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import html
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
@@ -86,7 +87,7 @@ def serve(
     Raises UserError where it can't listen.
     """
     local = host in LOCAL and not share
-    rights = rights_of(local, auth is not None, read_only, get_space())
+    rights = rights_of(local, auth is not None, read_only, os.environ.get("SPACE_ID"))
     page = build(root, rights)
     try:
         _, url, shared = page.launch(
@@ -120,7 +121,7 @@ def serve(
 
 def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -> Rights:
     """What visitors may do on a page that is reached so. `space`: OWNER/NAME where it is one."""
-    if space is not None and not read_only and "OAUTH_CLIENT_ID" in os.environ:
+    if space is not None and not read_only and _can_log_in():
         owner = space.partition("/")[0]
         why_not = (
             f"This is a Space: it classifies and shows curves. {owner}, logged in, can do more. To train yourself, run "
@@ -139,6 +140,13 @@ def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -
             "but does not train, rename or delete. --auth USER:PASSWORD turns that on."
         )
     return Rights()
+
+
+def _can_log_in() -> bool:
+    """Whether all is there that a login with the Hub takes."""
+    variables = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
+    packages = ("authlib", "itsdangerous")
+    return get_space() is not None and all(map(os.environ.get, variables)) and all(find_spec(name) for name in packages)
 
 
 def _why_no_training_on_space() -> str | None:

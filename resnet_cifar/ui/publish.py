@@ -2,18 +2,18 @@
 
 import html
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import gradio as gr
-from huggingface_hub import HfApi
 
+from resnet_cifar.background import at_once
 from resnet_cifar.checkpoint import MODEL
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.export import export_onnx
-from resnet_cifar.push import Plan, check_rights, plan, push, visitor
+from resnet_cifar.export import can_export
+from resnet_cifar.push import Plan, plan, push, soon, visitor
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.space import deploy, plan_app
@@ -41,7 +41,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     with gr.Row():
         public = gr.Checkbox(False, label="Public", info="a new repo is private otherwise")
         as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo that others look after")
-        onnx = gr.Checkbox(False, label="ONNX too", info="for runtimes without torch")
+        onnx = gr.Checkbox(False, label="ONNX too", info="for runtimes without torch", visible=can_export())
     with gr.Row():
         show = gr.Button("Show what goes there", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish")
@@ -52,7 +52,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     of_weights = [as_pr, onnx]
-    kind.change(lambda kind: [gr.update(visible=kind == _WEIGHTS)] * 2, kind, of_weights, **QUIET)
+    kind.change(_offered, kind, of_weights, **QUIET)
     show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **_LANE)
     publish.click(partial(upload, records, rights), [kind, run, repo, public, *of_weights], status, **_LANE)
 
@@ -71,8 +71,9 @@ def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
 def logged_in(rights: Rights) -> str:
     """Whose login is used, or how to log in; on a machine of one's own that is no stranger's business."""
     rights.need()
+    hub = rights.hub()
     try:
-        who = visitor(rights.hub())
+        who = at_once(soon(lambda: visitor(hub)))
     except UserError as error:
         return _who(_sentence(str(error)))
     places = ", ".join((who.name, *who.organisations))
@@ -103,7 +104,7 @@ def upload(
         if kind == _SPACE:
             work = deploy(source, target, public=public, api=hub)
         else:
-            work = _push(source, target, public, as_pr, onnx, hub)
+            work = push(source, target, public=public, create_pr=as_pr, onnx=onnx, api=hub)
         began = time.monotonic()
         while True:
             yield _doing(next(work), time.monotonic() - began)
@@ -115,11 +116,10 @@ def upload(
         raise refuse(error) from error
 
 
-def _push(run: RunDir, repo: str, public: bool, as_pr: bool, onnx: bool, hub: HfApi) -> Generator[Progress, None, str]:
-    check_rights(hub, repo)  # before it takes time
-    if onnx:
-        yield from export_onnx(run.path)
-    return (yield from push(run, repo, public=public, create_pr=as_pr, api=hub))
+def _offered(kind: str) -> tuple[Any, Any]:
+    """What there is to choose of for weights, and not for a Space."""
+    weights = kind == _WEIGHTS
+    return gr.update(visible=weights), gr.update(visible=weights and can_export())
 
 
 def _run(records: Records, name: str | None) -> RunDir:

@@ -1,12 +1,15 @@
 """What visitors may do. The page hides what they may not, and every handler asks again: hiding locks nothing."""
 
+import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gradio.context import LocalContext
 from huggingface_hub import HfApi
 
+from resnet_cifar.errors import UserError
 from resnet_cifar.state import State
 from resnet_cifar.ui.refusals import refuse
 
@@ -48,6 +51,10 @@ class Rights:
         if self.change or state.reason is None:
             return state
         return replace(state, reason="Why it failed is told to those who may change something.")
+
+    def without(self, folder: Path, error: UserError) -> str:
+        """What an error says, to strangers without where on this machine a folder lies."""
+        return str(error) if self.change else str(error).replace(f"{folder}{os.sep}", "")
 
     def need(self) -> None:
         """Raise a refusal where the visitor may not change anything."""

@@ -41,7 +41,7 @@ class Setup:
         with gr.Accordion("Data, start and seed", open=False), gr.Row():
             data = gr.Radio(list(DATASETS), value="cifar100", label="Data", info="synthetic: made on the fly")
             data_dir = gr.Textbox(
-                os.environ.get("CIFAR100_DIR", ""),
+                "" if rights.owner else os.environ.get("CIFAR100_DIR", ""),  # everybody's page holds it
                 label="Data folder",
                 info="holds cifar-100-python; empty: downloaded once",
                 max_lines=1,

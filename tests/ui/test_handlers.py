@@ -11,6 +11,7 @@ import torch
 from gradio.context import LocalContext
 
 from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate
 from resnet_cifar.events import RunFailed
 from resnet_cifar.launcher import Launcher
@@ -21,6 +22,7 @@ from resnet_cifar.state import state
 from resnet_cifar.ui.curves import look
 from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.live import live_card
+from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.page import header, rights_of
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import delete, rename, rows
@@ -28,7 +30,9 @@ from resnet_cifar.ui.setup import _cost
 from resnet_cifar.ui.stages import rows_of, stages_from
 from resnet_cifar.ui.train import LATEST, act, at_hand, start, watch
 from tests.conftest import CPU, recipe
+from tests.hub_login import CLIENT
 from tests.test_charts import told
+from tests.test_predict import checkpoint
 
 MAY, MAY_NOT = Rights(), Rights("not today")
 
@@ -207,6 +211,23 @@ def test_rights_follow_from_how_the_page_is_reached():
         assert not closed.change and closed.why_not
 
 
+def test_strangers_are_not_told_where_things_lie(records: Records):
+    run = records.get("one").run
+    checkpoint(run.path)
+    whole = (run.path / "model.safetensors").read_bytes()
+    (run.path / "model.safetensors").write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+    (records.root / "other" / "recipe.json").write_text("damaged")
+    for rights, all_of_it in ((MAY, True), (MAY_NOT, False)):
+        with pytest.raises(UserError, match="one/model.safetensors") as error:
+            Models(records.root, rights).classifier("one")
+        assert (str(records.root) in str(error.value)) is all_of_it
+        with pytest.raises(gr.Error, match="other/recipe.json") as refusal:
+            one_run(Records(records.root), rights, "other")
+        assert (str(records.root) in str(refusal.value)) is all_of_it
+    with pytest.raises(gr.Error, match="not today"):
+        next(Models(records.root, MAY_NOT).fetch("resnet_cifar/ui"))  # whether there is such a path or not
+
+
 def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNamespace:
     """A request of somebody who has logged in."""
     told = [{"preferred_username": name, "roleInOrg": role} for name, role in orgs]
@@ -230,13 +251,18 @@ def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNam
     ],
 )
 def test_on_a_space_its_owner_may_once_logged_in(request_, may: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OAUTH_CLIENT_ID", "a-space")
+    for name, value in {"SYSTEM": "spaces", "SPACE_ID": "lab/app", "OPENID_PROVIDER_URL": "http://hub"}.items():
+        monkeypatch.setenv(name, value)
+    for name, value in CLIENT.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
     rights = rights_of(local=False, password=False, read_only=False, space="lab/app")
     LocalContext.request.set(request_)
     assert rights.change is may and rights.offers_changes
     assert rights.train is (may and torch.cuda.is_available())
     assert rights.hub().token != "hf_of_the_space"
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "")  # with which anybody could sign in as anybody
+    assert rights_of(local=False, password=False, read_only=False, space="lab/app").owner is None
     if may:
         rights.need()
         assert rights.hub().token == request_.request.scope["session"]["oauth_info"]["access_token"]
