@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar import loop

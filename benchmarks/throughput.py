@@ -1,6 +1,6 @@
 """Images a second of a training step, end to end: ours against the plain loop that most tutorials write.
 
-    python benchmarks/throughput.py [--image-size 224] [--batch-size 128] [--steps 2] [--pairs 3] [--device auto]
+    python benchmarks/throughput.py [--image-size 224 ...] [--batch-size 128] [--steps 2] [--pairs 3] [--device auto]
 
 The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32. Both learn everything,
 from the same pictures, flipped at random, with the same optimizer. They take turns in one process; what is told is the
@@ -21,6 +21,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar import loop
@@ -60,8 +61,8 @@ class PlainPictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
 class Plain:
     """The plain loop."""
 
-    def __init__(self, split: Split, args: argparse.Namespace, device: torch.device) -> None:
-        pictures = PlainPictures(split, args.image_size)
+    def __init__(self, split: Split, image_size: int, args: argparse.Namespace, device: torch.device) -> None:
+        pictures = PlainPictures(split, image_size)
         self.loader = DataLoader(
             pictures, args.batch_size, shuffle=True, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda"
         )
@@ -87,26 +88,35 @@ class Plain:
 class Ours:
     """The loop of this project, with one stage in which everything learns."""
 
-    def __init__(self, split: Split, args: argparse.Namespace, device: torch.device, precision: str) -> None:
+    def __init__(
+        self, split: Split, image_size: int, args: argparse.Namespace, device: torch.device, precision: str
+    ) -> None:
         stage = Stage(
             name="all",
             epochs=10_000,
             lr=0.01,
             batch_size=args.batch_size,
-            image_size=args.image_size,
+            image_size=image_size,
             augment=AUGMENTS["flip"],
         )
         recipe = Recipe(name="throughput", stages=(stage,), stem=args.stem, val_images=0, log_every=50)
         model = build(recipe, Start(None, CIFAR100, "")).to(device)
         here, nothing = split.to(device), split.take(torch.tensor([], dtype=torch.long)).to(device)
-        training = Training(model, recipe, device, precision)
-        self.events = loop.train(training, Dataset(here, nothing, nothing), CIFAR100)
+        self.training = Training(model, recipe, device, precision)
+        self.events = loop.train(self.training, Dataset(here, nothing, nothing), CIFAR100)
 
     def steps(self) -> Iterator[None]:
         """Train, and yield after every step."""
         for event in self.events:
             if isinstance(event, Progress) and event.phase == "train":
                 yield
+
+
+def pictures(count: int) -> Split:
+    """The first pictures of train where CIFAR100_DIR says that it is, else made-up ones."""
+    data_dir = os.environ.get("CIFAR100_DIR")
+    train, _ = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
+    return train.take(torch.arange(count) % len(train))
 
 
 def images_per_second(side: Plain | Ours, args: argparse.Namespace, device: torch.device) -> float:
@@ -127,7 +137,7 @@ def images_per_second(side: Plain | Ours, args: argparse.Namespace, device: torc
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--image-size", type=int, nargs="+", default=[224])
     parser.add_argument("--stem", choices=("stock", "cifar"), default="stock")
     parser.add_argument("--batch-size", type=int, default=128, help="128 is what `transfer` trains with")
     parser.add_argument("--steps", type=int, default=2)
@@ -136,19 +146,18 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     precision = choose_precision("auto", device)
-    data_dir = os.environ.get("CIFAR100_DIR")
-    train, _ = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
-    split = train.take(torch.arange((WARMUP + args.steps) * args.batch_size))
-    plain, ours = Plain(split, args, device), Ours(split, args, device, precision)
-    shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
-    print(f"{describe(device)}, torch {torch.__version__}, {shape}")
-    print("pair  plain loop, fp32  ours,", precision, "  ratio")
-    ratios = []
-    for pair in range(args.pairs):
-        slow, fast = images_per_second(plain, args, device), images_per_second(ours, args, device)
-        ratios.append(fast / slow)
-        print(f"{pair + 1:4}  {slow:9.1f} img/s  {fast:9.1f} img/s  {ratios[-1]:.2f}", flush=True)
-    print(f"median ratio {statistics.median(ratios):.2f}")
+    split = pictures((WARMUP + args.steps) * args.batch_size)
+    print(f"{describe(device)}, torch {torch.__version__}, {args.stem} stem, batch {args.batch_size}")
+    print("size  pair  plain loop, fp32  ours,", precision, "  ratio")
+    for size in args.image_size:
+        plain, ours = Plain(split, size, args, device), Ours(split, size, args, device, precision)
+        rates = []
+        for pair in range(args.pairs):
+            slow, fast = images_per_second(plain, args, device), images_per_second(ours, args, device)
+            rates.append((slow, fast, fast / slow))
+            print(f"{size:4}  {pair + 1:4}  {slow:9.1f} img/s  {fast:9.1f} img/s  {fast / slow:.2f}", flush=True)
+        slow, fast, ratio = map(statistics.median, zip(*rates, strict=True))
+        print(f"{size:4}  median {slow:8.1f} img/s  {fast:9.1f} img/s  {ratio:.2f}", flush=True)
 
 
 if __name__ == "__main__":

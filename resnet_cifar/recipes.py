@@ -47,6 +47,24 @@ _SMALL_BUDGET = Recipe(
     val_images=2_500,
 )
 
+_SPRINT = Recipe(
+    name="sprint",
+    about="as accurate as a GPU makes it in well under a minute: CIFAR stem at 32 px, large batches, one cycle",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=16,
+            lr=0.4,
+            batch_size=512,
+            augment=AUGMENTS["standard"],
+            warmup_epochs=3,
+            label_smoothing=0.1,
+            averaging=0.99,
+        ),
+    ),
+    stem="cifar",
+)
+
 _TRANSFER = Recipe(
     name="transfer",
     about="ImageNet weights at 224 px: the head, then everything at a lower rate, then with strong augmentation",
@@ -89,7 +107,7 @@ _TRANSFER = Recipe(
     init="imagenet",
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _SMALL_BUDGET, _QUICK)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _SPRINT, _SMALL_BUDGET, _QUICK)}
 
 
 def recipe_named(name: str) -> Recipe:

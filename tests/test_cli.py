@@ -73,7 +73,10 @@ def test_listing_recipes_imports_no_torch():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--recipe", "quikc"], "there is no recipe 'quikc'; the recipes are transfer, scratch, small-budget, quick"),
+        (
+            ["--recipe", "quikc"],
+            "there is no recipe 'quikc'; the recipes are transfer, scratch, sprint, small-budget, quick",
+        ),
         (["--epochs", "0"], "epochs is 0; it must lie between 1 and 10000"),
         (["--epochs", "many"], "invalid int value: 'many'"),
         (["--lr", "-1"], "lr is -1.0; it must lie between"),

@@ -65,7 +65,7 @@ def test_other_json_is_no_recipe(text: str):
 
 
 def test_an_unknown_recipe_is_told_which_there_are():
-    with pytest.raises(UserError, match="'quikc'.*transfer, scratch, small-budget, quick"):
+    with pytest.raises(UserError, match="'quikc'.*transfer, scratch, sprint, small-budget, quick"):
         recipe_named("quikc")
 
 

@@ -1,0 +1,110 @@
+"""Where the time of a training step goes, and how far it is from what the device could do.
+
+    python benchmarks/profile.py [--image-size 64] [--stem stock] [--batch-size 128] [--steps 4] [--device auto]
+
+By kind of work, from torch.profiler, on the device that does it. The ceiling: training costs 2 x 3 x MACs a picture
+(forward, and twice that back; a MAC is two operations), against the rate of a large matrix product in its precision,
+measured here. On a GPU what is missing to 100 % is time in which it waited for the host.
+"""
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.throughput import WARMUP, Ours, pictures
+from resnet_cifar.cost import forward_macs
+from resnet_cifar.device import choose_device, choose_precision, describe, wait_for
+
+KINDS = {  # the first whose words stand in an operation's name
+    "convolution": ("conv", "xmma", "gemm", "sm90", "sm80", "cudnn", "wgrad", "dgrad", "fprop"),
+    "BatchNorm": ("batch_norm", "bn_"),
+    "pooling": ("pool",),
+    "optimizer and average": ("sgd", "_foreach", "lerp", "multi_tensor"),
+    "casts and copies": ("copy", "_to_copy", "convert", "memcpy", "memset", "fill", "zero"),
+    "pictures": ("index", "upsample", "gather", "random", "where", "uint8"),
+    "ReLU and sums": ("relu", "threshold", "clamp", "add", "elementwise"),
+}
+
+
+def matrix_rate(device: torch.device, precision: str, side: int) -> float:
+    """Operations a second of a square matrix product: the best of a few."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(6):
+        wait_for(device)
+        began = time.perf_counter()
+        for _ in range(4):
+            a @ b
+        wait_for(device)
+        best = max(best, 4 * 2 * side**3 / (time.perf_counter() - began))
+    return best
+
+
+def by_kind(events: Any, on_gpu: bool) -> dict[str, float]:
+    """Seconds that each kind of work took of the device itself."""
+    seconds: dict[str, float] = defaultdict(float)
+    for event in events:
+        spent = (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e6
+        name = event.key.lower()
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "the rest")
+        seconds[kind] += spent
+    return seconds
+
+
+def main() -> None:
+    """Profile and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--stem", choices=("stock", "cifar"), default="stock")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    precision, on_gpu = choose_precision("auto", device), device.type == "cuda"
+    ours = Ours(pictures((WARMUP + args.steps) * args.batch_size), args.image_size, args, device, precision)
+    steps = ours.steps()
+    for _ in range(WARMUP):
+        next(steps)
+    wait_for(device)
+    began = time.perf_counter()
+    for _ in range(args.steps):
+        next(steps)
+    wait_for(device)
+    wall = (time.perf_counter() - began) / args.steps
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as profiled:
+        for _ in range(args.steps):
+            next(steps)
+        wait_for(device)
+    kinds = by_kind(profiled.key_averages(), on_gpu)
+    busy = sum(kinds.values()) / args.steps
+
+    shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
+    print(f"{describe(device)} in {precision}, torch {torch.__version__}, {shape}")
+    print(f"a step takes {wall * 1e3:.1f} ms, {args.batch_size / wall:,.0f} images/s; under the profiler:")
+    for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
+        print(f"  {kind:22} {seconds / args.steps * 1e3:8.2f} ms  {seconds / args.steps / busy:6.1%}")
+    if on_gpu:
+        print(f"  the GPU was at work for {min(1.0, busy / wall):.1%} of a step")
+    rate = matrix_rate(device, precision, 8192 if on_gpu else 2048)
+    macs = sum(forward_macs("resnet34", args.stem, args.image_size).values())
+    ceiling = rate / (2 * 3 * macs)
+    print(
+        f"matrix products run at {rate / 1e12:.2f} TFLOP/s; at that rate {ceiling:,.0f} images/s would be the ceiling,"
+    )
+    print(f"of which this step reaches {args.batch_size / wall / ceiling:.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Seconds of training until val accuracy first reaches the figures of others, and the test accuracy at the end.
+
+    python benchmarks/time_to_accuracy.py [--recipe sprint] [--epochs N] [--seeds 3] [--device auto] [--reach 69.54 ...]
+
+Val, which the epochs are watched with, is cut from train; test is looked at once, at the end of each seed's run.
+Counted is training; evaluation is not, and what passes until the first step is done is told beside it.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from resnet_cifar import loop
+from resnet_cifar.config import Recipe
+from resnet_cifar.data import CIFAR100, Dataset, Preprocess, load
+from resnet_cifar.device import choose_device, choose_precision, describe, peak_memory
+from resnet_cifar.evaluate import test
+from resnet_cifar.events import EpochEnded, Progress
+from resnet_cifar.recipes import recipe_named
+from resnet_cifar.stopwatch import Stopwatch
+from resnet_cifar.terminal import watch
+from resnet_cifar.training import Training
+from resnet_cifar.weights import Start, build
+
+ANCHORS = (69.54, 76.76, 78.01, 79.78)  # test top-1 of others, in percent
+
+
+class Race:
+    """One run, and when it reached what."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device, anchors: list[float]) -> None:
+        began = time.perf_counter()
+        model = build(recipe, Start(None, CIFAR100, "")).to(device)
+        training = Training(model, recipe, device, choose_precision(recipe.precision, device))
+        self.before: float | None = None
+        self.reached: dict[float, float] = {}
+        seconds = 0.0
+        for event in Stopwatch().timed(loop.train(training, dataset, CIFAR100)):
+            if self.before is None and isinstance(event, Progress) and event.phase == "train":
+                self.before = time.perf_counter() - began
+            if isinstance(event, EpochEnded) and event.val:
+                seconds += event.seconds or 0
+                top1 = 100 * max(event.val.top1, event.averaged_val.top1 if event.averaged_val else 0)
+                self.reached |= {goal: seconds for goal in anchors if top1 >= goal and goal not in self.reached}
+        self.seconds = seconds
+        assert training.best is not None
+        model.load_state_dict(training.best.weights)
+        size = recipe.stages[-1].image_size
+        summary = watch(test(model, dataset.test, Preprocess(size, CIFAR100, device), training.autocast))
+        self.test = 100 * summary["top1"]
+
+
+def main() -> None:
+    """Race and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--recipe", default="sprint")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--reach", type=float, nargs="+", default=list(ANCHORS), help="val top-1 in percent")
+    args = parser.parse_args()
+    recipe, device = recipe_named(args.recipe), choose_device(args.device)
+    if args.epochs:
+        recipe = replace(recipe, stages=tuple(stage.changed(epochs=args.epochs) for stage in recipe.stages))
+    data_dir = os.environ.get("CIFAR100_DIR")
+    recipe = recipe if data_dir else replace(recipe, data="synthetic", train_images=None)
+    dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))
+    epochs = sum(stage.epochs for stage in recipe.stages)
+    print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {epochs} epochs on {recipe.data}")
+    print("seed  first step  " + "  ".join(f"{goal:.2f} % val" for goal in args.reach) + "     all of it  test top-1")
+    races = []
+    for seed in range(args.seeds):
+        race = Race(replace(recipe, seed=seed), dataset, device, args.reach)
+        races.append(race)
+        times = [f"{race.reached[goal]:.1f} s" if goal in race.reached else "-" for goal in args.reach]
+        told = "  ".join(f"{text:>11}" for text in times)
+        print(f"{seed:4}  {race.before or 0:8.1f} s  {told}  {race.seconds:10.1f} s  {race.test:7.2f} %", flush=True)
+    tests = [race.test for race in races]
+    spread = f" +- {statistics.stdev(tests):.2f}" if len(tests) > 1 else ""
+    memory = peak_memory(device)
+    held = f"; {memory / 2**30:.1f} GiB of GPU memory at most" if memory else ""
+    print(f"test top-1 {statistics.mean(tests):.2f}{spread} % over {len(tests)} seeds{held}")
+
+
+if __name__ == "__main__":
+    main()
