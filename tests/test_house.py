@@ -41,7 +41,7 @@ def imports(file: Path) -> set[str]:
 
 def test_the_readmes_tree_names_every_file_and_no_other():
     named = [file for file in tree() if file.startswith(("resnet_cifar/", "benchmarks/"))]
-    there = [*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    there = [*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "benchmarks").glob("*.sh")]
     assert sorted(named) == sorted(str(file.relative_to(ROOT)) for file in there if file.name != "__init__.py")
 
 
