@@ -28,7 +28,8 @@ Change = Callable[[argparse.Namespace, Ours], None]
 
 
 def _plain_layout(_: argparse.Namespace, ours: Ours) -> None:
-    ours.training.model.to(memory_format=torch.contiguous_format)
+    model = ours.training.model.to(memory_format=torch.contiguous_format)
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
 
 
 def _fp32(_: argparse.Namespace, ours: Ours) -> None:

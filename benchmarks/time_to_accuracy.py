@@ -50,7 +50,10 @@ class Race:
             if isinstance(event, EpochEnded) and event.val:
                 seconds += event.seconds or 0
                 top1 = 100 * max(event.val.top1, event.averaged_val.top1 if event.averaged_val else 0)
-                self.reached |= {goal: seconds for goal in anchors if top1 >= goal and goal not in self.reached}
+                for goal in anchors:
+                    if top1 >= goal and goal not in self.reached:
+                        self.reached[goal] = seconds
+                        print(f"  {goal:.2f} % after {seconds:.1f} s", flush=True)
         self.seconds = seconds
         assert training.best is not None
         model.load_state_dict(training.best.weights)
@@ -69,6 +72,8 @@ def main() -> None:
     parser.add_argument("--reach", type=float, nargs="+", default=list(ANCHORS), help="val top-1 in percent")
     args = parser.parse_args()
     recipe, device = recipe_named(args.recipe), choose_device(args.device)
+    if recipe.init != "scratch":
+        parser.error(f"{recipe.name} starts from {recipe.init}; only what starts from scratch is raced here.")
     if args.epochs:
         recipe = replace(recipe, stages=tuple(stage.changed(epochs=args.epochs) for stage in recipe.stages))
     data_dir = os.environ.get("CIFAR100_DIR")
@@ -76,7 +81,10 @@ def main() -> None:
     dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))
     epochs = sum(stage.epochs for stage in recipe.stages)
     print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {epochs} epochs on {recipe.data}")
-    print("seed  first step  " + "  ".join(f"{goal:.2f} % val" for goal in args.reach) + "     all of it  test top-1")
+    print(
+        "seed  first step  " + "  ".join(f"{goal:.2f} % val" for goal in args.reach) + "     all of it  test top-1",
+        flush=True,
+    )
     races = []
     for seed in range(args.seeds):
         race = Race(replace(recipe, seed=seed), dataset, device, args.reach)

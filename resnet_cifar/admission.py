@@ -37,6 +37,16 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device) -> None:
         build(recipe, read_file(Path(recipe.init)))
 
 
+def check_batches(recipe: Recipe, processes: int) -> None:
+    """Refuse batches that leave a process with a single picture, of which BatchNorm could make nothing."""
+    for stage in recipe.stages:
+        if stage.batch_size < 2 * processes:
+            raise UserError(
+                f"stage {stage.name!r} has batches of {stage.batch_size} for {processes} processes; each needs two "
+                "pictures at least: take a larger --batch-size or fewer processes."
+            )
+
+
 def _busy(device: torch.device, holder: locks.Holder) -> UserError:
     return UserError(
         f"the {describe(device)} is busy with run {holder.note!r}; stop that one, or wait for its end. "

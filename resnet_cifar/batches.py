@@ -112,14 +112,15 @@ def compute_features(
     features = torch.zeros(views, total, FEATURES, device=split.images.device)
     model.eval()
     for view in range(views):
-        for batch, done in world.batches(total, source.evaluation_batch):
-            images = augment(split.images[batch], unflipped, generator)
-            if policy.flip and view % 2:
-                images = images.flip(-1)
-            if len(images):
+        for number, start in enumerate(range(0, total, source.evaluation_batch)):
+            stop = min(total, start + source.evaluation_batch)
+            images = augment(split.images[start:stop], unflipped, generator)  # by all, to make the same draws
+            if number % world.size == world.rank:
+                if policy.flip and view % 2:
+                    images = images.flip(-1)
                 with torch.no_grad(), autocast():
-                    features[view, batch] = model.features(preprocess(images)).float()
-            wait_for(features.device)
-            yield Progress(phase="features", done=view * total + done, total=views * total)
+                    features[view, start:stop] = model.features(preprocess(images)).float()
+                wait_for(features.device)
+            yield Progress(phase="features", done=view * total + stop, total=views * total)
     model.train()
     return Features(world.add_up(features), split.labels)

@@ -20,6 +20,8 @@ from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
 if TYPE_CHECKING:
     import torch
 
+    from resnet_cifar.parallel import World
+
 _BEGAN = time.monotonic()
 
 
@@ -66,12 +68,18 @@ def _train(args: argparse.Namespace) -> int:
 
     device = choose_device(args.device)
     with joined(device) as world:
-        path, data_dir = world.told(_prepared(args, device) if world.first else (Path(), None))
+        prepared = world.told(_prepared(args, device, world) if world.first else None)
+        if prepared is None:
+            return 2  # the first process has said why
+        path, data_dir = prepared
         run = RunDir(path)
         view, last = TerminalView(run, _BEGAN) if world.first else None, None
         for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or (), world=world):
             if view is not None:
                 view.show(last)
+        if world.size > 1 and isinstance(last, RunFailed):
+            sys.stdout.flush()
+            os._exit(_exit_code(last))  # at once: an orderly end would wait for processes that may be stuck
     if view is not None and isinstance(last, RunCompleted):
         if args.push_to is not None:
             commands.upload(run, args.push_to, args)
@@ -80,8 +88,16 @@ def _train(args: argparse.Namespace) -> int:
     return _exit_code(last)
 
 
-def _prepared(args: argparse.Namespace, device: "torch.device") -> tuple[Path, Path | None]:
-    """The folder of the run to train, made where it is a new one, and that of its data."""
+def _prepared(args: argparse.Namespace, device: "torch.device", world: "World") -> tuple[Path, Path | None]:
+    """The folder of the run to train, made where it is a new one, and that of its data. Errors end the others too."""
+    try:
+        return _ready_run(args, device)
+    except BaseException:
+        world.told(None)
+        raise
+
+
+def _ready_run(args: argparse.Namespace, device: "torch.device") -> tuple[Path, Path | None]:
     from resnet_cifar.admission import check
 
     if args.export is not None:  # what can fail is to do so now, and not after hours of training

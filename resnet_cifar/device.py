@@ -50,7 +50,7 @@ def identity(device: torch.device) -> str:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the machine, had no memory left; torch says so in several ways."""
-    words = ("out of memory", "alloc_failed", "can't allocate memory")
+    words = ("out of memory", "alloc_failed", "allocation_failed", "can't allocate memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
     )

@@ -85,11 +85,12 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
         generator = training.generator("step", position.epoch, position.step)
         part = training.world.part(stop - start)
         inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, part)
-        result = _step_or_more_pieces(training, inputs, targets, stop - start)
+        result = _gradients_if_memory_lasts(training, inputs, targets, stop - start)
         if result is None:
             pieces = training.pieces
             yield BatchDivided(stage=position.stage, epoch=position.epoch, step=position.step, pieces=pieces)
-            result = _step(training, inputs, targets, stop - start)
+            result = _gradients(training, inputs, targets, stop - start)
+        _update(training)
         training.tally.add(result, stop - start)
         position.step += 1
         if position.step % training.recipe.log_every == 0 or position.step == steps:
@@ -97,8 +98,13 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
         yield Progress(phase="train", done=position.step, total=steps)
 
 
-def _step(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """One optimizer step on this process's part of a batch of `images`.
+def _update(training: Training) -> None:
+    training.optimizer.step()
+    training.update_average()
+
+
+def _gradients(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
+    """Go through this process's part of a batch of `images`, forward and back.
 
     (2,): what this part adds to the batch's mean loss and to its hits (of the larger share, where mixed).
     """
@@ -108,13 +114,11 @@ def _step(training: Training, inputs: Tensor, targets: Tensor, images: int) -> T
     for number, (some, their) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
         with nullcontext() if number == pieces else unsynchronised(training.shared_net):
             rows.append(_go_through(training, some, their, images))
-    training.optimizer.step()
-    training.update_average()
     return torch.stack(rows).sum(0)
 
 
 def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_step`."""
+    """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_gradients`."""
     with training.autocast():
         logits = training.shared_net(inputs)
     loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
@@ -126,15 +130,18 @@ def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int
     return torch.stack((loss.detach(), hits.to(loss.dtype)))
 
 
-def _step_or_more_pieces(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor | None:
-    """A step; or None where memory ran out for the first time, and the batch is to be gone through in more pieces.
+def _gradients_if_memory_lasts(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor | None:
+    """The same; or None where memory ran out for the first time, and the batch is to be gone through in more pieces.
 
-    Processes that train together can't: one would wait for the other.
+    Nothing is left of the try but what BatchNorm layers have noted of the batch. Processes that train together can't do
+    so: one would wait for the other.
     """
     try:
-        return _step(training, inputs, targets, images)
+        return _gradients(training, inputs, targets, images)
     except RuntimeError as error:
-        if training.pieces > 1 or training.world.size > 1 or len(inputs) < 4 or not is_out_of_memory(error):
+        # cuDNN looks for a way to compute that fits, and says that it found none.
+        no_memory = is_out_of_memory(error) or "unable to find an engine" in str(error).lower()
+        if not no_memory or training.pieces > 1 or training.world.size > 1 or len(inputs) < 4:
             raise
     # Only here, where the error is gone, is what it held free.
     training.optimizer.zero_grad(set_to_none=True)

@@ -104,8 +104,6 @@ def joined(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        yield World(dist.get_rank(), size, hosts if isinstance(hosts, dist.ProcessGroup) else None)
-    finally:
-        dist.destroy_process_group()
+    hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    yield World(dist.get_rank(), size, hosts if isinstance(hosts, dist.ProcessGroup) else None)
+    dist.destroy_process_group()  # not after an error: it would wait for the others, who wait for this one

@@ -11,10 +11,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequests:
-    """While entered, notes the first signal; a second one ends the process as if this were not here."""
+    """While entered, notes the first signal; a second one ends the process as if this were not here.
 
-    def __init__(self, stop_file: Path) -> None:
+    `once`: whether that is so. Where several processes train, who started them passes each signal on to all.
+    """
+
+    def __init__(self, stop_file: Path, once: bool = True) -> None:
         self._stop_file = stop_file
+        self._once = once
         self._signal: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -37,7 +41,8 @@ class StopRequests:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name
-        self._restore()
+        if self._once:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

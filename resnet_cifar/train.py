@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 
 from resnet_cifar import files, loop
-from resnet_cifar.admission import using
+from resnet_cifar.admission import check_batches, using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
@@ -65,9 +66,10 @@ def train(
             stack.enter_context(using(device, run.handle, inherited))
         if world.first:
             stack.enter_context(run.locked(os.getpid(), inherited))
-        stop = stack.enter_context(StopRequests(run.stop_file))
+        stop = stack.enter_context(StopRequests(run.stop_file, once=world.size == 1))
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
+        check_batches(run.recipe(), world.size)
         yield from _Session(run, device, data_dir, save_every, stop, world).events()
 
 
@@ -111,6 +113,7 @@ class _Session:
                 if by or save or isinstance(event, StageEnded):
                     self._save()
                 if by:
+                    self.world.largest(0)  # nobody ends before all is written: whoever started them would end the rest
                     yield self._record(RunStopped(by=by))
                     return
         except Exception as error:
@@ -203,6 +206,7 @@ class _Session:
             "normalization": [self.normalization.mean, self.normalization.std],
         }
         write_tensors(self.run.last_file, tensors, {"resume": json.dumps(facts)})
+        self.saved_at = time.monotonic()  # once more: it can take a while
 
     def _save_best(self, best: Best, normalization: Normalization) -> None:
         if self.world.first and best is not self.written:
@@ -221,16 +225,19 @@ class _Session:
             event = RunFailed(reason=str(error)[:_LONGEST_REASON], user_error=isinstance(error, UserError))
         elif is_out_of_memory(error):
             event = RunFailed(reason=self._out_of_memory(), user_error=True)
+        elif self.world.size > 1 and "closed by peer" in str(error):
+            event = RunFailed(reason="another process of the run ended; why, it has told itself.", user_error=False)
         else:
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-            event = RunFailed(reason=reason, user_error=False)
+            event = RunFailed(reason=f"{type(error).__name__}: {error}"[:_LONGEST_REASON], user_error=False)
+        if not self.world.first:
+            print(f"error, in process {self.world.rank}: {event.reason}", file=sys.stderr, flush=True)
+            return event
+        with suppress(UserError):
+            self.run.append(event)
         with suppress(UserError, Diverged):  # a full disk must not hide the reason
             if self.training and self.training.best and self.normalization:
                 self._save_best(self.training.best, self.normalization)
-        if self.world.first:
-            with suppress(UserError):
-                self.run.append(event)
         return event
 
     def _out_of_memory(self) -> str:

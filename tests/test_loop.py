@@ -12,7 +12,7 @@ from resnet_cifar import events
 from resnet_cifar.config import AUGMENTS, HEAD, Recipe
 from resnet_cifar.data import CIFAR100, Dataset, Split, load
 from resnet_cifar.errors import Diverged
-from resnet_cifar.loop import _keep_if_best, _step, schedule, steps_per_epoch, train
+from resnet_cifar.loop import _gradients, _keep_if_best, _update, schedule, steps_per_epoch, train
 from resnet_cifar.training import Training
 from resnet_cifar.weights import Start, build
 from tests.conftest import CPU, recipe, stage, staged_recipe
@@ -193,7 +193,7 @@ def test_a_step_smooths_its_labels():
     training.model.layer4[0].bn2.weight.data.fill_(1)
     log_shares = training.model(images).log_softmax(1).detach()
     expected = -(0.7 * log_shares[torch.arange(8), labels] + 0.3 * log_shares.mean(1)).mean()
-    loss, hits = _step(training, images, labels, 8).tolist()
+    loss, hits = _gradients(training, images, labels, 8).tolist()
     assert loss == pytest.approx(expected.item(), rel=1e-4)
     assert hits == int((log_shares.argmax(1) == labels).sum())
 
@@ -298,7 +298,8 @@ def test_a_batch_in_pieces_is_the_same_step(labels: torch.Tensor):
     for pieces in (1, 2, 3):
         training = held_still(begin(recipe())[0])
         training.pieces = pieces
-        told.append(_step(training, images, labels, 10))
+        told.append(_gradients(training, images, labels, 10))
+        _update(training)
         weights.append(training.weights())
     for row, after in zip(told[1:], weights[1:], strict=True):
         assert torch.allclose(row, told[0], rtol=1e-5)

@@ -51,8 +51,9 @@ def workers(parent: int) -> list[int]:
     return sorted(map(int, told))
 
 
-def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path):
-    """Starts torchrun twice, with ResNet-34: about 60 s."""
+@pytest.mark.parametrize("rank", [0, 1])
+def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path, rank: int):
+    """Starts torchrun twice, with ResNet-34: about 20 s each."""
     run = RunDir(tmp_path / "pair")
     flags = f"--run {run.path} --recipe quick --data synthetic --train-images 200 --val-images 100 --epochs 6"
     process = torchrun(flags)
@@ -61,12 +62,11 @@ def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path)
         while not isinstance(run.last_event() if run.path.exists() else None, events.EpochEnded):
             assert time.monotonic() < deadline and process.poll() is None, process.communicate()[0][-3000:]
             time.sleep(0.1)
-        second = workers(process.pid)[1]
-        os.kill(second, signal.SIGTERM)  # one of them alone
+        os.kill(workers(process.pid)[rank], signal.SIGTERM)  # one of them alone
         told = process.communicate(timeout=60)[0]
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        for left in (*workers(process.pid), process.pid) if process.poll() is None else ():
+            os.kill(left, signal.SIGKILL)
     assert "stopped by SIGTERM; all is saved" in told
     assert run.status() == "stopped"
     assert sum(isinstance(event, events.RunStopped) for event, _ in run.history()) == 1
@@ -99,3 +99,12 @@ def test_shares_cover_everything_once_and_all_have_as_many_batches(total: int, b
     assert len({len(own) for own in batches}) == 1 and batches[0][-1][1] == total
     seen = [index for own in batches for part, _ in own for index in range(total)[part]]
     assert sorted(seen) == list(range(total))
+
+
+def test_what_the_first_one_refuses_ends_the_others_quietly(tmp_path: Path):
+    """Starts torchrun twice: about 10 s each."""
+    (tmp_path / "there").mkdir()
+    told = torchrun(f"--run {tmp_path / 'there'} --recipe quick --data synthetic").communicate(timeout=60)[0]
+    assert told.count("error: ") == 1 and "already" in told and "gloo" not in told
+    few = torchrun(f"--run {tmp_path / 'few'} --recipe quick --data synthetic --batch-size 3")
+    assert "batches of 3 for 2 processes" in few.communicate(timeout=60)[0]

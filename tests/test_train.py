@@ -198,7 +198,7 @@ def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Callable[..., RunDir]):
     run = new_run(recipe(precision="fp32"))
-    original = loop._step
+    original = loop._gradients
     calls = 0
 
     def poisoned(training, inputs, targets, images):
@@ -207,7 +207,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Cal
         return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets, images)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_step", poisoned)
+        patch.setattr(loop, "_gradients", poisoned)
         said = finish(run)
     assert isinstance(said[-1], events.RunFailed) and not said[-1].user_error
     assert "stage 'everything', epoch 2, step 4" in said[-1].reason
