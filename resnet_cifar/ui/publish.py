@@ -1,6 +1,7 @@
 """The tab that uploads a run to the Hugging Face Hub; who is logged in decides where to, and no token is ever typed."""
 
 import html
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +28,7 @@ _LANE: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
+_TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 _STEPS = ("making the repo", "uploading", "done")
 _WEIGHTS, _SPACE = "The weights", "A Space: the app with the weights in it"
 
@@ -137,6 +139,7 @@ def _repo(repo: str) -> str:
 def _shown(card: str) -> str:
     """A card as it can be shown here: without its metadata, its picture, and colours of code that are hard to read."""
     text = card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
+    text = _TABLE.sub(r'<div class="wide" tabindex="0">\n\n\g<0>\n</div>\n', text)  # for phones: they scroll
     return text.replace("```python", "```").replace("```bibtex", "```")
 
 
