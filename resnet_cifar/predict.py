@@ -21,7 +21,7 @@ from resnet_cifar.pictures import centre_square
 from resnet_cifar.pull import pull, repo_of
 from resnet_cifar.run_dir import CHECKPOINTS, locate
 
-SHIPPED = "resnet34-cifar100"
+SHIPPED = "resnet34-cifar100-small-budget"
 _META = torch.device("meta")  # where tensors have a shape but no values
 _Stamp = tuple[int, int]  # when a file was written, and its size; of a missing one (0, 0)
 

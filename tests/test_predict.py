@@ -13,7 +13,7 @@ from resnet_cifar.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.data import CIFAR100, Preprocess, load_official_splits
 from resnet_cifar.errors import UserError
 from resnet_cifar.model import ResNet
-from resnet_cifar.predict import Classifier, checkpoints_in, default_checkpoint, unusable_in
+from resnet_cifar.predict import SHIPPED, Classifier, checkpoints_in, default_checkpoint, unusable_in
 from tests.awkward import halves, saved
 from tests.conftest import CPU
 from tests.test_data import result
@@ -79,8 +79,8 @@ def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path, monke
         os.utime(file, (1e9 - age, 1e9 - age))
     (checkpoint(tmp_path / "half-written") / "config.json").unlink()
     assert [folder.name for folder in checkpoints_in(tmp_path)] == ["newest", "older", "oldest"]
-    checkpoint(tmp_path / "resnet34-cifar100")
-    assert default_checkpoint().name == "resnet34-cifar100"
+    checkpoint(tmp_path / SHIPPED)
+    assert default_checkpoint().name == SHIPPED
 
 
 def cut(folder: Path) -> None:

@@ -15,6 +15,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate
 from resnet_cifar.events import RunFailed
 from resnet_cifar.launcher import Launcher
+from resnet_cifar.predict import SHIPPED
 from resnet_cifar.recipes import RECIPES
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
@@ -133,9 +134,9 @@ def test_a_run_at_work_is_neither_renamed_nor_deleted(records: Records):
 
 
 def test_the_model_that_ships_stays(records: Records):
-    told(records.root / "resnet34-cifar100", recipe())
+    told(records.root / SHIPPED, recipe())
     with pytest.raises(gr.Error, match="ships with the project"):
-        delete(records, MAY, None, "resnet34-cifar100")
+        delete(records, MAY, None, SHIPPED)
 
 
 def test_who_may_not_cannot(records: Records):

@@ -1,0 +1,41 @@
+"""The model that ships with the project: whole, as good as its record says, and good enough for a first look."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from resnet_cifar.predict import SHIPPED, Classifier, default_checkpoint
+from resnet_cifar.record import Record
+from resnet_cifar.run_dir import CHECKPOINTS, RunDir
+from resnet_cifar.ui.examples import EXAMPLES, drawn
+from tests.conftest import ROOT, app
+
+FOLDER = CHECKPOINTS / SHIPPED
+
+
+def test_it_is_what_answers_by_default_and_says_nothing_of_the_machine_that_made_it():
+    assert default_checkpoint() == FOLDER
+    record = Record(RunDir(FOLDER)).read()
+    assert record.said.epochs and RunDir(FOLDER).status() == "completed"
+    for name in ("recipe.json", "metrics.jsonl", "README.md", "config.json"):
+        assert not re.search(r"/(home|root|work|tmp|Users)\b", (FOLDER / name).read_text())
+    assert (FOLDER / "model.safetensors").stat().st_size < 45e6
+
+
+def test_it_knows_the_examples():
+    """All but the skyscrapers, which it takes for a bicycle: it is a first model, made with a small budget."""
+    classifier = Classifier.load(FOLDER, "cpu")
+    told = {name: classifier.predict([drawn(name)])[0].label for name in EXAMPLES}
+    assert sum(label == name for name, label in told.items()) >= len(EXAMPLES) - 1, told
+
+
+def test_its_test_result_is_what_evaluating_prints(cifar100_dir: Path):
+    """Tests 10,000 pictures: about 25 s."""
+    done = app("--evaluate", SHIPPED, "--data-dir", cifar100_dir)
+    found = re.search(r"top-1 ([\d.]+) %", done.stdout)
+    assert found, done.stderr
+    told = json.loads((FOLDER / "eval.json").read_text())["top1"]
+    assert float(found[1]) == pytest.approx(100 * told, abs=0.15)  # by the machine and its precision
+    assert f"{100 * told:.2f} %" in (ROOT / "README.md").read_text()
