@@ -230,7 +230,7 @@ def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypa
         raise error
 
     run = new_run(recipe())
-    monkeypatch.setattr(loop, "_step", no_room)
+    monkeypatch.setattr(loop, "_gradients", no_room)
     last = finish(run)[-1]
     assert isinstance(last, events.RunFailed) and last.user_error
     assert "out of memory in stage 'everything' at batch size 16 and 32 px; end other" in last.reason
