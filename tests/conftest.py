@@ -8,14 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from resnet_cifar.config import AUGMENTS, HEAD, Recipe, Stage
 from resnet_cifar.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from tests.hub_server import HubServer
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -78,8 +83,8 @@ def app(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 
 
 def start(*command: object, **options) -> subprocess.Popen[str]:
-    """Start a Python child whose output can be read line by line."""
-    return subprocess.Popen(
+    """Start a Python child whose output can be read line by line. It dies with the test that starts it."""
+    child = subprocess.Popen(
         [sys.executable, *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,6 +93,22 @@ def start(*command: object, **options) -> subprocess.Popen[str]:
         cwd=ROOT,
         **options,
     )
+    _children.append(child)
+    return child
+
+
+_children: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_child_outlives_its_test() -> Iterator[None]:
+    """Or, where a test fails, its run would keep the device from all that follow."""
+    earlier = len(_children)
+    yield
+    for child in _children[earlier:]:
+        with child:  # closes the pipe, too
+            child.kill()
+    del _children[earlier:]
 
 
 def wait(until: Callable[[], object], seconds: float = 60) -> float:
@@ -97,3 +118,39 @@ def wait(until: Callable[[], object], seconds: float = 60) -> float:
         assert time.monotonic() - began < seconds, "in vain"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A completed run. Its recipe says that it saw CIFAR-100, and comes from a file of this machine."""
+    from resnet_cifar.train import train
+
+    root = tmp_path_factory.mktemp("trained")
+    run = RunDir.create(root / "tiny", recipe())
+    *_, _ = train(run, device=CPU, data_dir=root)
+    run.recipe_file.write_text(replace(recipe(data="cifar100"), init=str(root / "start.pth")).to_json())
+    return run
+
+
+@pytest.fixture
+def run(trained: RunDir, tmp_path: Path) -> RunDir:
+    """A copy of it."""
+    return RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubServer]":
+    """A small Hub that this process talks to as somebody who may write."""
+    from resnet_cifar import push as pushing
+    from tests.hub_contents import WRITE
+    from tests.hub_server import HubServer
+
+    with HubServer() as hub:
+        hub.patch(monkeypatch, tmp_path / "home")
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setattr(pushing, "_WAITS", (0.05, 0.05))
+        yield hub
+
+
+def content(run: RunDir) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in run.path.iterdir()}

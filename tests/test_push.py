@@ -1,69 +1,30 @@
-"""Push to, and load back from, a small Hub on this machine that speaks to the real client."""
+"""A run goes to a small Hub on this machine, which speaks to the real client."""
 
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import torchvision
-from huggingface_hub import HfApi, ModelCard, hf_hub_download
-from huggingface_hub.repocard_data import model_index_to_eval_results
-from PIL import Image
-from safetensors.torch import load_file
+from huggingface_hub import HfApi, hf_hub_download
 
-from resnet_cifar import push as pushing
 from resnet_cifar.card import model_card
 from resnet_cifar.checkpoint import load_checkpoint, read_tensors
 from resnet_cifar.classes import FINE
 from resnet_cifar.errors import UserError
 from resnet_cifar.export import ONNX, export_onnx
 from resnet_cifar.predict import Classifier
-from resnet_cifar.pull import pull, repo_of
+from resnet_cifar.pull import pull
 from resnet_cifar.push import check_rights, plan, push, visitor
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import train
 from tests.awkward import halves
-from tests.conftest import CPU, app, recipe
+from tests.conftest import CPU, app, content
 from tests.hub_contents import FINE as FINE_GRAINED
 from tests.hub_contents import ORG, READ, WRITE
-from tests.hub_rules import faults
 from tests.hub_server import HubServer
 from tests.test_data import result
 
-Network = Callable[[torch.Tensor], torch.Tensor]
 NAMES = {"README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """A completed run. Its recipe says that it saw CIFAR-100, and comes from a file of this machine."""
-    root = tmp_path_factory.mktemp("trained")
-    run = RunDir.create(root / "tiny", recipe())
-    *_, _ = train(run, device=CPU, data_dir=root)
-    run.recipe_file.write_text(replace(recipe(data="cifar100"), init=str(root / "start.pth")).to_json())
-    return run
-
-
-@pytest.fixture
-def run(trained: RunDir, tmp_path: Path) -> RunDir:
-    return RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as hub:
-        hub.patch(monkeypatch, tmp_path / "home")
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        monkeypatch.setattr(pushing, "_WAITS", (0.05, 0.05))
-        yield hub
-
-
-def content(run: RunDir) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in run.path.iterdir()}
 
 
 def test_a_run_goes_there_and_comes_back_to_the_bit(hub: HubServer, run: RunDir):
@@ -208,150 +169,6 @@ def test_a_run_without_good_weights_is_not_pushed(hub: HubServer, run: RunDir):
     with pytest.raises(UserError, match="there is no file"):
         plan(run, "me/tiny")
     assert not hub.repos
-
-
-def test_the_card_says_what_the_hub_shows(run: RunDir):
-    card = model_card(run, "me/tiny")
-    again = ModelCard(str(card))
-    assert again.data.to_dict() == card.data.to_dict()
-    fields = card.data.to_dict()
-    assert fields["pipeline_tag"] == "image-classification" and fields["datasets"] == ["uoft-cs/cifar100"]
-    assert fields["license"] == "mit" and fields["library_name"] == "timm" and fields["metrics"] == ["accuracy"]
-    assert not faults("model", fields)
-    for broken in ({"license": "MIT"}, {"datasets": ["uoft cs"]}, {"model-index": [{"name": "tiny", "results": [{}]}]}):
-        assert faults("model", fields | broken)
-    name, results = model_index_to_eval_results(fields["model-index"])
-    told = json.loads(run.eval_file.read_text())
-    assert name == "tiny" and [one.metric_value for one in results] == [round(told["top1"], 4), round(told["top5"], 4)]
-    assert all(one.dataset_split == "test" and "without test-time augmentation" in one.metric_name for one in results)
-    assert (
-        "timm.create_model" in card.text and "| everything | everything | 2 | 0.05 | 32 px | 16 | erase |" in card.text
-    )
-    assert "It knows best" in card.text and "krizhevsky2009learning" in card.text
-
-
-def test_a_run_on_made_up_pictures_claims_nothing_of_cifar100(trained: RunDir, tmp_path: Path):
-    run = RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
-    run.recipe_file.write_text(recipe().to_json())
-    card = model_card(run, "me/tiny")
-    assert "model-index" not in card.data.to_dict() and "datasets" not in card.data.to_dict()
-    assert "synthetic" in card.text
-
-
-def test_the_curves_are_a_picture(run: RunDir, hub: HubServer, tmp_path: Path):
-    result(push(run, "me/tiny"))
-    (tmp_path / "curves.png").write_bytes(hub.files("models", "me/tiny")["curves.png"])
-    picture = Image.open(tmp_path / "curves.png").convert("RGB")
-    teal = [colour for _, colour in picture.getcolors(1_000_000) if colour[0] < 20 and abs(colour[1] - 148) < 8]
-    assert teal and picture.width > 1000
-
-
-@pytest.mark.parametrize(
-    "where,repo",
-    [
-        ("me/tiny", ("me/tiny", None)),
-        ("me/tiny@v1.0", ("me/tiny", "v1.0")),
-        ("me/tiny@refs/pr/1", ("me/tiny", "refs/pr/1")),
-        ("tiny", None),
-        ("./me/tiny", None),
-        ("/me/tiny", None),
-        ("me/tiny/more", None),
-        ("../tiny", None),
-        ("me/ti ny", None),
-    ],
-)
-def test_what_is_a_repo_and_what_a_path(where: str, repo, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(Path(__file__).parent.parent)
-    assert repo_of(where) == repo
-
-
-def refuse_all(named: str, files: Callable[[dict[str, bytes]], dict[str, bytes]], says: str):
-    return pytest.param(files, says, id=named)
-
-
-@pytest.mark.parametrize(
-    "files,says",
-    [
-        refuse_all(
-            "a pickle", lambda good: {"pytorch_model.bin": b"x", "config.json": good["config.json"]}, "as a pickle"
-        ),
-        refuse_all("no weights", lambda good: {"config.json": good["config.json"]}, "has no model.safetensors"),
-        refuse_all("no config", lambda good: {"model.safetensors": good["model.safetensors"]}, "has no config.json"),
-        refuse_all(
-            "not ours", lambda good: good | {"config.json": b'{"architecture": "vit"}'}, "not describe a model of ours"
-        ),
-        refuse_all(
-            "wrong sizes",
-            lambda good: good | {"config.json": good["config.json"].replace(b"resnet18", b"resnet34")},
-            "does not fit",
-        ),
-        refuse_all("truncated", lambda good: good | {"model.safetensors": good["model.safetensors"][:-9]}, "truncated"),
-    ],
-)
-def test_a_repo_that_is_no_checkpoint_of_ours_is_refused(hub: HubServer, run: RunDir, files, says: str):
-    good = {name: content(run)[name] for name in ("model.safetensors", "config.json")}
-    hub.put("models", "you/odd", files(good))
-    with pytest.raises(UserError, match=says):
-        Classifier.load("you/odd", "cpu")
-
-
-def test_a_repo_that_is_too_large_is_not_fetched(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("resnet_cifar.pull._LARGEST", 1000)
-    result(push(run, "me/tiny"))
-    hub.requests.clear()
-    with pytest.raises(UserError, match="is no ResNet-34 of ours"):
-        pull("me/tiny")
-    assert not [request for request in hub.requests if "resolve" in request.path]
-
-
-def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
-    result(push(run, "me/tiny"))
-    first = hub.repo("models", "me/tiny").history()[0].id
-    hub.put("models", "me/tiny", {"config.json": b"{}"})
-    with pytest.raises(UserError, match="not describe a model of ours"):
-        Classifier.load("me/tiny", "cpu")
-    assert Classifier.load(f"me/tiny@{first}", "cpu").predict([halves()])
-    for missing in ("me/tiny@nowhere", "me/nothing"):
-        with pytest.raises(UserError, match=f"there is no '{missing}'"):
-            Classifier.load(missing, "cpu")
-
-
-def test_a_private_repo_is_for_who_may_see_it(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
-    result(push(run, "me/tiny"))
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(UserError, match="if it is private, log in"):
-        pull("me/tiny")
-
-
-def by_timm() -> Network:
-    import timm
-
-    return timm.create_model("hf-hub:me/tiny", pretrained=True).eval()
-
-
-def by_torchvision() -> Network:
-    weights = load_file(hf_hub_download("me/tiny", "model.safetensors"))
-    model = torchvision.models.resnet18(num_classes=100)
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def by_transformers() -> Network:
-    from transformers import AutoModelForImageClassification
-
-    model = AutoModelForImageClassification.from_pretrained("me/tiny").eval()
-    assert model.config.id2label[53] == FINE[53]
-    return lambda inputs: model(pixel_values=inputs).logits
-
-
-@pytest.mark.parametrize("load", [by_timm, by_torchvision, by_transformers])
-def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, load: Callable[[], Network]):
-    """Each from the Hub, with logits equal to the bit; importing the libraries takes 5 to 10 s."""
-    result(push(run, "me/tiny"))
-    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    ours = load_checkpoint(run.path, CPU)[0].to(memory_format=torch.contiguous_format)
-    with torch.no_grad():
-        assert torch.equal(load()(inputs), ours(inputs))
 
 
 def test_an_onnx_copy_goes_along_on_request(hub: HubServer, run: RunDir):
