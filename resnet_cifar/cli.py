@@ -16,6 +16,7 @@ from resnet_cifar.arguments import OF_RUN, OF_TRAINING, given_flags, parser, rec
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.run_dir import CHECKPOINTS, RunDir, locate
+from resnet_cifar.stopping import ending_at_once
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +28,14 @@ _BEGAN = time.monotonic()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         refuse_strays(args)
-        return _command(args)(args)
+        command = _command(args)
+        if command is not commands.list_recipes:
+            with ending_at_once():
+                import torch  # noqa: F401
+        return command(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,11 +3,29 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """While entered, Ctrl-C ends the process on the spot, with exit code 130.
+
+    For the import of torch: a KeyboardInterrupt is lost, or fatal, where its C++ code imports numpy.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # it is ignored, or heard by a caller
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StopRequests:
