@@ -10,6 +10,7 @@ EVENTS: list[events.Event] = [
     events.StageStarted(
         stage=0, name="head", epochs=1, steps=2, images=3, trainable=("fc",), image_size=32, batch_size=4
     ),
+    events.BatchDivided(stage=0, epoch=0, step=0, pieces=2),
     events.StepLogged(stage=0, epoch=0, step=0, loss=0.1, lr=0.1, images=4),
     events.EpochEnded(
         stage=0, epoch=0, lr=0.1, train_loss=1 / 3, train_top1=0.1, val=VAL, averaged_val=None, best=True
