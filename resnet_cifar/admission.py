@@ -27,8 +27,9 @@ def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Ite
         yield lock
 
 
-def check(recipe: Recipe, data_dir: Path | None, device: torch.device) -> None:
+def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes: int = 1) -> None:
     """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
+    check_batches(recipe, processes)
     if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
         raise _busy(device, holder)
     if recipe.data == "cifar100" and data_dir is not None:

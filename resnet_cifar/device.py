@@ -43,6 +43,11 @@ def describe(device: torch.device) -> str:
     return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
 
 
+def count(device: torch.device) -> int:
+    """How many devices of its kind this machine lets a run be spread over."""
+    return torch.cuda.device_count() if device.type == "cuda" else 1
+
+
 def identity(device: torch.device) -> str:
     """What tells a device from the others of this machine, whatever is visible of them."""
     return f"gpu-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else "cpu"

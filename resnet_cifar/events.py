@@ -28,6 +28,8 @@ class RunStarted:
     device: str
     precision: str
     data_dir: str | None
+    processes: int = 1
+    """That train it together, each on a device of its own where there are GPUs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +42,12 @@ class RunResumed:
     device: str
     precision: str
     data_dir: str | None
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far the work at hand is: `download`, `features`, `train`, `evaluate`, `test`, `upload` or `export`."""
+    """How far work is: `download`, `features`, `compile`, `train`, `evaluate`, `test`, `upload` or `export`."""
 
     phase: str
     done: int

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from resnet_cifar.admission import check, using
 from resnet_cifar.config import Recipe
+from resnet_cifar.device import count
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import RunCompleted, RunFailed, RunStopped
+from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.locks import Holder, sign
 from resnet_cifar.run_dir import RunDir
 
@@ -38,20 +40,27 @@ class Launcher:
         self.device = device
         self._asked: set[int] = set()
 
-    def start(self, recipe: Recipe, data_dir: Path | None) -> RunDir:
-        """Begin a new run. Raises UserError where the device is in use or what is asked for can be seen to fail."""
-        check(recipe, data_dir, self.device)
-        with using(self.device, "a new one") as device_lock:
+    def start(self, recipe: Recipe, data_dir: Path | None, processes: int = 1) -> RunDir:
+        """Begin a new run. Raises UserError where a device is in use or what is asked for can be seen to fail.
+
+        `processes`: that train it together, each on a device of its own where there are GPUs.
+        """
+        check(recipe, data_dir, self.device, processes)
+        with self._using(processes, "a new one") as device_locks:
             run = RunDir.create_numbered(recipe, self.root)
-            self._spawn(run, data_dir, device_lock)
+            self._spawn(run, data_dir, device_locks, processes)
         return run
 
     def resume(self, run: RunDir, data_dir: Path | None = None) -> None:
-        """Go on with a run that ended early. Raises UserError where the device is in use or the run is completed."""
+        """Go on with a run that ended early, on as many devices as before where they are there.
+
+        Raises UserError where a device is in use or the run is completed.
+        """
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
-        with using(self.device, run.handle) as device_lock:
-            self._spawn(run, data_dir, device_lock)
+        processes = min(_processes(run), count(self.device))
+        with self._using(processes, run.handle) as device_locks:
+            self._spawn(run, data_dir, device_locks, processes)
 
     def stop(self, run: RunDir) -> None:
         """Ask a run to save and end. If it hasn't after a grace period, it is killed and loses what it did not save."""
@@ -75,6 +84,14 @@ class Launcher:
         holder = run.holder()
         return holder is not None and holder.pid in self._asked
 
+    @contextmanager
+    def _using(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
+        """Keep other runs off as many devices; their locks' descriptors."""
+        gpus = [torch.device("cuda", index) for index in range(processes)]
+        devices = gpus if self.device.type == "cuda" and processes > 1 else [self.device]
+        with ExitStack() as stack:
+            yield tuple(stack.enter_context(using(device, note)) for device in devices)
+
     def _see_it_end(self, run: RunDir, holder: Holder) -> None:
         deadline = time.monotonic() + _GRACE
         while run.holder() == holder and time.monotonic() < deadline:
@@ -86,17 +103,19 @@ class Launcher:
         time.sleep(1)
         self._asked.discard(holder.pid or 0)
 
-    def _spawn(self, run: RunDir, data_dir: Path | None, device_lock: int) -> None:
+    def _spawn(self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int) -> None:
         said = _stamp(run)
         with run.locked() as run_lock:
             arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
             arguments += ["--data-dir", str(data_dir)] if data_dir else []
-            arguments += ["--inherited-locks", str(device_lock), str(run_lock)]
+            locks = (*device_locks, run_lock)
+            if processes == 1:
+                arguments += ["--inherited-locks", *map(str, locks)]
             try:
-                child = _start(arguments, run.path / LOG, (device_lock, run_lock))
+                child = _start(arguments, processes, run.path / LOG, locks)
             except OSError as error:
                 raise UserError(f"the training process can't be started: {error}.") from error
-            for lock in (device_lock, run_lock):
+            for lock in locks:
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
@@ -122,10 +141,18 @@ def log_tail(run: RunDir, lines: int = 12) -> str | None:
         return None
 
 
-def _start(arguments: list[str], log: Path, handed_down: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _processes(run: RunDir) -> int:
+    """How many trained a run last."""
+    begun = [event.processes for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
+    return begun[-1] if begun else 1
+
+
+def _start(arguments: list[str], processes: int, log: Path, handed_down: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """Start one process, or the `torchrun` that starts several and holds the locks for them."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--"]
     with open(log, "ab") as out:
         return subprocess.Popen(
-            [sys.executable, str(_APP), *arguments],
+            [sys.executable, *(torchrun if processes > 1 else []), str(_APP), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,  # a file: a pipe that nobody reads would stall the run
             stderr=subprocess.STDOUT,
@@ -136,6 +163,9 @@ def _start(arguments: list[str], log: Path, handed_down: tuple[int, ...]) -> sub
 
 
 def _kill(pid: int) -> None:
+    with suppress(OSError):  # each of those that torchrun started leads a group of its own
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            _kill(int(child))
     with suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)

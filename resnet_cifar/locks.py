@@ -1,7 +1,8 @@
 """Locks that the kernel frees when their holder dies, so that who holds one is never a matter of what some file says.
 
 Who trains signs the locked file with its process id; the signature counts only as long as the lock is held. A lock can
-be handed down: a child that inherits the descriptor holds it until it closes it, whatever becomes of its parent.
+be handed down: a child that inherits the descriptor holds it until it closes it, whatever becomes of its parent. And a
+parent may hold it for its children: who finds it signed by its parent goes on as if it held the lock itself.
 """
 
 import fcntl
@@ -41,10 +42,12 @@ def locked(file: Path, note: str, pid: int | None = None, inherited: Sequence[in
     handed down; where one of them is of this file, it is taken over.
     """
     descriptor = _handed_down(file, inherited)
+    mine = descriptor is not None or not _held_by_parent(file)
     if descriptor is None:
-        descriptor = _acquire(file)
+        descriptor = _acquire(file) if mine else os.open(file, os.O_RDONLY)
     try:
-        sign(descriptor, pid, note)
+        if mine:
+            sign(descriptor, pid, note)
         yield descriptor
     finally:
         os.close(descriptor)  # and not unlocked: a child may hold it still
@@ -82,6 +85,12 @@ def _handed_down(file: Path, inherited: Sequence[int]) -> int | None:
             os.set_inheritable(descriptor, False)
             return descriptor
     return None
+
+
+def _held_by_parent(file: Path) -> bool:
+    """Whether this is one of the processes that a `torchrun` started, to which the lock was handed down."""
+    held = holder(file)
+    return held is not None and held.pid == os.getppid()
 
 
 def _acquire(file: Path) -> int:

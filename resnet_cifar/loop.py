@@ -13,14 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_cifar.batches import Features, Pictures, Source, compute_features
-from resnet_cifar.config import AUGMENTS, Stage
+from resnet_cifar.compiling import compile_where_it_pays
+from resnet_cifar.config import AUGMENTS
 from resnet_cifar.data import Dataset, Normalization, Preprocess, Split
 from resnet_cifar.device import is_out_of_memory, release_memory
 from resnet_cifar.errors import Diverged
 from resnet_cifar.evaluate import measure, predict
 from resnet_cifar.events import BatchDivided, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
 from resnet_cifar.parallel import unsynchronised
-from resnet_cifar.training import Best, Tally, Training
+from resnet_cifar.schedule import schedule, steps_per_epoch
+from resnet_cifar.tally import Tally
+from resnet_cifar.training import Best, Training
 
 
 def train(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
@@ -46,6 +49,7 @@ def _run_stage(training: Training, dataset: Dataset, normalization: Normalizatio
         )
     source = yield from _source(training, dataset.train, preprocess, learning=True)
     val = yield from _source(training, dataset.val, preprocess, learning=False)
+    yield from compile_where_it_pays(training, source)
     while training.position.epoch < stage.epochs and not _gave_up(training):
         yield from _train_epoch(training, source)
         yield (yield from _end_epoch(training, source, val))
@@ -120,7 +124,7 @@ def _gradients(training: Training, inputs: Tensor, targets: Tensor, images: int)
 def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
     """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_gradients`."""
     with training.autocast():
-        logits = training.shared_net(inputs)
+        logits = training.way(inputs)(inputs)
     loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
     loss = loss * (len(inputs) / images)
     loss_here = loss * training.world.size  # processes average their gradients, which are to be added up
@@ -222,21 +226,6 @@ def _gave_up(training: Training) -> bool:
 
 def _steps(training: Training, images: int) -> int:
     return steps_per_epoch(images, training.stage.batch_size, training.world.size)
-
-
-def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
-    """Every picture is seen once an epoch; the last batch is what is left, but never a single picture for a process,
-    which BatchNorm could make nothing of: then it joins the batch before it.
-    """
-    return max(1, (images + batch_size - 2 * processes) // batch_size)
-
-
-def schedule(stage: Stage, step: int, steps: int) -> float:
-    """The learning rate at a step of a stage as a part of its peak: a linear warm-up, then a half cosine to 0."""
-    warmup, total = stage.warmup_epochs * steps, stage.epochs * steps
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def _set_learning_rates(training: Training, step: int, steps: int) -> float:

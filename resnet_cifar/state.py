@@ -27,7 +27,7 @@ class State:
     """Of the whole run."""
     epochs_planned: int
     phase: str | None
-    """What is being done other than training: download, features, evaluate or test."""
+    """What is being done other than training: download, features, compile, evaluate or test."""
     part_done: float
     seconds: float
     """Spent so far."""

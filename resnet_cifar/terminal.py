@@ -29,6 +29,7 @@ _LINE_EVERY = 10.0  # seconds between two lines where there is no terminal to dr
 _DOING = {
     "download": "downloading",
     "features": "computing features",
+    "compile": "compiling",
     "evaluate": "evaluating",
     "test": "testing",
     "upload": "uploading",
@@ -93,8 +94,9 @@ class TerminalView:
         verb = f"run {self._run.name}"
         if isinstance(event, RunResumed):
             verb += f" goes on in stage {min(event.stage, len(self._stages) - 1) + 1}, epoch {event.epoch + 1}"
+        many = f" ({event.processes} processes)" if event.processes > 1 else ""
         return (
-            f"{verb}: recipe {recipe.name} on {event.device} in {event.precision}, {recipe.arch} with the "
+            f"{verb}: recipe {recipe.name} on {event.device}{many} in {event.precision}, {recipe.arch} with the "
             f"{recipe.stem} stem, weights from {recipe.init}, seed {recipe.seed}\nin {self._run.path}"
         )
 

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -18,7 +17,7 @@ from resnet_cifar.admission import check_batches, using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision, is_out_of_memory, peak_memory
+from resnet_cifar.device import choose_precision, peak_memory
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -33,6 +32,7 @@ from resnet_cifar.events import (
     StageEnded,
     StepLogged,
 )
+from resnet_cifar.failures import failure
 from resnet_cifar.parallel import ALONE, World
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.stopping import StopRequests
@@ -41,7 +41,6 @@ from resnet_cifar.training import Best, Training
 from resnet_cifar.weights import Start, build, read_start
 
 _ASKERS = (None, "SIGINT", "SIGTERM", "stop file")
-_LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
 _PROGRESS_EVERY = 1.0  # seconds without a word after which metrics.jsonl gets a line of progress
 
 
@@ -160,7 +159,12 @@ class _Session:
 
     def _first_event(self, saved: dict[str, Any] | None) -> Event:
         data_dir = str(self.data_dir) if self.data_dir else None
-        where: dict[str, Any] = {"device": str(self.device), "precision": self.precision, "data_dir": data_dir}
+        where: dict[str, Any] = {
+            "device": str(self.device),
+            "precision": self.precision,
+            "data_dir": data_dir,
+            "processes": self.world.size,
+        }
         if saved is None:
             return RunStarted(recipe=self.recipe.name, **where)
         position = saved["position"]
@@ -221,15 +225,8 @@ class _Session:
 
     def _fail(self, error: Exception) -> RunFailed:
         """Keep the best weights so far, and say in a sentence why the run ends here."""
-        if isinstance(error, UserError | Diverged):
-            event = RunFailed(reason=str(error)[:_LONGEST_REASON], user_error=isinstance(error, UserError))
-        elif is_out_of_memory(error):
-            event = RunFailed(reason=self._out_of_memory(), user_error=True)
-        elif self.world.size > 1 and "closed by peer" in str(error):
-            event = RunFailed(reason="another process of the run ended; why, it has told itself.", user_error=False)
-        else:
-            traceback.print_exc()
-            event = RunFailed(reason=f"{type(error).__name__}: {error}"[:_LONGEST_REASON], user_error=False)
+        stage = self.recipe.stages[0] if self.training is None or self.training.done else self.training.stage
+        event = failure(error, self.run, stage, self.device)
         if not self.world.first:
             print(f"error, in process {self.world.rank}: {event.reason}", file=sys.stderr, flush=True)
             return event
@@ -239,12 +236,3 @@ class _Session:
             if self.training and self.training.best and self.normalization:
                 self._save_best(self.training.best, self.normalization)
         return event
-
-    def _out_of_memory(self) -> str:
-        stage = self.recipe.stages[0] if self.training is None or self.training.done else self.training.stage
-        place = "GPU memory" if self.device.type == "cuda" else "memory"
-        return (
-            f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {stage.image_size} px; end "
-            f"other programs that use it and --resume {self.run.handle}, or try a new run with "
-            f"--batch-size {max(2, stage.batch_size // 2)} or a smaller --image-size."
-        )

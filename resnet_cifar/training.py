@@ -7,7 +7,7 @@ the draw is made, so that a position says it all.
 import dataclasses
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from resnet_cifar.errors import Diverged
 from resnet_cifar.freezing import freeze_all_but, parameter_groups
 from resnet_cifar.model import ResNet
 from resnet_cifar.parallel import ALONE, World
+from resnet_cifar.tally import Tally
 
 Weights = dict[str, Tensor]
 _MOMENTUM = 0.9
@@ -34,39 +35,6 @@ class Position:
     step: int = 0
     announced: bool = False
     """Whether the stage has been said to have started."""
-
-
-@dataclass
-class Tally:
-    """An epoch's sums. Results stay on the device until `read`."""
-
-    loss: float = 0.0
-    hits: float = 0.0
-    images: int = 0
-    window: list[tuple[float, float, int]] = field(default_factory=list)
-    """Mean loss, hits and pictures of each step since the last report."""
-    waiting: list[tuple[Tensor, int]] = field(default_factory=list)
-
-    def add(self, loss_and_hits: Tensor, images: int) -> None:
-        """Take in a step's result, (2,) on the device: this process's part of it; and the pictures of all."""
-        self.waiting.append((loss_and_hits, images))
-
-    def read(self, world: World) -> None:
-        """Wait for the device, and move what was waiting, of all processes, into the window."""
-        if self.waiting:
-            rows = world.add_up(torch.stack([row for row, _ in self.waiting])).tolist()
-            self.window += [(loss, hits, images) for (loss, hits), (_, images) in zip(rows, self.waiting, strict=True)]
-            self.waiting.clear()
-
-    def close_window(self) -> float:
-        """Add the window to the sums and begin a new one; the mean loss over its pictures."""
-        loss = sum(loss * images for loss, _, images in self.window)
-        images = sum(images for _, _, images in self.window)
-        self.loss += loss
-        self.hits += sum(hits for _, hits, _ in self.window)
-        self.images += images
-        self.window.clear()
-        return loss / images
 
 
 @dataclass
@@ -122,6 +90,8 @@ class Training:
         self.net = self.model.fc if self.stage.caches_features else self.model
         self.shared_net = self.world.wrapped(self.net)
         """What a step runs: `net`, with gradients shared by all processes."""
+        self.compiled: nn.Module | None = None
+        """The same for whole batches, with operations fused."""
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
         )
@@ -149,6 +119,11 @@ class Training:
             pairs = list(zip(self.averaged.module.state_dict().values(), self.net.state_dict().values(), strict=True))
             self._floats = _columns([pair for pair in pairs if pair[0].is_floating_point()])
             self._counters = _columns([pair for pair in pairs if not pair[0].is_floating_point()])
+
+    def way(self, inputs: Tensor) -> nn.Module:
+        """What takes inputs (B, ...) of a step to their logits."""
+        whole = len(inputs) == self.stage.batch_size
+        return self.compiled if self.compiled is not None and whole else self.shared_net
 
     def generator(self, *place: object) -> torch.Generator:
         """The source of all draws made at a place within the run."""

@@ -82,9 +82,9 @@ def app(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
-def start(*command: object, **options) -> subprocess.Popen[str]:
-    """Start a Python child whose output can be read line by line. It dies with the test that starts it."""
-    child = subprocess.Popen(
+def spawn(*command: object, **options) -> subprocess.Popen[str]:
+    """Start a Python child whose output can be read line by line."""
+    return subprocess.Popen(
         [sys.executable, *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -93,22 +93,24 @@ def start(*command: object, **options) -> subprocess.Popen[str]:
         cwd=ROOT,
         **options,
     )
-    _children.append(child)
-    return child
 
 
 _children: list[subprocess.Popen[str]] = []
 
 
+def start(*command: object, **options) -> subprocess.Popen[str]:
+    """The same, of a child that dies with the test that starts it."""
+    _children.append(spawn(*command, **options))
+    return _children[-1]
+
+
 @pytest.fixture(autouse=True)
 def _no_child_outlives_its_test() -> Iterator[None]:
     """Or, where a test fails, its run would keep the device from all that follow."""
-    earlier = len(_children)
     yield
-    for child in _children[earlier:]:
-        with child:  # closes the pipe, too
+    while _children:
+        with _children.pop() as child:  # closes the pipe, too
             child.kill()
-    del _children[earlier:]
 
 
 def wait(until: Callable[[], object], seconds: float = 60) -> float:

@@ -151,6 +151,34 @@ def test_a_run_that_does_not_listen_is_killed_after_a_while(launching: Launcher,
     assert run.status() == "interrupted"
 
 
+def test_several_processes_train_a_run_and_end_together(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
+    """Starts torchrun twice, two processes each: about 25 s."""
+    monkeypatch.setattr(launcher, "count", lambda _: 2)
+    run = launching.start(LONG, None, processes=2)
+    wait(lambda: trains(run))
+    with pytest.raises(UserError, match="busy with run"):
+        launching.start(LONG, None)
+    launching.stop(run)
+    assert wait(lambda: run.status() != "running") < 10
+    assert run.last_event() == events.RunStopped(by="SIGTERM")
+    launching.resume(run)
+    wait(lambda: trains(run))
+    begun = [event for event, _ in run.history() if isinstance(event, events.RunStarted | events.RunResumed)]
+    assert [event.processes for event in begun] == [2, 2]
+    monkeypatch.setattr(launcher, "_GRACE", 0.5)
+    holder = run.holder()
+    assert holder is not None
+    workers = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(int(worker), signal.SIGSTOP)
+    launching.stop(run)
+    assert wait(lambda: run.status() != "running") < 5
+    wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 5)
+    with pytest.raises(UserError, match="batches of 16 for 9 processes"):
+        launching.start(LONG, None, processes=9)
+
+
 def test_a_run_knows_no_secrets_and_stands_back(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("CIFAR100_DIR", "/somewhere")

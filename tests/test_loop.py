@@ -12,7 +12,8 @@ from resnet_cifar import events
 from resnet_cifar.config import AUGMENTS, HEAD, Recipe
 from resnet_cifar.data import CIFAR100, Dataset, Split, load
 from resnet_cifar.errors import Diverged
-from resnet_cifar.loop import _gradients, _keep_if_best, schedule, steps_per_epoch, train
+from resnet_cifar.loop import _gradients, _keep_if_best, train
+from resnet_cifar.schedule import schedule, steps_per_epoch
 from resnet_cifar.training import Training
 from resnet_cifar.weights import Start, build
 from tests.conftest import CPU, recipe, stage, staged_recipe

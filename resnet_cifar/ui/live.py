@@ -9,6 +9,7 @@ from resnet_cifar.tables import duration, percent
 _DOING = {
     "download": "downloading",
     "features": "computing features",
+    "compile": "compiling, which takes a minute",
     "evaluate": "evaluating",
     "test": "testing",
 }

@@ -10,7 +10,7 @@ import gradio as gr
 
 from resnet_cifar.cifar100_files import find
 from resnet_cifar.config import DATASETS, Recipe
-from resnet_cifar.device import describe
+from resnet_cifar.device import count, describe
 from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.launcher import Launcher
@@ -24,7 +24,7 @@ from resnet_cifar.ui.stages import Faults, Rows, rows_of, stages_from, stages_ta
 
 
 class Setup:
-    """The form of a new run; `inputs` are what `wanted` makes a recipe of."""
+    """The form of a new run; `inputs` are what `wanted` makes a recipe of, `gpus` how many are to train it."""
 
     def __init__(
         self, launcher: Launcher, models: Models, estimates: Estimates, rights: Rights, timer: gr.Timer
@@ -54,6 +54,10 @@ class Setup:
                 allow_custom_value=True,
             )
             seed = gr.Number(0, label="Seed", info="what all random draws come from", precision=0)
+        there = count(launcher.device)
+        self.gpus = gr.Radio(
+            list(range(1, there + 1)), value=1, label="GPUs", info="that share each batch", visible=there > 1
+        )
         price = gr.HTML(container=False, padding=False, elem_id="price")
         settled = gr.State(False)
         self.inputs: list[Any] = [recipe, table, data, data_dir, init, seed]
@@ -122,7 +126,9 @@ class Setup:
         if estimate is None:
             waiting = "Told once the run at work has ended." if self._estimates.busy else "Trying it out …"
             return f"<p class='price'>What it will cost: {waiting}</p>", False
-        return _cost(estimate, describe(self._launcher.device)), estimate.bytes is not None
+        device = describe(self._launcher.device)
+        one = "one " if count(self._launcher.device) > 1 else ""
+        return _cost(estimate, one + device), estimate.bytes is not None
 
 
 def required(faults: Faults) -> None:

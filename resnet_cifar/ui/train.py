@@ -48,7 +48,7 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
         begin = gr.Button("Start training", variant="primary", elem_id="start")
     if rights.owner:
         gr.on(None, lambda: gr.update(visible=rights.train), None, form, **QUIET)
-    begin.click(partial(start, launcher, rights, setup), setup.inputs, which, **CHANGES).then(
+    begin.click(partial(start, launcher, rights, setup), [setup.gpus, *setup.inputs], which, **CHANGES).then(
         watching, [which, seen], shown, **QUIET
     )
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(
@@ -108,13 +108,13 @@ def _spoke_at(run: RunDir) -> float:
     return file.stat().st_mtime if file.exists() else 0.0
 
 
-def start(launcher: Launcher, rights: Rights, setup: Setup, *form: Any) -> str:
+def start(launcher: Launcher, rights: Rights, setup: Setup, gpus: int, *form: Any) -> str:
     """Start the run that the form describes."""
     rights.need_training()
     try:
         recipe, data_dir, faults = setup.wanted(*form)
         required(faults)
-        launcher.start(recipe, data_dir)
+        launcher.start(recipe, data_dir, gpus)
     except UserError as error:
         raise refuse(error) from error
     return LATEST

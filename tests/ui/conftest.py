@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import start
+from tests.conftest import spawn
 from tests.test_predict import checkpoint
 
 BROWSER_ARGUMENTS = [
@@ -66,7 +66,7 @@ class App:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self, **options) -> None:
-        self.process = start("-c", self.script, self.root, self.port, **options)
+        self.process = spawn("-c", self.script, self.root, self.port, **options)
         assert self.process.stdout is not None
         while "the page is at" not in (line := self.process.stdout.readline()):
             assert line, "the page did not start"

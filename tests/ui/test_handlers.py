@@ -144,7 +144,7 @@ def test_who_may_not_cannot(records: Records):
     for attempt in (
         lambda: rename(records, MAY_NOT, None, "one", "two"),
         lambda: delete(records, MAY_NOT, None, "one"),
-        lambda: start(launcher, MAY_NOT, None),
+        lambda: start(launcher, MAY_NOT, None, 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
     ):
         with pytest.raises(gr.Error, match="not today"):

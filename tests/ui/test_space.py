@@ -121,13 +121,20 @@ page.serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 """
 
 
-def test_where_there_is_a_gpu_its_owner_trains(hub: HubServer, run: RunDir, tmp_path: Path, browser):
-    """A Space that thinks it has one; opens a page and starts a run: about 20 s."""
+@pytest.fixture
+def on_a_gpu(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[App]:
+    """A Space that thinks it is."""
     space = App(run.path.parent, ON_A_GPU)
     space.start(env=hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url))
+    yield space
+    space.kill()
+
+
+def test_where_there_is_a_gpu_its_owner_trains(on_a_gpu: App, browser):
+    """Opens a page and starts a run: about 20 s."""
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    page.goto(f"{space.url}#train")
+    page.goto(f"{on_a_gpu.url}#train")
     page.get_by_text("me, logged in, can do more").wait_for()
     assert page.get_by_role("button", name="Start training").count() == 0
     log_in(page)
@@ -141,4 +148,3 @@ def test_where_there_is_a_gpu_its_owner_trains(hub: HubServer, run: RunDir, tmp_
     page.locator(".live .state.stopped").wait_for(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
-    space.kill()

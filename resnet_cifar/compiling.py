@@ -1,0 +1,70 @@
+"""torch.compile, for stages so long that fused operations repay the wait for them."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from resnet_cifar import cost
+from resnet_cifar.background import in_background
+from resnet_cifar.batches import Source
+from resnet_cifar.device import wait_for
+from resnet_cifar.events import Progress
+from resnet_cifar.training import Training
+
+# Multiply-accumulates of a stage. With a tenth won, at 250 TFLOP/s, so many win back 8 s: what it takes where what was
+# compiled before is still there. Lesser GPUs, which are longer at it, win back the minute of a first time too.
+_WORTH = 1e16
+_BACKEND = "inductor"
+_LONGEST_REASON = 500  # characters
+_CACHE = Path.home() / ".cache" / "resnet_cifar" / "compiled"
+
+
+def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progress]:
+    """Have a stage's whole batches go through a compiled network. Where that fails, say so and go on without it."""
+    if not _pays(training) or len(source.labels) < training.stage.batch_size:
+        return
+    try:
+        training.compiled = yield from in_background(
+            lambda: _compiled(training, source), lambda: Progress(phase="compile", done=0, total=1)
+        )
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        warnings.warn(f"torch.compile failed, so training goes on without it: {reason}", stacklevel=2)
+
+
+def _pays(training: Training) -> bool:
+    """On a CPU it never did; several processes go without."""
+    stage, alone = training.stage, training.world.size == 1
+    return (
+        training.device.type == "cuda"
+        and alone
+        and not stage.caches_features
+        and cost.stage_macs(training.recipe, stage) >= _WORTH
+    )
+
+
+def _compiled(training: Training, source: Source) -> nn.Module:
+    """The stage's network, compiled for its batches on its way there and back; what it learned stays as it was."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_CACHE))
+    compiled = torch.compile(training.net, dynamic=False, backend=_BACKEND)
+    before = [buffer.clone() for buffer in training.net.buffers()]
+    inputs = _example(training, source)
+    with training.autocast():
+        logits = compiled(inputs)
+    logits.float().sum().backward()
+    training.optimizer.zero_grad(set_to_none=True)
+    for buffer, value in zip(training.net.buffers(), before, strict=True):
+        buffer.copy_(value)  # BatchNorm has noted the example
+    wait_for(training.device)
+    return compiled  # type: ignore[return-value]
+
+
+def _example(training: Training, source: Source) -> Tensor:
+    """A batch as the loop makes them."""
+    indices = torch.arange(training.stage.batch_size, device=training.device)
+    inputs, _ = source.training_batch(indices, 0, training.generator("example"), slice(0, len(indices)))
+    return inputs

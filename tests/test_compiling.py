@@ -1,0 +1,82 @@
+"""Stages that are compiled. Torch's tracing is the real one; the slow part, writing machine code, is left out here."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_cifar import compiling, events
+from resnet_cifar.config import AUGMENTS
+from resnet_cifar.recipes import RECIPES
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import train
+from resnet_cifar.training import Training
+from tests.conftest import CPU, recipe, stage
+from tests.test_loop import begin, of_kind
+
+GENTLE = recipe(stage(lr=0.01, augment=AUGMENTS["strong"], averaging=0.9), precision="fp32", log_every=1)
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_pays", lambda _: True)
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
+
+
+def test_it_learns_what_it_would_have_without(compiled: None, monkeypatch: pytest.MonkeyPatch):
+    """Traces a ResNet-18 there and back: about 20 s."""
+    training, loop = begin(GENTLE)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        with_it = list(loop)
+    assert isinstance(training.compiled, nn.Module)
+    assert of_kind(events.Progress, with_it)[0].phase == "compile"
+    monkeypatch.setattr(compiling, "_pays", lambda _: False)
+    other, loop = begin(GENTLE)
+    without = list(loop)
+    for kind in (events.StepLogged, events.EpochEnded):
+        assert len(of_kind(kind, with_it)) == len(of_kind(kind, without)) > 1
+    losses = [[event.loss for event in of_kind(events.StepLogged, said)] for said in (with_it, without)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert training.weights().keys() == other.weights().keys()
+    counts = [training.model.bn1.num_batches_tracked, other.model.bn1.num_batches_tracked]
+    assert counts[0] == counts[1] == 14  # steps, and nothing of the example
+
+
+def test_a_run_is_stopped_while_it_compiles(compiled: None, new_run: Callable[..., RunDir], monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(compiling, "_compiled", lambda *_: never.wait(30))
+    run, said = new_run(recipe()), []
+    for event in train(run, device=CPU, data_dir=None):
+        said.append(event)
+        if isinstance(event, events.Progress) and event.phase == "compile":
+            run.stop_file.touch()
+    never.set()
+    assert said[-1] == events.RunStopped(by="stop file")
+    assert sum(isinstance(event, events.Progress) and event.phase == "compile" for event in said) < 3
+
+
+def test_what_can_not_be_compiled_is_trained_without(compiled: None, monkeypatch):
+    def no_compiler(*_: object) -> None:
+        raise RuntimeError("there is no compiler here\nand more that nobody reads")
+
+    monkeypatch.setattr(compiling, "_BACKEND", no_compiler)
+    training, loop = begin(recipe())
+    with pytest.warns(UserWarning, match=r"goes on without it: .*there is no compiler here"):
+        said = list(loop)
+    assert training.done and len(of_kind(events.EpochEnded, said)) == 2
+    assert training.model.bn1.num_batches_tracked == 14
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"), [("transfer", [False, False, True]), ("scratch", [True]), ("sprint", [False])]
+)
+def test_it_is_for_long_stages_of_a_gpu(name: str, stages: list[bool]):
+    training = Training(begin(recipe())[0].model, RECIPES[name], CPU, "fp32")
+    for index, pays in enumerate(stages):
+        training.position.stage = index
+        assert not compiling._pays(training)
+        training.device = torch.device("cuda")
+        assert compiling._pays(training) is pays
+        training.device = CPU
