@@ -78,6 +78,8 @@ def _train(args: argparse.Namespace) -> int:
             return 2  # the first process has said why
         path, data_dir = prepared
         run = RunDir(path)
+        if world.size == 1 and args.inherited_locks is None:  # the page has told it before
+            _tell_memory(run, device)
         view, last = TerminalView(run, _BEGAN) if world.first else None, None
         for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or (), world=world):
             if view is not None:
@@ -91,6 +93,23 @@ def _train(args: argparse.Namespace) -> int:
         elif args.export is not None:
             commands.export_run(run)
     return _exit_code(last)
+
+
+def _tell_memory(run: RunDir, device: "torch.device") -> None:
+    """Say how much memory a run will want, and how much there is."""
+    from resnet_cifar.device import is_out_of_memory
+    from resnet_cifar.memory import free_memory
+    from resnet_cifar.tables import gibibytes
+    from resnet_cifar.trial import memory_needed
+
+    try:
+        needed = f"about {gibibytes(memory_needed(run.recipe(), device))}"
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        needed = "more than there is"
+    free = free_memory(device)
+    print(f"needs {needed} of memory" + (f"; {gibibytes(free)} are free" if free is not None else ""))
 
 
 def _prepared(args: argparse.Namespace, device: "torch.device", world: "World") -> tuple[Path, Path | None]:

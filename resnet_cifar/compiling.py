@@ -20,7 +20,8 @@ from resnet_cifar.training import Training
 _WORTH = 1e16
 _BACKEND = "inductor"
 _LONGEST_REASON = 500  # characters
-_CACHE = Path.home() / ".cache" / "resnet_cifar" / "compiled"
+# What was compiled is kept from one run to the next. Optimizers already read this when they are made.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "resnet_cifar" / "compiled"))
 
 
 def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progress]:
@@ -49,7 +50,6 @@ def _pays(training: Training) -> bool:
 
 def _compiled(training: Training, source: Source) -> nn.Module:
     """The stage's network, compiled for its batches on its way there and back; what it learned stays as it was."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_CACHE))
     compiled = torch.compile(training.net, dynamic=False, backend=_BACKEND)
     before = [buffer.clone() for buffer in training.net.buffers()]
     inputs = _example(training, source)

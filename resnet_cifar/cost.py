@@ -35,6 +35,11 @@ def training_images(recipe: Recipe) -> int:
     return recipe.train_images or DATASETS[recipe.data] - recipe.val_images
 
 
+def data_bytes(recipe: Recipe) -> int:
+    """Of all pictures that a run has."""
+    return (DATASETS[recipe.data] + _TEST_IMAGES[recipe.data]) * 3 * 32 * 32
+
+
 def step_macs(recipe: Recipe, stage: Stage) -> float:
     """Multiply-accumulates of training on one picture once: forward, and back to the first group that learns."""
     macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)

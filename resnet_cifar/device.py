@@ -67,11 +67,6 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Bytes of GPU memory that torch has held at once; None on a CPU."""
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
-
-
 def release_memory(device: torch.device) -> None:
     """Give back what torch keeps of a device's memory for later."""
     if device.type == "cuda":

@@ -112,7 +112,8 @@ class Estimates:
 
 
 def _key(recipe: Recipe, stage: Stage) -> _Key:
-    return recipe.arch, recipe.stem, recipe.precision, stage.image_size, stage.batch_size, stage.trainable
+    network = recipe.arch, recipe.stem, recipe.precision
+    return *network, stage.image_size, stage.batch_size, stage.trainable, stage.views, stage.averaging > 0
 
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -91,8 +91,8 @@ class StepLogged:
     images: int
     """Trained on in this epoch so far."""
     images_per_second: float | None = None
-    gpu_memory: int | None = None
-    """Bytes at their peak."""
+    memory: int | None = None
+    """Bytes at their peak so far: on a GPU what torch reserved there, on a CPU what the process had."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,8 +35,8 @@ class State:
     loss: float | None
     lr: float | None
     images_per_second: float | None
-    gpu_memory: int | None
-    """Bytes."""
+    memory: int | None
+    """Bytes at their peak, on the device where it trains."""
     val_top1: float | None
     best_val_top1: float | None
     test: Metrics | None
@@ -82,7 +82,7 @@ def _state(record: Record) -> State:
         loss=step.loss if step else None,
         lr=step.lr if step else None,
         images_per_second=step.images_per_second if step else None,
-        gpu_memory=step.gpu_memory if step else None,
+        memory=step.memory if step else None,
         val_top1=val_top1(said.epochs[-1]) if said.epochs else None,
         best_val_top1=best[1] if best else None,
         test=last.test if isinstance(last, RunCompleted) else None,

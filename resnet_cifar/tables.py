@@ -20,6 +20,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def gibibytes(count: float) -> str:
+    """Bytes as people read them."""
+    return f"{count / 2**30:.1f} GiB"
+
+
 def metrics_line(split: str, metrics: Metrics) -> str:
     """Metrics in a line."""
     return f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"

@@ -21,7 +21,7 @@ from resnet_cifar.events import (
     StepLogged,
 )
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.tables import STAGE_COLUMNS, duration, learns, metrics_line, percent, stage_rows, table
+from resnet_cifar.tables import STAGE_COLUMNS, duration, gibibytes, learns, metrics_line, percent, stage_rows, table
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class TerminalView:
         self._bar = Bar()
         self._stage: StageStarted | None = _last_stage(run)
         self._epoch = 0
-        self._gpu_memory: int | None = None
+        self._memory: int | None = None
 
     def show(self, event: Event) -> None:
         """Show one more event."""
@@ -67,7 +67,7 @@ class TerminalView:
                 where = f"epoch {event.epoch + 1}/{self._stages[event.stage].epochs}"
                 speed = f"{event.images_per_second or 0:,.0f} images/s"
                 self._bar.note(f"{where}, loss {event.loss:.3f}, lr {event.lr:.4f}, {speed}")
-                self._gpu_memory = event.gpu_memory
+                self._memory = event.memory
             case EpochEnded() if self._stage:
                 self._bar.say(_epoch_line(event, self._stage))
                 self._bar.note("")  # what was said of this epoch does not hold for the next
@@ -102,7 +102,7 @@ class TerminalView:
 
     def _ending(self, event: RunCompleted | RunStopped) -> str:
         if isinstance(event, RunCompleted):
-            memory = f" with {self._gpu_memory / 2**30:.1f} GiB of GPU memory at most" if self._gpu_memory else ""
+            memory = f" with {gibibytes(self._memory)} of memory at most" if self._memory else ""
             return (
                 f"\n{table(STAGE_COLUMNS, stage_rows(event for event, _ in self._run.history()))}\n\n"
                 f"{metrics_line('test', event.test)}, superclass {percent(event.coarse_top1)}\n"

@@ -17,7 +17,7 @@ from resnet_cifar.admission import check_batches, using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision, peak_memory
+from resnet_cifar.device import choose_precision
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -33,6 +33,7 @@ from resnet_cifar.events import (
     StepLogged,
 )
 from resnet_cifar.failures import failure
+from resnet_cifar.memory import PeakMemory
 from resnet_cifar.parallel import ALONE, World
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.stopping import StopRequests
@@ -93,6 +94,7 @@ class _Session:
         self.recipe: Recipe = run.recipe()
         self.precision = choose_precision(self.recipe.precision, device)
         self.stopwatch = Stopwatch()
+        self.memory = PeakMemory(device)
         self.training: Training | None = None
         self.normalization: Normalization | None = None
         self.saved_at = self.said_at = time.monotonic()
@@ -189,7 +191,7 @@ class _Session:
         if isinstance(event, Progress) and time.monotonic() - self.said_at < _PROGRESS_EVERY:
             return event
         if isinstance(event, StepLogged):
-            event = replace(event, gpu_memory=peak_memory(self.device))
+            event = replace(event, memory=self.memory.bytes())
         self.run.append(event)
         self.said_at = time.monotonic()
         return event

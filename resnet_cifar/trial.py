@@ -7,18 +7,23 @@ from dataclasses import dataclass, replace
 import torch
 
 from resnet_cifar import cost, loop
+from resnet_cifar.batches import Pictures
 from resnet_cifar.config import Recipe, Stage
-from resnet_cifar.data import CIFAR100, SIDE, Dataset, Split
+from resnet_cifar.data import CIFAR100, SIDE, Dataset, Preprocess, Split
 from resnet_cifar.device import choose_precision, wait_for
 from resnet_cifar.events import Progress
-from resnet_cifar.model import ResNet
+from resnet_cifar.memory import PeakMemory
+from resnet_cifar.model import FEATURES, ResNet
 from resnet_cifar.training import Training
 
 _STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
 _STEPS = 4  # of which the first one is not counted
 _KEPT_SIZE = 64  # pixels a side
-_DATA_BYTES = 60_000 * 3 * SIDE * SIDE
-_BYTES_A_WEIGHT = 4 * 4  # itself, its gradient, its momentum and its average, in float32
+_FLOAT = 4  # bytes
+# Measured on a CPU, of runs at 32 to 224 px: what Python, torch and the libraries that it loads have, and what working
+# through a batch takes at once beside what is kept of it for the way back (benchmarks/memory.py).
+_LIBRARIES = 0.77 * 2**30
+_WORKING = 1.18
 
 
 @dataclass(frozen=True)
@@ -32,23 +37,57 @@ class Trial:
 
 def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller pictures."""
-    stage = replace(stage, epochs=1, warmup_epochs=0, views=0)
-    small = _affordable(recipe, stage) if device.type == "cpu" else stage
-    batch = small.batch_size
-    only = replace(recipe, stages=(small,), log_every=100_000, val_images=0)
-    torch.manual_seed(0)  # the weights' values do not matter
-    model = ResNet(recipe.arch, recipe.stem).to(device)
-    training = Training(model, only, device, choose_precision(recipe.precision, device))
-    steps = _steps(training, batch)
+    peak = PeakMemory(device)
+    small = _affordable(recipe, _brief(stage)) if device.type == "cpu" else _brief(stage)
+    training = _training(_network(recipe, device), recipe, small, device)
+    steps = _steps(training)
     next(steps)
     wait_for(device)
     began = time.perf_counter()
     for _ in range(_STEPS - 1):
         next(steps)
     wait_for(device)
-    pace = (_STEPS - 1) * batch * cost.step_macs(recipe, small) / (time.perf_counter() - began)
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    return Trial(pace, _DATA_BYTES + weights * _BYTES_A_WEIGHT + _kept(training, stage))
+    pace = (_STEPS - 1) * small.batch_size * cost.step_macs(recipe, small) / (time.perf_counter() - began)
+    if device.type == "cpu":
+        return Trial(pace, _told(training, recipe, stage))
+    for _ in steps:  # what is left of the epoch: its end, with an evaluation
+        pass
+    return Trial(pace, (peak.bytes() or 0) + cost.data_bytes(recipe) + _feature_bytes(recipe, stage))
+
+
+def memory_needed(recipe: Recipe, device: torch.device) -> int:
+    """Bytes that a run of `recipe` will want at its peak. On a GPU each of its stages is tried out."""
+    if device.type == "cuda":
+        return max(try_out(recipe, stage, device).bytes for stage in recipe.stages)
+    network = _network(recipe, device)
+    return max(_told(_training(network, recipe, _brief(stage), device), recipe, stage) for stage in recipe.stages)
+
+
+def _brief(stage: Stage) -> Stage:
+    return replace(stage, epochs=1, warmup_epochs=0, views=0)
+
+
+def _network(recipe: Recipe, device: torch.device) -> ResNet:
+    torch.manual_seed(0)  # the weights' values do not matter
+    return ResNet(recipe.arch, recipe.stem).to(device)
+
+
+def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.device) -> Training:
+    only = replace(recipe, stages=(stage,), log_every=100_000, val_images=0)
+    return Training(network, only, device, choose_precision(recipe.precision, device))
+
+
+def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
+    """What a stage will want of a CPU's memory at its peak."""
+    weights = sum(parameter.numel() for parameter in training.model.parameters())
+    copies = 4 if stage.averaging else 3  # themselves, momentum, the average, and either gradients or the best ones
+    grows = _feature_bytes(recipe, stage) if stage.caches_features else _WORKING * _kept(training, stage)
+    return int(cost.data_bytes(recipe) + _LIBRARIES + _FLOAT * copies * weights + grows)
+
+
+def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
+    views = stage.views * cost.training_images(recipe) + recipe.val_images
+    return _FLOAT * FEATURES * views if stage.caches_features else 0
 
 
 def _affordable(recipe: Recipe, stage: Stage) -> Stage:
@@ -81,14 +120,17 @@ def _kept_of(training: Training, size: int, batch: int) -> int:
     return saved.bytes
 
 
-def _steps(training: Training, batch: int) -> Iterator[Progress]:
-    """Yields after each step."""
-    count = batch * _STEPS
+def _steps(training: Training) -> Iterator[Progress]:
+    """Yields after each step. On a GPU, where more memory goes into an evaluation than is left, one follows."""
+    count = training.stage.batch_size * _STEPS
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     train = Split(images, torch.arange(count) % 100).to(training.device)
+    preprocess = Preprocess(training.stage.image_size, CIFAR100, training.device)
+    evaluated = Pictures(train, preprocess, training.model.stem).evaluation_batch
+    val = train.take(torch.arange(evaluated if training.device.type == "cuda" else 0, device=training.device) % count)
     nothing = train.take(torch.arange(0, device=training.device))
-    events = loop.train(training, Dataset(train, nothing, nothing), CIFAR100)
+    events = loop.train(training, Dataset(train, val, nothing), CIFAR100)
     return (event for event in events if isinstance(event, Progress) and event.phase == "train")
 
 

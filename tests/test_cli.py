@@ -262,6 +262,9 @@ def test_quick_learns_real_pictures(cifar100_dir: Path, tmp_path: Path):
     last = RunDir(tmp_path / "run").last_event()
     assert isinstance(last, events.RunCompleted)
     assert last.test.top1 > 0.03  # chance is 0.01
+    told = re.search(r"^needs about ([\d.]+) GiB of memory; [\d.]+ GiB are free$", done.stdout, re.MULTILINE)
+    peak = re.search(r" with ([\d.]+) GiB of memory at most", done.stdout)
+    assert told and peak and float(told[1]) == pytest.approx(float(peak[1]), rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.record import Records
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
-from resnet_cifar.trial import try_out
+from resnet_cifar.trial import memory_needed, try_out
 from tests.conftest import CPU, recipe, stage
 
 
@@ -35,10 +35,15 @@ def test_a_trial_tells_a_pace_and_memory():
 
 def test_what_is_frozen_keeps_nothing_of_a_picture():
     everything, head = (
-        [try_out(recipe(), stage(batch_size=size, trainable=trainable), CPU).bytes for size in (8, 1024)]
+        [try_out(recipe(), stage(batch_size=size, trainable=trainable, views=0), CPU).bytes for size in (8, 1024)]
         for trainable in (stage().trainable, HEAD)
     )
     assert head[1] - head[0] < 0.05 * (everything[1] - everything[0])
+
+
+def test_features_computed_once_are_counted():
+    few, many = (memory_needed(recipe(stage(trainable=HEAD, views=views)), CPU) for views in (1, 11))
+    assert many - few == 10 * 100 * 512 * 4  # pictures, features, bytes
 
 
 def test_a_first_run_is_told_by_a_trial_and_a_second_by_the_first(tmp_path: Path):

@@ -4,7 +4,7 @@ import html
 
 from resnet_cifar.config import Recipe
 from resnet_cifar.state import State
-from resnet_cifar.tables import duration, percent
+from resnet_cifar.tables import duration, gibibytes, percent
 
 _DOING = {
     "download": "downloading",
@@ -71,7 +71,7 @@ def _facts(state: State) -> str:
         "test top-1": state.test and percent(state.test.top1),
         "test top-5": state.test and percent(state.test.top5),
         "images/s": state.images_per_second and f"{state.images_per_second:,.0f}",
-        "GPU memory": state.gpu_memory and f"{state.gpu_memory / 2**30:.1f} GiB",
+        "memory": state.memory and gibibytes(state.memory),
         "time": duration(state.seconds),
     }
     return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items() if value)

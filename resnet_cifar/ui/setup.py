@@ -15,7 +15,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.launcher import Launcher
 from resnet_cifar.recipes import RECIPES, recipe_named
-from resnet_cifar.tables import duration
+from resnet_cifar.tables import duration, gibibytes
 from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
@@ -153,7 +153,7 @@ def _path(text: str) -> Path:
 def _cost(estimate: Estimate, device: str) -> str:
     source = f"as in {html.escape(estimate.earlier_run)}" if estimate.earlier_run else "tried out just now"
     speed = f": {estimate.images_per_second:,.0f} images/s ({source})" if estimate.images_per_second else ""
-    memory = f", {estimate.bytes / 2**30:.1f} GiB of memory" if estimate.bytes else ""
+    memory = f", {gibibytes(estimate.bytes)} of memory" if estimate.bytes else ""
     return f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {html.escape(device)}{speed}{memory}.</p>"
 
 
