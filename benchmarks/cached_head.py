@@ -13,10 +13,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
 
 from resnet_cifar import loop
 from resnet_cifar.config import Recipe, Stage

@@ -17,7 +17,9 @@ limit=150
 measure throughput-32 benchmarks/throughput.py --image-size 32 --stem cifar --batch-size 512 --steps 20
 measure throughput-224 benchmarks/throughput.py --image-size 128 224 --batch-size 256 --steps 6 --pairs 2
 measure profile-32 benchmarks/profile.py --image-size 32 --stem cifar --batch-size 512 --steps 20
+limit=240
 measure levers-32 benchmarks/levers.py --image-size 32 --stem cifar --batch-size 512 --steps 20
+measure memory benchmarks/memory.py
 limit=330
 measure sprint-12 benchmarks/time_to_accuracy.py --epochs 12 --reach 69.54
 measure sprint-45 benchmarks/time_to_accuracy.py --epochs 45 --seeds 2 --reach 69.54 76.76 78.01

@@ -2,9 +2,9 @@
 
     python benchmarks/levers.py [--image-size 64] [--stem stock] [--batch-size 128] [--steps 4] [--pairs 5] [LEVER ...]
 
-Each lever takes turns with the step as it is, in one process; told is the median of the pairs, for `compile` what its
-first steps took. A ratio under 1 is what would be lost without the lever; for `compile` and the batch
-sizes, which are not in use, one over 1 is what would be won with it.
+Each lever takes turns with the step as it is, not compiled, in one process; told is the median of the pairs, for what
+is compiled also what its first steps took. A ratio under 1 is what would be lost without the lever; for `compile`, with
+CUDA graphs too, and for the batch sizes, one over 1 is what would be won with it.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
 
 from benchmarks.throughput import WARMUP, Ours, images_per_second, pictures
 from resnet_cifar.device import choose_device, choose_precision, describe
@@ -45,6 +46,10 @@ def _compile(_: argparse.Namespace, ours: Ours) -> None:
     ours.training.shared_net = torch.compile(ours.training.net)  # type: ignore[assignment]
 
 
+def _cuda_graphs(_: argparse.Namespace, ours: Ours) -> None:
+    ours.training.shared_net = torch.compile(ours.training.net, mode="reduce-overhead")  # type: ignore[assignment]
+
+
 def _as_it_is(_: argparse.Namespace, ours: Ours) -> None:
     """The same once more: how far two equal things differ here."""
 
@@ -57,6 +62,7 @@ LEVERS: dict[str, tuple[Change, float]] = {
     "half the batch": (_as_it_is, 0.5),
     "twice the batch": (_as_it_is, 2),
     "compile": (_compile, 1),
+    "compile, graphs": (_cuda_graphs, 1),
 }
 
 
@@ -76,12 +82,12 @@ def main() -> None:
     split = pictures(2 * (WARMUP + args.steps) * args.batch_size)
     shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
     print(f"{describe(device)} in {precision}, torch {torch.__version__}, {shape}")
-    ours = Ours(split, args.image_size, args, device, precision)
+    ours = uncompiled(Ours(split, args.image_size, args, device, precision))
     print("lever              ours           with it        ratio")
     for name in args.lever or LEVERS:
         change, factor = LEVERS[name]
         other_args = argparse.Namespace(**vars(args) | {"batch_size": int(args.batch_size * factor)})
-        other = Ours(split, args.image_size, other_args, device, precision)
+        other = uncompiled(Ours(split, args.image_size, other_args, device, precision))
         change(other_args, other)
         began = time.perf_counter()
         images_per_second(other, replace_steps(other_args, 1), device)
@@ -91,8 +97,15 @@ def main() -> None:
             base, changed = images_per_second(ours, args, device), images_per_second(other, other_args, device)
             rates.append((base, changed, changed / base))
         base, changed, ratio = map(statistics.median, zip(*rates, strict=True))
-        note = f"  first steps {first:.1f} s" if name == "compile" else ""
+        note = f"  first steps {first:.1f} s" if name.startswith("compile") else ""
         print(f"{name:17}  {base:8.1f} img/s  {changed:8.1f} img/s  {ratio:.2f}{note}", flush=True)
+
+
+def uncompiled(ours: Ours) -> Ours:
+    """The same with a stage too short to be compiled, so that the levers are pulled one at a time."""
+    training = ours.training
+    training.recipe = replace(training.recipe, stages=(replace(training.stage, epochs=100),))
+    return ours
 
 
 def replace_steps(args: argparse.Namespace, steps: int) -> argparse.Namespace:

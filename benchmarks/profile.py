@@ -14,17 +14,18 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.throughput import WARMUP, Ours, pictures
 from resnet_cifar.cost import forward_macs
 from resnet_cifar.device import choose_device, choose_precision, describe, wait_for
 
 KINDS = {  # the first whose words stand in an operation's name
+    "fused by torch.compile": ("triton", "cpp_fused"),
     "BatchNorm": ("batch_norm", "batchnorm", "bn_"),
     "pooling": ("pool",),
     "casts and copies": ("copy", "convert", "nchw", "nhwcto", "memcpy", "memset", "fill", "zero"),

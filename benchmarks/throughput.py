@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import torch
 import torchvision
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
-
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar import loop
 from resnet_cifar.config import AUGMENTS, Recipe, Stage
