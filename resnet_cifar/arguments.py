@@ -21,6 +21,8 @@ OF_TRAINING = (*OF_RUN, "resume", "data_dir")
 # What belongs to certain commands, of which one must be there.
 _OF_COMMANDS = {
     "json": ("classify",),
+    "split": ("evaluate",),
+    "tta": ("evaluate",),
     "repo": ("push",),
     "push_to": ("train_only",),
     "dry_run": ("push", "deploy_space"),
@@ -56,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
         "--export",
         choices=("onnx",),
         help="write model.onnx beside weights: those of --run, or what is trained or pushed",
+    )
+    flags.add_argument("--split", choices=("test", "val"), help="with --evaluate: on what; test, unless named")
+    flags.add_argument(
+        "--tta", action="store_true", help="with --evaluate: test-time augmentation, the mirror images too"
     )
     flags.add_argument("--json", action="store_true", help="with --classify: answers as JSON")
     change = flags.add_argument_group("changes to every stage of the recipe")

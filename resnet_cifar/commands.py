@@ -24,9 +24,9 @@ def list_recipes(_: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Test a checkpoint and say how good it is."""
+    """Test a checkpoint and say how good it is; on val, with the pictures that its recipe cut from train."""
     from resnet_cifar.checkpoint import load_checkpoint
-    from resnet_cifar.data import Preprocess, load_official_splits
+    from resnet_cifar.data import Preprocess, load, load_official_splits
     from resnet_cifar.device import choose_device, choose_precision, runs_in
     from resnet_cifar.evaluate import test
     from resnet_cifar.events import Metrics
@@ -38,13 +38,19 @@ def evaluate(args: argparse.Namespace) -> int:
     recipe = run.recipe() if run.recipe_file.exists() else None
     precision = choose_precision(args.precision or (recipe.precision if recipe else "auto"), device)
     model, config = load_checkpoint(run.path, device)
-    data = args.data or (recipe.data if recipe else "cifar100")
-    _, split = watch(load_official_splits(data, data_folder(args) or earlier_data_folder(run)))
+    data, folder = args.data or (recipe.data if recipe else "cifar100"), data_folder(args) or earlier_data_folder(run)
+    if args.split == "val":
+        if recipe is None or not recipe.val_images or recipe.data != data:
+            raise UserError(f"{run.name!r} has no val pictures of {data}; leave --split val out.")
+        split = watch(load(recipe, folder, device)).val
+    else:
+        split = watch(load_official_splits(data, folder))[1].to(device)
     preprocess = Preprocess(config.image_size, config.normalization, device)
-    summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
+    summary = watch(test(model, split, preprocess, runs_in(device, precision), mirrored=args.tta))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
-    print(f"{metrics_line('test', metrics)}, superclass {percent(summary['coarse_top1'])}")
-    print(f"on {len(split):,} images at {config.image_size} px, {device} in {precision}")
+    print(f"{metrics_line(args.split or 'test', metrics)}, superclass {percent(summary['coarse_top1'])}")
+    views = ", mirror images too" if args.tta else ""
+    print(f"on {len(split):,} images at {config.image_size} px{views}, {device} in {precision}")
     return 0
 
 

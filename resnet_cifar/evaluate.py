@@ -1,6 +1,7 @@
 """How good a model is on pictures it does not learn from; every mean is over pictures, not over batches."""
 
 import dataclasses
+import math
 from collections.abc import Generator
 from typing import Any
 
@@ -45,10 +46,22 @@ def measure(logits: Tensor, labels: Tensor) -> Metrics:
 
 
 def test(
-    model: ResNet, split: Split, preprocess: Preprocess, autocast: Autocast, world: World = ALONE
+    model: ResNet,
+    split: Split,
+    preprocess: Preprocess,
+    autocast: Autocast,
+    world: World = ALONE,
+    mirrored: bool = False,
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """Run a split through a model once, and tell all that `eval.json` holds."""
+    """Run a split through a model once, and tell all that `eval.json` holds.
+
+    `mirrored`: test-time augmentation; what counts is the mean of the probabilities of a picture and its mirror image.
+    """
     logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, world, "test")
+    if mirrored:
+        other = Pictures(Split(split.images.flip(-1), split.labels), preprocess, model.stem)
+        seen = torch.stack((logits, (yield from predict(model, other, autocast, world, "test"))))
+        logits = seen.log_softmax(-1).logsumexp(0) - math.log(len(seen))
     return summarise(logits, split.labels)
 
 

@@ -19,6 +19,7 @@ from resnet_cifar import cli, events
 from resnet_cifar.arguments import parser, recipe_from
 from resnet_cifar.run_dir import RunDir
 from tests.conftest import ROOT, app, start
+from tests.conftest import recipe as tiny
 
 # ResNet-34 as the recipe has it, on few synthetic pictures.
 SMALL = ("--recipe", "quick", "--data", "synthetic", "--train-images", "200", "--val-images", "100", "--epochs", "1")
@@ -267,6 +268,24 @@ def test_quick_learns_real_pictures(cifar100_dir: Path, tmp_path: Path):
     assert told and peak and float(told[1]) == pytest.approx(float(peak[1]), rel=0.15)
 
 
+def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.CaptureFixture[str]):
+    def told(*flags: str) -> str:
+        assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", *flags]) == 0
+        return capsys.readouterr().out
+
+    run.recipe_file.write_text(tiny(val_images=100).to_json())
+    plain, mirrored, val = told("--split", "test"), told("--tta"), told("--split", "val")
+    assert plain == told() and plain.startswith("test top-1") and "on 1,000 images" in plain
+    assert "mirror images too" in mirrored and mirrored.splitlines()[0] != plain.splitlines()[0]
+    assert val.startswith("val top-1") and "on 100 images" in val
+    best = run.history()
+    top1 = max(event.val.top1 for event, _ in best if isinstance(event, events.EpochEnded) and event.val)
+    assert f"val top-1 {100 * top1:.2f} %" in val
+    run.recipe_file.write_text(tiny(val_images=0).to_json())
+    assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", "--split", "val"]) == 2
+    assert "has no val pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -276,6 +295,8 @@ def test_quick_learns_real_pictures(cifar100_dir: Path, tmp_path: Path):
         ("--deploy-space me/x --create-pr", "--create-pr belongs to"),
         ("--train-only --public", "--public belongs to"),
         ("--evaluate x --json", "--json belongs to --classify"),
+        ("--push x --repo me/x --tta", "--tta belongs to --evaluate"),
+        ("--train-only --split val", "--split belongs to --evaluate"),
         ("--deploy-space me/x --export onnx", "--export does not go with --deploy-space"),
         ("--export onnx --epochs 3", "--epochs belongs to training"),
     ],

@@ -6,6 +6,7 @@ from resnet_cifar.classes import FINE_TO_COARSE
 from resnet_cifar.data import CIFAR100, Preprocess, Split
 from resnet_cifar.device import runs_in
 from resnet_cifar.evaluate import coarse_top1, measure, per_class_top1, predict, summarise
+from resnet_cifar.evaluate import test as test_split
 from resnet_cifar.model import ResNet
 from tests.conftest import CPU
 from tests.test_data import result
@@ -39,6 +40,21 @@ def test_superclasses_and_classes_add_up(answers):
     total = sum(top1 * share for top1, share in zip(per_class_top1(logits, labels), shares.tolist(), strict=True))
     assert total == pytest.approx(measure(logits, labels).top1, rel=1e-5)
     assert summarise(logits, labels)["per_class_top1"]["wolf"] == per_class_top1(logits, labels)[97]
+
+
+def test_with_mirror_images_a_picture_and_its_mirror_image_are_one():
+    model, generator = ResNet("resnet18").eval(), torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(model.fc.weight, generator=generator)
+    images = torch.randint(0, 256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(40)
+    preprocess, autocast = Preprocess(32, CIFAR100, CPU), runs_in(CPU, "fp32")
+    plain, other = Split(images, labels), Split(images.flip(-1), labels)
+    one, mirror = (result(test_split(model, split, preprocess, autocast, mirrored=True)) for split in (plain, other))
+    assert one == pytest.approx(mirror)
+    alone = [result(predict(model, Pictures(split, preprocess, "stock"), autocast)) for split in (plain, other)]
+    mean = sum(logits.softmax(1) for logits in alone) / 2
+    assert one["loss"] == pytest.approx(-mean[labels, labels].log().mean().item(), rel=1e-4)
+    assert one["loss"] != pytest.approx(measure(alone[0], labels).loss, rel=1e-4)
 
 
 def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
