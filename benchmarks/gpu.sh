@@ -23,4 +23,5 @@ measure memory benchmarks/memory.py
 limit=330
 measure sprint-12 benchmarks/time_to_accuracy.py --epochs 12 --reach 69.54
 measure sprint-45 benchmarks/time_to_accuracy.py --epochs 45 --seeds 2 --reach 69.54 76.76 78.01
+measure lower-first benchmarks/lower_first.py --recipe sprint --train-images 45000 --epochs 16 --seeds 2
 measure scratch-100 benchmarks/time_to_accuracy.py --recipe scratch --epochs 100 --seeds 1

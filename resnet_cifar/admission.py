@@ -11,6 +11,8 @@ from resnet_cifar.cifar100_files import find
 from resnet_cifar.config import Recipe
 from resnet_cifar.device import describe, identity
 from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunCompleted
+from resnet_cifar.run_dir import RunDir
 from resnet_cifar.weights import build, read_file
 
 
@@ -30,12 +32,23 @@ def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Ite
 def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes: int = 1) -> None:
     """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
     check_batches(recipe, processes)
-    if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
-        raise _busy(device, holder)
+    check_free(device)
     if recipe.data == "cifar100" and data_dir is not None:
         find(data_dir)
     if recipe.init not in ("scratch", "imagenet"):
         build(recipe, read_file(Path(recipe.init)))
+
+
+def check_free(device: torch.device) -> None:
+    """Refuse a device on which a run trains. Raises UserError."""
+    if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
+        raise _busy(device, holder)
+
+
+def check_unfinished(run: RunDir) -> None:
+    """Refuse to go on with a completed run. Raises UserError."""
+    if isinstance(run.last_event(), RunCompleted):
+        raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
 
 
 def check_batches(recipe: Recipe, processes: int) -> None:

@@ -8,6 +8,13 @@ from resnet_cifar.events import Progress
 
 T = TypeVar("T")
 
+_NAME = "work in the background"
+
+
+def is_at_work() -> bool:
+    """Whether there is work that nobody waits for any more."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
+
 
 def at_once(work: Generator[Progress, None, T]) -> T:
     """Wait for work of that kind, where nobody wants to hear of its progress."""
@@ -29,11 +36,11 @@ def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Ge
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, name=_NAME, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.2)
         yield progress()
     if errors:
-        raise errors[0]
+        raise errors.pop()  # or the list, its frame and the error would keep each other, and what they hold, alive
     return results[0]

@@ -66,6 +66,7 @@ def _command(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
 
 def _train(args: argparse.Namespace) -> int:
     """Start or resume a run and show it."""
+    from resnet_cifar.background import is_at_work
     from resnet_cifar.device import choose_device
     from resnet_cifar.parallel import joined
     from resnet_cifar.terminal import TerminalView
@@ -84,9 +85,10 @@ def _train(args: argparse.Namespace) -> int:
         for last in train(run, device=device, data_dir=data_dir, inherited=args.inherited_locks or (), world=world):
             if view is not None:
                 view.show(last)
-        if world.size > 1 and isinstance(last, RunFailed):
+        stuck = world.size > 1 and isinstance(last, RunFailed)
+        if stuck or is_at_work():
             sys.stdout.flush()
-            os._exit(_exit_code(last))  # at once: an orderly end would wait for processes that may be stuck
+            os._exit(_exit_code(last))  # at once: an orderly end would wait for who may never be done
     if view is not None and isinstance(last, RunCompleted):
         if args.push_to is not None:
             commands.upload(run, args.push_to, args)
@@ -97,7 +99,7 @@ def _train(args: argparse.Namespace) -> int:
 
 def _tell_memory(run: RunDir, device: "torch.device") -> None:
     """Say how much memory a run will want, and how much there is."""
-    from resnet_cifar.device import is_out_of_memory
+    from resnet_cifar.device import is_out_of_memory, release_memory
     from resnet_cifar.memory import free_memory
     from resnet_cifar.tables import gibibytes
     from resnet_cifar.trial import memory_needed
@@ -106,8 +108,9 @@ def _tell_memory(run: RunDir, device: "torch.device") -> None:
         needed = f"about {gibibytes(memory_needed(run.recipe(), device))}"
     except RuntimeError as error:
         if not is_out_of_memory(error):
-            raise
+            return  # what is wrong, the run itself will tell
         needed = "more than there is"
+    release_memory(device)
     free = free_memory(device)
     print(f"needs {needed} of memory" + (f"; {gibibytes(free)} are free" if free is not None else ""))
 
@@ -122,7 +125,7 @@ def _prepared(args: argparse.Namespace, device: "torch.device", world: "World") 
 
 
 def _ready_run(args: argparse.Namespace, device: "torch.device") -> tuple[Path, Path | None]:
-    from resnet_cifar.admission import check
+    from resnet_cifar.admission import check, check_free, check_unfinished
 
     if args.export is not None:  # what can fail is to do so now, and not after hours of training
         from resnet_cifar.export import need_packages
@@ -132,6 +135,9 @@ def _ready_run(args: argparse.Namespace, device: "torch.device") -> tuple[Path, 
         _may_push(args.push_to)
     if args.resume is not None:
         run = _run_to_resume(args)
+        if args.inherited_locks is None:
+            check_free(device)
+            check_unfinished(run)
         return run.path, commands.data_folder(args) or commands.earlier_data_folder(run)
     recipe, data_dir = recipe_from(args, device.type == "cuda"), commands.data_folder(args)
     check(recipe, data_dir, device)

@@ -1,9 +1,7 @@
 """torch.compile, for stages so long that fused operations repay the wait for them."""
 
-import os
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 from resnet_cifar import cost
 from resnet_cifar.background import in_background
 from resnet_cifar.batches import Source
-from resnet_cifar.device import wait_for
+from resnet_cifar.device import release_memory, wait_for
 from resnet_cifar.events import Progress
 from resnet_cifar.training import Training
 
@@ -20,8 +18,6 @@ from resnet_cifar.training import Training
 _WORTH = 1e16
 _BACKEND = "inductor"
 _LONGEST_REASON = 500  # characters
-# What was compiled is kept from one run to the next. Optimizers already read this when they are made.
-os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "resnet_cifar" / "compiled"))
 
 
 def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progress]:
@@ -35,14 +31,15 @@ def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progre
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
         warnings.warn(f"torch.compile failed, so training goes on without it: {reason}", stacklevel=2)
+    release_memory(training.device)
 
 
 def _pays(training: Training) -> bool:
-    """On a CPU it never did; several processes go without."""
-    stage, alone = training.stage, training.world.size == 1
+    """On a CPU it never did; several processes go without, and so do batches that don't fit in memory as a whole."""
+    stage = training.stage
     return (
         training.device.type == "cuda"
-        and alone
+        and training.world.size == training.pieces == 1
         and not stage.caches_features
         and cost.stage_macs(training.recipe, stage) >= _WORTH
     )
@@ -53,12 +50,14 @@ def _compiled(training: Training, source: Source) -> nn.Module:
     compiled = torch.compile(training.net, dynamic=False, backend=_BACKEND)
     before = [buffer.clone() for buffer in training.net.buffers()]
     inputs = _example(training, source)
-    with training.autocast():
-        logits = compiled(inputs)
+    try:
+        with training.autocast():
+            logits = compiled(inputs)
+    finally:  # at once, since the run may be saved at any time: BatchNorm has noted the example
+        for buffer, value in zip(training.net.buffers(), before, strict=True):
+            buffer.data.copy_(value)
     logits.float().sum().backward()
     training.optimizer.zero_grad(set_to_none=True)
-    for buffer, value in zip(training.net.buffers(), before, strict=True):
-        buffer.copy_(value)  # BatchNorm has noted the example
     wait_for(training.device)
     return compiled  # type: ignore[return-value]
 

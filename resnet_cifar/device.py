@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -19,7 +20,19 @@ def choose_device(name: str) -> torch.device:
     if name not in ("auto", "cuda", "cpu"):
         raise UserError(f"--device is {name!r}; it must be auto, cuda or cpu.")
     torch.backends.cudnn.deterministic = True  # the same seed is to give the same run
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    _keep_what_is_compiled()
+    return torch.device("cuda")
+
+
+def _keep_what_is_compiled() -> None:
+    """From one run to the next, where there is a place for it. Torch reads this as soon as an optimizer is made."""
+    with suppress(OSError, RuntimeError):
+        folder = Path.home() / ".cache" / "resnet_cifar" / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def choose_precision(name: str, device: torch.device) -> str:

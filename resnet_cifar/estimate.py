@@ -104,8 +104,9 @@ class Estimates:
                 return
             try:
                 self._trials[key] = try_out(recipe, stage, self._device)
-            except RuntimeError as error:
-                why = "it takes more memory than there is" if is_out_of_memory(error) else str(error).splitlines()[0]
+            except Exception as error:  # whatever it is: somebody waits for an answer
+                words = f"{type(error).__name__}: {error}".splitlines()[0]
+                why = "it takes more memory than there is" if is_out_of_memory(error) else words
                 self._trials[key] = UserError(f"stage {stage.name!r} could not be tried out: {why}.")
             finally:
                 release_memory(self._device)  # a run is to have it all

@@ -19,8 +19,9 @@ def failure(error: Exception, run: RunDir, stage: Stage, device: torch.device) -
         reason, by_user = str(error), isinstance(error, UserError)
     elif is_out_of_memory(error):
         reason, by_user = _out_of_memory(run, stage, device), True
-    elif isinstance(error, RuntimeError) and "closed by peer" in str(error):
-        reason, by_user = "another process of the run ended; why, it has told itself.", False
+    elif isinstance(error, RuntimeError) and " by peer" in str(error):
+        reason = "another process of the run ended; the log says why, unless it was killed for want of memory."
+        by_user = False
     else:
         traceback.print_exc()
         reason, by_user = f"{type(error).__name__}: {error}", False

@@ -5,6 +5,7 @@ running, and a second start is refused.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,31 +105,34 @@ class Launcher:
         self._asked.discard(holder.pid or 0)
 
     def _spawn(self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int) -> None:
-        said = _stamp(run)
+        said, log = _stamp(run), run.path / LOG
+        printed = log.stat().st_size if log.exists() else 0
         with run.locked() as run_lock:
             arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
             arguments += ["--data-dir", str(data_dir)] if data_dir else []
             locks = (*device_locks, run_lock)
-            if processes == 1:
-                arguments += ["--inherited-locks", *map(str, locks)]
+            arguments += ["--inherited-locks", *(map(str, locks) if processes == 1 else ())]
             try:
-                child = _start(arguments, processes, run.path / LOG, locks)
+                child = _start(arguments, processes, log, locks)
             except OSError as error:
                 raise UserError(f"the training process can't be started: {error}.") from error
             for lock in locks:
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
-        threading.Thread(target=self._bury, args=(run, child, said), daemon=True).start()
+        threading.Thread(target=self._bury, args=(run, child, said, printed), daemon=True).start()
 
-    def _bury(self, run: RunDir, child: subprocess.Popen[bytes], said: tuple[int, int]) -> None:
-        """Wait for a run's process, and say why it ended where it did not do so itself."""
+    def _bury(self, run: RunDir, child: subprocess.Popen[bytes], said: tuple[int, int], printed: int) -> None:
+        """Wait for a run's process, and say why it ended where it did not do so itself.
+
+        `said` and `printed`: how far its events and its log went before.
+        """
         code = child.wait()
         ended = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _stamp(run) != said
         if ended or child.pid in self._asked or code == -signal.SIGTERM:
             return
         with suppress(UserError), run.locked():
-            run.append(RunFailed(reason=_last_words(run, code), user_error=code == 2))
+            run.append(_failure((run.path / LOG).read_bytes()[printed:], code))
 
 
 def log_tail(run: RunDir, lines: int = 12) -> str | None:
@@ -163,9 +167,6 @@ def _start(arguments: list[str], processes: int, log: Path, handed_down: tuple[i
 
 
 def _kill(pid: int) -> None:
-    with suppress(OSError):  # each of those that torchrun started leads a group of its own
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            _kill(int(child))
     with suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
@@ -181,14 +182,20 @@ def _stamp(run: RunDir) -> tuple[int, int]:
     return 0, 0
 
 
-def _last_words(run: RunDir, code: int) -> str:
-    if code < 0:
-        return (
-            f"the training process was killed by signal {-code} ({signal.Signals(-code).name}); most often the "
-            "machine has run out of memory. Resume goes on from the last save."
-        )
-    said = [line for line in (log_tail(run) or "").splitlines() if line.strip()]
-    return said[-1].removeprefix("error: ") if said else f"the training process ended with exit code {code}."
+def _failure(log: bytes, code: int) -> RunFailed:
+    """Why a run's process ended with `code`, from what it printed."""
+    said = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
+    for opening in ("error: ", "error, in process ") if code > 0 else ():  # the second of one that has less to say
+        if told := [line for line in said if line.startswith(opening)]:
+            return RunFailed(reason=told[-1].partition(": ")[2], user_error=opening == "error: ")
+    killed = [int(match[1]) for line in said if (match := re.match(r" +exitcode +: -(\d+)", line))]
+    number = -code if code < 0 else killed[-1] if killed else 0  # of several that torchrun tells of, the first is last
+    if number:
+        name = signal.Signals(number).name
+        reason = f"the training process was killed by signal {number} ({name}); most often the machine has run out of "
+        return RunFailed(reason=reason + "memory. Resume goes on from the last save.", user_error=False)
+    reason = said[-1] if said else f"the training process ended with exit code {code}."
+    return RunFailed(reason=reason, user_error=False)
 
 
 def _without_secrets() -> dict[str, str]:

@@ -3,7 +3,10 @@
 All of them take the same steps in the same order, so that each call here is made by every one. Alone, they do nothing.
 """
 
+import ctypes
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 _PATIENCE = timedelta(hours=2)  # one of them may have a data set to download first
 
@@ -101,9 +106,16 @@ def joined(device: torch.device) -> Iterator[World]:
     if size == 1:
         yield ALONE
         return
+    _die_with_parent()
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
     yield World(dist.get_rank(), size, hosts if isinstance(hosts, dist.ProcessGroup) else None)
     dist.destroy_process_group()  # not after an error: it would wait for the others, who wait for this one
+
+
+def _die_with_parent() -> None:
+    """Be killed when `torchrun` is, which may hold the run's locks: nobody is to train on without them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

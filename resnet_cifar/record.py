@@ -87,7 +87,8 @@ class Record:
                 said.steps.append(event)
             case EpochEnded():
                 said.epochs.append(event)
-        if said.mark is None and said.stages and isinstance(event, StepLogged | EpochEnded | Progress):
+        working = isinstance(event, StepLogged | EpochEnded | Progress) and getattr(event, "phase", "") != "compile"
+        if said.mark is None and said.stages and working:
             said.mark = time, self.part_done()
 
     def part_done(self) -> float:

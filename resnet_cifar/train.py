@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from resnet_cifar import files, loop
-from resnet_cifar.admission import check_batches, using
+from resnet_cifar.admission import check_batches, check_unfinished, using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
@@ -67,8 +67,7 @@ def train(
         if world.first:
             stack.enter_context(run.locked(os.getpid(), inherited))
         stop = stack.enter_context(StopRequests(run.stop_file, once=world.size == 1))
-        if isinstance(run.last_event(), RunCompleted):
-            raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
+        check_unfinished(run)
         check_batches(run.recipe(), world.size)
         yield from _Session(run, device, data_dir, save_every, stop, world).events()
 

@@ -19,6 +19,7 @@ from resnet_cifar.training import Training
 _STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
 _STEPS = 4  # of which the first one is not counted
 _KEPT_SIZE = 64  # pixels a side
+_SLOW = 1e-6
 _FLOAT = 4  # bytes
 # Measured on a CPU, of runs at 32 to 224 px: what Python, torch and the libraries that it loads have, and what working
 # through a batch takes at once beside what is kept of it for the way back (benchmarks/memory.py).
@@ -64,7 +65,8 @@ def memory_needed(recipe: Recipe, device: torch.device) -> int:
 
 
 def _brief(stage: Stage) -> Stage:
-    return replace(stage, epochs=1, warmup_epochs=0, views=0)
+    """A few steps that change nothing much, so that none can diverge."""
+    return replace(stage, epochs=1, warmup_epochs=0, views=0, lr=_SLOW, backbone_lr=None)
 
 
 def _network(recipe: Recipe, device: torch.device) -> ResNet:

@@ -119,24 +119,32 @@ def test_who_only_holds_the_lock_is_never_signalled(launching: Launcher, tmp_pat
         assert elsewhere is not None and elsewhere.pid is None
 
 
-def test_a_run_that_is_killed_says_so(launching: Launcher):
-    run = launching.start(LONG, None)
-    holder = run.holder()
-    assert holder is not None and holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
-    wait(lambda: run.status() == "failed")
-    last = run.last_event()
-    assert isinstance(last, events.RunFailed) and "SIGKILL" in last.reason and "memory" in last.reason
-
-
-def test_what_is_wrong_before_the_first_event_is_told_too(launching: Launcher, tmp_path: Path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_can_not_begin_and_one_that_is_killed_say_so(
+    launching: Launcher, tmp_path: Path, monkeypatch, processes
+):
+    monkeypatch.setattr(launcher, "count", lambda _: 2)
     run = RunDir.create(tmp_path / "torn", recipe())
+    run.append(events.RunStarted(recipe="", device="cpu", precision="fp32", data_dir=None, processes=processes))
     run.last_file.write_bytes(b"nothing of ours")
     run.recipe_file.write_text("{}")
     launching.resume(run)
     wait(lambda: run.status() == "failed")
     last = run.last_event()
     assert isinstance(last, events.RunFailed) and last.user_error and "recipe.json can't be used" in last.reason
+    run.recipe_file.write_text(LONG.to_json())
+    run.last_file.unlink()
+    launching.resume(run)
+    wait(lambda: trains(run))
+    holder = run.holder()
+    assert holder is not None and holder.pid is not None
+    children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+    worker = holder.pid if processes == 1 else int(children[1])
+    os.kill(worker, signal.SIGKILL)
+    wait(lambda: run.status() == "failed")
+    last = run.last_event()
+    assert isinstance(last, events.RunFailed) and "memory" in last.reason
+    assert ("SIGKILL" if processes == 1 else "another process of the run ended") in last.reason
 
 
 def test_a_run_that_does_not_listen_is_killed_after_a_while(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
@@ -174,7 +182,7 @@ def test_several_processes_train_a_run_and_end_together(launching: Launcher, mon
         os.kill(int(worker), signal.SIGSTOP)
     launching.stop(run)
     assert wait(lambda: run.status() != "running") < 5
-    wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 5)
+    wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 5)  # nobody trains without its locks
     with pytest.raises(UserError, match="batches of 16 for 9 processes"):
         launching.start(LONG, None, processes=9)
 
