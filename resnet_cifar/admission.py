@@ -1,7 +1,7 @@
 """What must hold before a run may start: nobody else trains on the device, and nothing is seen to fail."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -9,11 +9,12 @@ import torch
 from resnet_cifar import files, locks
 from resnet_cifar.cifar100_files import find
 from resnet_cifar.config import Recipe
+from resnet_cifar.data import CIFAR100, IMAGENET
 from resnet_cifar.device import describe, identity
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.weights import build, read_file
+from resnet_cifar.weights import build, read_file, read_teacher
 
 
 @contextmanager
@@ -35,8 +36,12 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes
     check_free(device)
     if recipe.data == "cifar100" and data_dir is not None:
         find(data_dir)
+    normalization = IMAGENET if recipe.init == "imagenet" else CIFAR100
     if recipe.init not in ("scratch", "imagenet"):
-        build(recipe, read_file(Path(recipe.init)))
+        start = read_file(Path(recipe.init))
+        build(recipe, start)
+        normalization = start.normalization
+    read_teacher(recipe, torch.device("cpu"), normalization, nullcontext)
 
 
 def check_free(device: torch.device) -> None:

@@ -14,7 +14,7 @@ from resnet_cifar.run_dir import locate
 
 _OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
 _OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
-OF_RUN = ("recipe", "run", "init", *_OF_STAGES, *_OF_RECIPE)
+OF_RUN = ("recipe", "run", "init", "teacher", *_OF_STAGES, *_OF_RECIPE)
 OF_TRAINING = (*OF_RUN, "resume", "data_dir")
 
 
@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--run", metavar="NAME", help="the new run's name, or path; the recipe and a number, unless named")
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
     run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
+    run.add_argument("--teacher", metavar="RUN", help="a run or checkpoint folder, whose probabilities are learned too")
     run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
     flags.add_argument(
         "--export",
@@ -112,6 +113,8 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
     changes, of_stages = _given(args, _OF_RECIPE), _given(args, _OF_STAGES)
     if args.init is not None:
         changes["init"] = _start(args.init)
+    if args.teacher is not None:
+        changes["teacher"] = str(locate(args.teacher))
     if args.data == "synthetic" and args.train_images is None:
         changes["train_images"] = None  # a recipe's own number is made for CIFAR-100
     return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)

@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_cifar.config import Augment
-
-_GREY = (129, 124, 112)  # CIFAR-100's mean colour: what is blanked becomes about 0 once normalised
+from resnet_cifar.trivial_augment import GREY, change_trivially
 
 
 def augment(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) uint8 -> the same shape: shifted, mirrored and blanked as `policy` says."""
+    """(B, 3, H, W) uint8 -> the same shape: shifted, mirrored, changed and blanked as `policy` says."""
     if policy.crop or policy.flip:
         images = _shift_and_flip(images, policy, generator)
+    if policy.trivial:
+        images = change_trivially(images, generator)
     if policy.erase:
         images = _erase(images, policy.erase, generator)
     return images
@@ -73,7 +74,7 @@ def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Te
     area = _uniform(batch, images.device, generator) * (0.33 - 0.02) + 0.02
     ratio = torch.exp((_uniform(batch, images.device, generator) * 2 - 1) * math.log(3.3))
     box = _boxes(_centres(batch, images.device, generator), area, ratio, height, width) & chosen[:, None, None]
-    grey = torch.stack([torch.full_like(images[0, 0], level) for level in _GREY])
+    grey = torch.stack([torch.full_like(images[0, 0], level) for level in GREY])
     return torch.where(box[:, None], grey, images)
 
 

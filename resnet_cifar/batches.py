@@ -4,7 +4,7 @@ Both kinds of source answer to the same two calls, so that one loop and one eval
 """
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 import torch
@@ -48,11 +48,18 @@ class Source(Protocol):
 class Pictures:
     """Batches of augmented, preprocessed pictures, made where the split lives."""
 
-    def __init__(self, split: Split, preprocess: Preprocess, stem: str, policy: Augment | None = None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        preprocess: Preprocess,
+        stem: str,
+        policy: Callable[[int], Augment] = lambda _: AUGMENTS["none"],
+    ) -> None:
+        """`policy`: how each epoch's are augmented."""
         self.labels = split.labels
         self._images = split.images
         self._preprocess = preprocess
-        self._policy = policy or AUGMENTS["none"]
+        self._policy = policy
         cost = preprocess.image_size**2 * (_CIFAR_STEM if stem == "cifar" else 1)
         self.evaluation_batch = max(1, _PIXELS[split.images.device.type] // cost)
 
@@ -60,12 +67,13 @@ class Pictures:
         self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
     ) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, image_size, image_size), augmented anew, and their targets."""
-        images, labels = augment(self._images[indices], self._policy, generator), self.labels[indices]
-        if not self._policy.mixes:
+        policy = self._policy(epoch)
+        images, labels = augment(self._images[indices], policy, generator), self.labels[indices]
+        if not policy.mixes:
             return self._preprocess(images[part]), labels[part]
         with_one_before = torch.arange(part.start - 1, part.stop, device=images.device) % len(images)
         ready = self._preprocess(images[with_one_before])
-        return mix(ready[1:], ready[:-1], labels, part, len(FINE), self._policy, generator)
+        return mix(ready[1:], ready[:-1], labels, part, len(FINE), policy, generator)
 
     def inputs(self, start: int, stop: int) -> Tensor:
         """Pictures (B, 3, image_size, image_size) as they are."""

@@ -130,9 +130,10 @@ def _training(run: RunDir, recipe: Recipe) -> str:
     begun = next((event for event in history if isinstance(event, RunStarted)), None)
     where = f" on {begun.device} in {begun.precision}" if begun else ""
     start = Path(recipe.init).name if recipe.init not in ("scratch", "imagenet") else recipe.init
+    taught = f", taught by {Path(recipe.teacher).name}" if recipe.teacher else ""
     head = (
-        f"Recipe `{recipe.name}`{where}: weights from {start}, seed {recipe.seed}, SGD with momentum 0.9 and a half "
-        "cosine in each stage. All that was asked for is in `recipe.json`, all that happened in `metrics.jsonl`."
+        f"Recipe `{recipe.name}`{where}: weights from {start}{taught}, seed {recipe.seed}, SGD with momentum 0.9 and a "
+        "half cosine in each stage. All that was asked for is in `recipe.json`, all that happened in `metrics.jsonl`."
     )
     asked = [
         (

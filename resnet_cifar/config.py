@@ -44,6 +44,8 @@ class Augment:
     """Probability of blending two pictures and their labels (Zhang et al. 2017)."""
     cutmix: float = 0.0
     """Probability of pasting a rectangle of another picture (Yun et al. 2019)."""
+    trivial: bool = False
+    """One random change of shape or colour each, of random strength (TrivialAugment, Mueller and Hutter 2021)."""
 
     def __post_init__(self) -> None:
         _check("augment.crop", self.crop, 0, 16)
@@ -62,7 +64,9 @@ AUGMENTS = {
     "flip": Augment(flip=True),
     "standard": Augment(flip=True, crop=4),
     "erase": Augment(flip=True, crop=4, erase=0.25),
+    "trivial": Augment(flip=True, crop=4, erase=0.25, trivial=True),
     "strong": Augment(flip=True, crop=4, erase=0.25, mixup=0.4, cutmix=0.4),
+    "strongest": Augment(flip=True, crop=4, erase=0.25, mixup=0.4, cutmix=0.4, trivial=True),
 }
 
 
@@ -86,6 +90,8 @@ class Stage:
     batch_size: int = 128
     image_size: int = 32
     augment: Augment = AUGMENTS["flip"]
+    unmixed: float = 0.0
+    """The last part of the epochs, in which pictures are no longer mixed."""
     warmup_epochs: float = 0.0
     """Epochs, or a part of one, in which the learning rate climbs to its peak before the cosine."""
     weight_decay: float = 5e-4
@@ -104,6 +110,7 @@ class Stage:
             ("views", 0, 64),
             ("batch_size", 2, 65_536),
             ("image_size", 16, 512),
+            ("unmixed", 0, 1),
             ("warmup_epochs", 0, self.epochs),
             ("weight_decay", 0, 1),
             ("label_smoothing", 0, 0.9),
@@ -128,6 +135,12 @@ class Stage:
         """Whether the backbone stands still, so that its features need computing only once."""
         return self.trainable == HEAD and self.views > 0
 
+    def augment_in(self, epoch: int) -> Augment:
+        """The random changes of an epoch's batches."""
+        if epoch < (1 - self.unmixed) * self.epochs:
+            return self.augment
+        return dataclasses.replace(self.augment, mixup=0.0, cutmix=0.0)
+
     def changed(self, **changes: Any) -> "Stage":
         """The stage with other values; where `epochs` or `lr` is changed, what depends on it keeps its proportion."""
         if "epochs" in changes:
@@ -149,6 +162,10 @@ class Recipe:
     """stock: 7x7, stride 2, max-pool; cifar: 3x3, stride 1, no pool."""
     init: str = "scratch"
     """scratch, imagenet, or the path of a checkpoint folder, a .safetensors or a torchvision .pth."""
+    teacher: str | None = None
+    """The path of a checkpoint folder, whose probabilities are learned too wherever pictures are gone through."""
+    distillation: float = 0.5
+    """How much of what is learned the teacher's probabilities are, where there is one."""
     data: str = "cifar100"
     train_images: int | None = None
     """A class-balanced part of train; None: all of it."""
@@ -183,6 +200,7 @@ class Recipe:
                 )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
+        _check("distillation", self.distillation, 0, 1)
         _check("seed", self.seed, 0, 2**31 - 1)
         _check("log_every", self.log_every, 1, 100_000)
 

@@ -41,10 +41,14 @@ def data_bytes(recipe: Recipe) -> int:
 
 
 def step_macs(recipe: Recipe, stage: Stage) -> float:
-    """Multiply-accumulates of training on one picture once: forward, and back to the first group that learns."""
+    """Multiply-accumulates of training on one picture once: forward, and back to the first group that learns.
+
+    A teacher is taken to be as large as the network.
+    """
     macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)
     first = min(EVERYTHING.index(group) for group in stage.trainable)
-    return sum(macs.values()) + 2 * sum(macs[group] for group in EVERYTHING[first:])
+    taught = recipe.teacher is not None and not stage.caches_features
+    return (1 + taught) * sum(macs.values()) + 2 * sum(macs[group] for group in EVERYTHING[first:])
 
 
 def feature_macs(recipe: Recipe, stage: Stage) -> float:

@@ -113,7 +113,7 @@ class Estimates:
 
 
 def _key(recipe: Recipe, stage: Stage) -> _Key:
-    network = recipe.arch, recipe.stem, recipe.precision
+    network = recipe.arch, recipe.stem, recipe.precision, recipe.teacher is None
     return *network, stage.image_size, stage.batch_size, stage.trainable, stage.views, stage.averaging > 0
 
 

@@ -64,7 +64,8 @@ def _source(
     """Where the stage's batches of a split come from."""
     stage = training.stage
     if not stage.caches_features:
-        return Pictures(split, preprocess, training.model.stem, stage.augment if learning else None)
+        augmented = (stage.augment_in,) if learning else ()
+        return Pictures(split, preprocess, training.model.stem, *augmented)
     if not len(split):
         return Features(torch.empty(1, 0, 0), split.labels)
     generator = training.generator("features", learning)
@@ -125,7 +126,8 @@ def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int
     """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_gradients`."""
     with training.autocast():
         logits = training.way(inputs)(inputs)
-    loss = F.cross_entropy(logits.float(), targets, label_smoothing=training.stage.label_smoothing)
+    wanted, smoothing = training.wanted(inputs, targets)
+    loss = F.cross_entropy(logits.float(), wanted, label_smoothing=smoothing)
     loss = loss * (len(inputs) / images)
     loss_here = loss * training.world.size  # processes average their gradients, which are to be added up
     loss_here.backward()  # type: ignore[no-untyped-call]

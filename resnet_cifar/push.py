@@ -153,6 +153,8 @@ def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
         recipe = record.recipe
         if recipe.init not in ("scratch", "imagenet"):
             recipe = replace(recipe, init=Path(recipe.init).name)
+        if recipe.teacher is not None:
+            recipe = replace(recipe, teacher=Path(recipe.teacher).name)
         (folder / run.recipe_file.name).write_text(recipe.to_json(), encoding="utf-8")
         (folder / run.metrics_file.name).write_text(_without_paths(run), encoding="utf-8")
         sketch(record).save(folder / CURVES, optimize=True)

@@ -21,6 +21,7 @@ _SCRATCH = Recipe(
             epochs=200,
             lr=0.1,
             augment=AUGMENTS["strong"],
+            unmixed=0.1,
             warmup_epochs=5,
             label_smoothing=0.1,
             averaging=0.999,

@@ -95,9 +95,10 @@ class TerminalView:
         if isinstance(event, RunResumed):
             verb += f" goes on in stage {min(event.stage, len(self._stages) - 1) + 1}, epoch {event.epoch + 1}"
         many = f" ({event.processes} processes)" if event.processes > 1 else ""
+        taught = f", taught by {recipe.teacher}" if recipe.teacher else ""
         return (
             f"{verb}: recipe {recipe.name} on {event.device}{many} in {event.precision}, {recipe.arch} with the "
-            f"{recipe.stem} stem, weights from {recipe.init}, seed {recipe.seed}\nin {self._run.path}"
+            f"{recipe.stem} stem, weights from {recipe.init}{taught}, seed {recipe.seed}\nin {self._run.path}"
         )
 
     def _ending(self, event: RunCompleted | RunStopped) -> str:

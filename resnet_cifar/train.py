@@ -17,7 +17,7 @@ from resnet_cifar.admission import check_batches, check_unfinished, using
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import Dataset, Normalization, Preprocess, load
-from resnet_cifar.device import choose_precision
+from resnet_cifar.device import choose_precision, runs_in
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.evaluate import test
 from resnet_cifar.events import (
@@ -39,7 +39,7 @@ from resnet_cifar.run_dir import RunDir
 from resnet_cifar.stopping import StopRequests
 from resnet_cifar.stopwatch import Stopwatch
 from resnet_cifar.training import Best, Training
-from resnet_cifar.weights import Start, build, read_start
+from resnet_cifar.weights import Start, build, read_start, read_teacher
 
 _ASKERS = (None, "SIGINT", "SIGTERM", "stop file")
 _PROGRESS_EVERY = 1.0  # seconds without a word after which metrics.jsonl gets a line of progress
@@ -149,7 +149,9 @@ class _Session:
         if self.world.first:
             self.world.largest(0)
         model = build(self.recipe, start).to(self.device)
-        training = Training(model, self.recipe, self.device, self.precision, self.world)
+        autocast = runs_in(self.device, self.precision)
+        teacher = read_teacher(self.recipe, self.device, start.normalization, autocast)
+        training = Training(model, self.recipe, self.device, self.precision, self.world, teacher)
         if saved is not None:
             training.restore(tensors, saved)
             self.stopwatch.restore(saved["times"])

@@ -21,6 +21,7 @@ from resnet_cifar.freezing import freeze_all_but, parameter_groups
 from resnet_cifar.model import ResNet
 from resnet_cifar.parallel import ALONE, World
 from resnet_cifar.tally import Tally
+from resnet_cifar.teacher import Teacher
 
 Weights = dict[str, Tensor]
 _MOMENTUM = 0.9
@@ -50,12 +51,19 @@ class Training:
     """The state of a run. `model` must be on its device already, and the same in all processes of `world`."""
 
     def __init__(
-        self, model: ResNet, recipe: Recipe, device: torch.device, precision: str, world: World = ALONE
+        self,
+        model: ResNet,
+        recipe: Recipe,
+        device: torch.device,
+        precision: str,
+        world: World = ALONE,
+        teacher: Teacher | None = None,
     ) -> None:
         self.model = model.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.device = device
         self.world = world
+        self.teacher = teacher
         self.autocast = runs_in(device, precision)
         self.position = Position()
         self.tally = Tally()
@@ -124,6 +132,13 @@ class Training:
         """What takes inputs (B, ...) of a step to their logits."""
         whole = len(inputs) == self.stage.batch_size
         return self.compiled if self.compiled is not None and whole else self.shared_net
+
+    def wanted(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+        """What is to be learned from a batch's inputs, and how much labels are to be smoothed for that yet."""
+        smoothing = self.stage.label_smoothing
+        if self.teacher is None or self.stage.caches_features:  # features are no pictures that it could look at
+            return targets, smoothing
+        return self.teacher.targets(inputs, targets, smoothing), 0.0
 
     def generator(self, *place: object) -> torch.Generator:
         """The source of all draws made at a place within the run."""

@@ -10,10 +10,11 @@ from resnet_cifar import cost, loop
 from resnet_cifar.batches import Pictures
 from resnet_cifar.config import Recipe, Stage
 from resnet_cifar.data import CIFAR100, SIDE, Dataset, Preprocess, Split
-from resnet_cifar.device import choose_precision, wait_for
+from resnet_cifar.device import choose_precision, runs_in, wait_for
 from resnet_cifar.events import Progress
 from resnet_cifar.memory import PeakMemory
 from resnet_cifar.model import FEATURES, ResNet
+from resnet_cifar.teacher import Teacher
 from resnet_cifar.training import Training
 
 _STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
@@ -76,13 +77,17 @@ def _network(recipe: Recipe, device: torch.device) -> ResNet:
 
 def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.device) -> Training:
     only = replace(recipe, stages=(stage,), log_every=100_000, val_images=0)
-    return Training(network, only, device, choose_precision(recipe.precision, device))
+    precision = choose_precision(recipe.precision, device)
+    like = _network(recipe, device).to(memory_format=torch.channels_last).eval() if recipe.teacher else None
+    teacher = Teacher(like, recipe.distillation, runs_in(device, precision)) if like else None
+    return Training(network, only, device, precision, teacher=teacher)
 
 
 def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
     """What a stage will want of a CPU's memory at its peak."""
     weights = sum(parameter.numel() for parameter in training.model.parameters())
-    copies = 4 if stage.averaging else 3  # themselves, momentum, the average, and either gradients or the best ones
+    # Themselves, momentum, and either gradients or the best ones; the average; the teacher's.
+    copies = 3 + bool(stage.averaging) + bool(recipe.teacher)
     grows = _feature_bytes(recipe, stage) if stage.caches_features else _WORKING * _kept(training, stage)
     return int(cost.data_bytes(recipe) + _LIBRARIES + _FLOAT * copies * weights + grows)
 

@@ -1,4 +1,7 @@
-"""Where a run's weights start: at random, from ImageNet, from a checkpoint, or from a file of torchvision's kind."""
+"""Where a run's weights start: at random, from ImageNet, from a checkpoint, or from a file of torchvision's kind.
+
+And those of who teaches it.
+"""
 
 import json
 import warnings
@@ -11,12 +14,14 @@ import torch
 from torch import Tensor
 
 from resnet_cifar.background import in_background
-from resnet_cifar.checkpoint import CONFIG, MODEL, check_finite, load_weights, read_tensors
+from resnet_cifar.checkpoint import CONFIG, MODEL, check_finite, load_checkpoint, load_weights, read_tensors
 from resnet_cifar.config import Recipe
 from resnet_cifar.data import CIFAR100, IMAGENET, Normalization
+from resnet_cifar.device import Autocast
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.model import ResNet
+from resnet_cifar.teacher import Teacher
 
 _HEAD = ("fc.weight", "fc.bias")
 
@@ -50,6 +55,27 @@ def read_file(path: Path) -> Start:
         raise UserError(f"--init: there is no {path}; name a checkpoint folder, a .safetensors or a .pth.")
     tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _read_pth(path)
     return Start(tensors, _normalization_beside(path), str(path))
+
+
+def read_teacher(
+    recipe: Recipe, device: torch.device, normalization: Normalization, autocast: Autocast
+) -> Teacher | None:
+    """Who teaches a run whose pictures are normalised so. Raises UserError where that can't be."""
+    if recipe.teacher is None:
+        return None
+    net, config = load_checkpoint(Path(recipe.teacher), device)
+    if config.normalization != normalization:
+        raise UserError(
+            f"the teacher {recipe.teacher} learned from pictures normalised with {config.normalization}, and this "
+            f"run's are with {normalization}; choose one that started from the same kind of weights."
+        )
+    sizes = {stage.image_size for stage in recipe.stages if not stage.caches_features}
+    if other := sizes - {config.image_size}:
+        raise UserError(
+            f"the teacher {recipe.teacher} knows pictures of {config.image_size} px, and this run has some of "
+            f"{other.pop()} px; add --image-size {config.image_size}, or choose another."
+        )
+    return Teacher(net, recipe.distillation, autocast)
 
 
 def build(recipe: Recipe, start: Start) -> ResNet:

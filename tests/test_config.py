@@ -22,6 +22,7 @@ def test_a_recipe_survives_json(name: str):
         ("batch_size", 1),
         ("image_size", 4),
         ("warmup_epochs", 3),
+        ("unmixed", 1.1),
         ("label_smoothing", 1.0),
         ("averaging", 1.0),
     ],
@@ -80,3 +81,9 @@ def test_what_depends_on_epochs_and_rate_keeps_its_proportion():
     after = before.changed(epochs=5, lr=0.2, batch_size=8)
     assert (after.warmup_epochs, after.backbone_lr, after.batch_size) == (0.5, 0.1, 8)
     assert stage(lr=0.1).changed(lr=0.2).backbone_lr is None
+
+
+def test_the_last_tenth_of_the_epochs_is_not_mixed():
+    long = stage(epochs=200, augment=AUGMENTS["strong"], unmixed=0.1)
+    assert long.augment_in(179) == AUGMENTS["strong"] and long.augment_in(180) == AUGMENTS["erase"]
+    assert all(stage(epochs=epochs, augment=AUGMENTS["strong"]).augment_in(epochs - 1).mixes for epochs in range(1, 99))

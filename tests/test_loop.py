@@ -46,6 +46,20 @@ def test_the_same_seed_says_and_learns_the_same():
     assert same_weights(once.weights(), again.weights())
 
 
+def test_pictures_are_mixed_until_the_last_epochs():
+    def losses(**changes: object) -> list[float]:
+        _, said = finish(recipe(stage(**changes), log_every=1))
+        return [event.loss for event in of_kind(events.StepLogged, said)]
+
+    mixed, plain, half = (
+        losses(augment=AUGMENTS["strong"]),
+        losses(augment=AUGMENTS["erase"]),
+        losses(augment=AUGMENTS["strong"], unmixed=0.5),
+    )
+    assert losses(augment=AUGMENTS["strong"], unmixed=1.0) == plain
+    assert half[:7] == mixed[:7] and half[7:] != mixed[7:]
+
+
 def test_stages_are_announced_run_and_ended_in_order():
     _, said = finish(staged_recipe())
     lifecycle = [(type(e).__name__, e.stage) for e in said if not isinstance(e, events.Progress | events.StepLogged)]

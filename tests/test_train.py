@@ -39,12 +39,13 @@ def finish(run: RunDir, **options) -> list[events.Event]:
 
 
 def learnt(run: RunDir) -> list[str]:
-    """What a run says of what it learnt: its lines less times, and less what differs between processes."""
+    """What a run says of what it learnt: its lines less times and memory, which differ between processes."""
     lines = []
     for event, _ in run.history():
         if not isinstance(event, events.RunResumed | events.RunStopped | events.Progress):
             fields = json.loads(events.to_json(event, 0))
-            lines.append(json.dumps({k: v for k, v in fields.items() if k not in ("seconds", "images_per_second")}))
+            measured = ("seconds", "images_per_second", "memory")
+            lines.append(json.dumps({k: v for k, v in fields.items() if k not in measured}))
     return lines
 
 
