@@ -41,12 +41,12 @@ def stages(**changes: object) -> Callable[[Recipe], Recipe]:
 
 def scaled(factor: int) -> Callable[[Recipe], Recipe]:
     """Larger batches at a rate as much higher."""
-    return lambda recipe: replace(
-        recipe,
-        stages=tuple(
-            stage.changed(batch_size=factor * stage.batch_size, lr=factor * stage.lr) for stage in recipe.stages
-        ),
-    )
+
+    def change(recipe: Recipe) -> Recipe:
+        first = recipe.stages[0]
+        return stages(batch_size=factor * first.batch_size, lr=factor * first.lr)(recipe)
+
+    return change
 
 
 VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
@@ -74,9 +74,8 @@ def main() -> None:
     """Train the variants and print a row for each."""
     parser = argparse.ArgumentParser(epilog=f"variants: {', '.join(VARIANTS)}")
     parser.add_argument("variant", nargs="*", help="those without a teacher, unless named")
-    parser.add_argument(
-        "--recipe", default="scratch", choices=[r.name for r in RECIPES.values() if r.init == "scratch"]
-    )
+    tuned = [recipe.name for recipe in RECIPES.values() if recipe.init == "scratch"]
+    parser.add_argument("--recipe", default="scratch", choices=tuned)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--train-images", type=int)
     parser.add_argument("--seeds", type=int, default=2)
