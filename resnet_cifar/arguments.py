@@ -29,7 +29,10 @@ _OF_COMMANDS = {
     "create_pr": ("push", "push_to"),
     "public": ("push", "push_to", "deploy_space"),
 }
-_NO_EXPORT = ("classify", "evaluate", "deploy_space", "list_recipes")
+_APART = {
+    "export": ("classify", "evaluate", "deploy_space", "list_recipes"),
+    "list_recipes": ("classify", "evaluate", "deploy_space", "push"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,9 +50,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--deploy-space", metavar="USER/NAME", help="make or update a Space of the app; with --run, its model"
     )
-    what.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run = flags.add_argument_group("what to train")
     run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
+    run.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run.add_argument("--run", metavar="NAME", help="the new run's name, or path; the recipe and a number, unless named")
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
     run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
@@ -126,8 +129,9 @@ def refuse_strays(args: argparse.Namespace) -> None:
     for name, commands in _OF_COMMANDS.items():
         if name in there and not there & set(commands):
             raise UserError(f"{_typed(name)} belongs to {' or '.join(map(_typed, commands))}; leave it out.")
-    if "export" in there and (others := there & set(_NO_EXPORT)):
-        raise UserError(f"--export does not go with {_typed(others.pop())}; leave one of them out.")
+    for name, commands in _APART.items():
+        if name in there and (others := there & set(commands)):
+            raise UserError(f"{_typed(name)} does not go with {_typed(others.pop())}; leave one of them out.")
     if "export" in there and not there & {"train_only", "push"} and (others := there & {*OF_TRAINING} - {"run"}):
         raise UserError(f"{_typed(others.pop())} belongs to training; --export by itself takes --run alone.")
 

@@ -14,7 +14,7 @@ from resnet_cifar.augment import augment, mix
 from resnet_cifar.classes import FINE
 from resnet_cifar.config import AUGMENTS, Augment
 from resnet_cifar.data import Preprocess, Split
-from resnet_cifar.device import Autocast, wait_for
+from resnet_cifar.device import Autocast, Lead
 from resnet_cifar.events import Progress
 from resnet_cifar.model import FEATURES, ResNet
 from resnet_cifar.parallel import World
@@ -117,7 +117,7 @@ def compute_features(
     source = Pictures(split, preprocess, model.stem)
     unflipped = dataclasses.replace(policy, flip=False)
     total = len(split)
-    features = torch.zeros(views, total, FEATURES, device=split.images.device)
+    features, lead = torch.zeros(views, total, FEATURES, device=split.images.device), Lead(split.images.device)
     model.eval()
     for view in range(views):
         for number, start in enumerate(range(0, total, source.evaluation_batch)):
@@ -128,7 +128,7 @@ def compute_features(
                     images = images.flip(-1)
                 with torch.no_grad(), autocast():
                     features[view, start:stop] = model.features(preprocess(images)).float()
-                wait_for(features.device)
+                lead.keep()
             yield Progress(phase="features", done=view * total + stop, total=views * total)
     model.train()
     return Features(world.add_up(features), split.labels)

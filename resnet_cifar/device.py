@@ -80,6 +80,25 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+class Lead:
+    """Keeps the host one piece of work ahead of the device: far enough that it never idles, and no further, so that a
+    stop is soon obeyed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._given: torch.cuda.Event | None = None
+
+    def keep(self) -> None:
+        """Wait for what the device had been given at the last call."""
+        if self._device.type != "cuda":
+            return
+        before, self._given = self._given, torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._given.record()
+        if before is not None:
+            before.synchronize()
+
+
 def release_memory(device: torch.device) -> None:
     """Give back what torch keeps of a device's memory for later."""
     if device.type == "cuda":

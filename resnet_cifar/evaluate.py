@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resnet_cifar.batches import Pictures, Source
 from resnet_cifar.classes import FINE, FINE_TO_COARSE
 from resnet_cifar.data import Preprocess, Split
-from resnet_cifar.device import Autocast, wait_for
+from resnet_cifar.device import Autocast, Lead
 from resnet_cifar.events import Metrics, Progress
 from resnet_cifar.model import ResNet
 from resnet_cifar.parallel import ALONE, World
@@ -24,14 +24,14 @@ def predict(
     """(N, 100) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
     total = len(source.labels)
     was_training = net.training
-    logits = torch.zeros(total, len(FINE), device=source.labels.device)
+    logits, lead = torch.zeros(total, len(FINE), device=source.labels.device), Lead(source.labels.device)
     for batch, done in world.batches(total, source.evaluation_batch):
         net.eval()
         if batch.start < batch.stop:
             with torch.no_grad(), autocast():
                 logits[batch] = net(source.inputs(batch.start, batch.stop)).float()
         net.train(was_training)  # before the yield: whoever pulls may stop here
-        wait_for(source.labels.device)
+        lead.keep()
         yield Progress(phase=phase, done=done, total=total)
     return world.add_up(logits)
 

@@ -60,10 +60,9 @@ def test_training_imports_neither_gradio_nor_plotly(tmp_path: Path):
     assert told.group(0) in evaluated.stdout
 
 
-def test_listing_recipes_imports_no_torch():
-    script = (
-        "import sys\nfrom resnet_cifar.cli import main\nmain(['--list-recipes'])\nassert 'torch' not in sys.modules"
-    )
+@pytest.mark.parametrize("flags", [["--list-recipes"], ["--train-only", "--list-recipes"]])
+def test_listing_recipes_imports_no_torch(flags: list[str]):
+    script = f"import sys\nfrom resnet_cifar.cli import main\nmain({flags})\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 0, done.stderr
     for name in ("transfer", "scratch", "quick"):
@@ -297,6 +296,7 @@ def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.
         ("--evaluate x --json", "--json belongs to --classify"),
         ("--push x --repo me/x --tta", "--tta belongs to --evaluate"),
         ("--train-only --split val", "--split belongs to --evaluate"),
+        ("--list-recipes --evaluate x", "--list-recipes does not go with --evaluate"),
         ("--deploy-space me/x --export onnx", "--export does not go with --deploy-space"),
         ("--export onnx --epochs 3", "--epochs belongs to training"),
     ],

@@ -4,7 +4,7 @@ import torch
 from resnet_cifar.batches import Pictures
 from resnet_cifar.classes import FINE_TO_COARSE
 from resnet_cifar.data import CIFAR100, Preprocess, Split
-from resnet_cifar.device import runs_in
+from resnet_cifar.device import Lead, runs_in
 from resnet_cifar.evaluate import coarse_top1, measure, per_class_top1, predict, summarise
 from resnet_cifar.evaluate import test as run_test
 from resnet_cifar.model import ResNet
@@ -68,3 +68,24 @@ def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
     assert [progress.done for progress in pieces] == [5, 10, 15, 20, 23]
     assert torch.allclose(result(predict(model, source, runs_in(CPU, "fp32"))), whole, atol=1e-5)
     assert model.training
+
+
+def test_the_host_is_one_piece_ahead_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    """A GPU's events stand in for it: each is waited for only once the next piece of work is given."""
+    told = []
+
+    class Event:
+        def __init__(self) -> None:
+            self.number = len([line for line in told if line.startswith("given")])
+
+        def record(self) -> None:
+            told.append(f"given {self.number}")
+
+        def synchronize(self) -> None:
+            told.append(f"done {self.number}")
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    lead = Lead(torch.device("cuda"))
+    for _ in range(3):
+        lead.keep()
+    assert told == ["given 0", "given 1", "done 0", "given 2", "done 1"]
