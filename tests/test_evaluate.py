@@ -72,7 +72,7 @@ def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
 
 def test_the_host_is_one_piece_ahead_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
     """A GPU's events stand in for it: each is waited for only once the next piece of work is given."""
-    told = []
+    told: list[str] = []
 
     class Event:
         def __init__(self) -> None:
