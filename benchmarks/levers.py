@@ -4,7 +4,7 @@
 
 Each lever takes turns with the step as it is, not compiled, in one process; told is the median of the pairs, for what
 is compiled also what its first steps took. A ratio under 1 is what would be lost without the lever; for `compile`, with
-CUDA graphs too, and for the batch sizes, one over 1 is what would be won with it.
+CUDA graphs too, for the batch sizes and for `deterministic off`, one over 1 is what would be won with it.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -51,6 +51,19 @@ def _cuda_graphs(_: argparse.Namespace, ours: Ours) -> None:
     ours.training.shared_net = torch.compile(ours.training.net, mode="reduce-overhead")  # type: ignore[assignment]
 
 
+def _any_kernel(_: argparse.Namespace, ours: Ours) -> None:
+    """Convolutions by whatever is fastest here, the same from run to run or not."""
+    steps = ours.steps()
+
+    def freely() -> Iterator[None]:
+        while True:
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
+                next(steps)
+            yield
+
+    ours.steps = freely  # type: ignore[method-assign]
+
+
 def _as_it_is(_: argparse.Namespace, ours: Ours) -> None:
     """The same once more: how far two equal things differ here."""
 
@@ -60,6 +73,7 @@ LEVERS: dict[str, tuple[Change, float]] = {
     "channels_last off": (_plain_layout, 1),
     "bf16 off": (_fp32, 1),
     "fused SGD off": (_separate_updates, 1),
+    "deterministic off": (_any_kernel, 1),
     "half the batch": (_as_it_is, 0.5),
     "twice the batch": (_as_it_is, 2),
     "compile": (_compile, 1),

@@ -2,7 +2,8 @@
 
     python benchmarks/throughput.py [--image-size 224 ...] [--batch-size 128] [--steps 2] [--pairs 3] [--device auto]
 
-The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32. Both learn everything,
+The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32 (on a GPU torch has its
+convolutions in TF32), and any kernels, where ours are the same ones each time. Both learn everything,
 from the same pictures, flipped at random, with the same optimizer. They take turns in one process; what is told is the
 median of the pairs, since a machine that is shared is fast at one time and slow at another.
 """
@@ -78,10 +79,12 @@ class Plain:
     def steps(self) -> Iterator[None]:
         """Train, and yield after every step."""
         for images, labels in self.loader:
+            torch.backends.cudnn.deterministic = False  # which ours is, and tutorials are not
             loss = nn.functional.cross_entropy(self.model(images.to(self.device)), labels.to(self.device))
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
+            torch.backends.cudnn.deterministic = True
             yield
 
 

@@ -3,8 +3,8 @@
     python benchmarks/time_to_accuracy.py [--recipe sprint] [--epochs N] [--seeds 3] [--device auto] [--reach 69.54 ...]
 
 Val, which the epochs are watched with, is cut from train; test is looked at once, at the end of each seed's run.
-Counted is training; evaluation is not, and neither is what passes until the first step is done. That is told beside
-it, and so is how much of it had passed when the network was compiled, where it is.
+Counted is training from the first step on; neither evaluation nor making ready is. Told beside it is what passes until
+that step is done, and how much of it had passed when the network was compiled, where it is.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
     python benchmarks/tune.py [VARIANT ...] [--recipe scratch] [--epochs 30] [--seeds 2] [--teacher RUN]
 
-Prints rows for benchmarks/EXPERIMENTS.md. The test pictures are never looked at.
+A variant is a name or several, as `"trivial + not mixed"`. Prints rows for benchmarks/EXPERIMENTS.md. All seeds see the
+same val pictures, those of seed 0; so must the teacher have done. The test pictures are never looked at.
 """
 
 import argparse
@@ -13,61 +14,74 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from resnet_cifar import loop
-from resnet_cifar.config import AUGMENTS, Recipe
+from resnet_cifar import compiling, loop
+from resnet_cifar.config import Recipe
 from resnet_cifar.data import CIFAR100, Dataset, load
 from resnet_cifar.device import choose_device, choose_precision, describe, runs_in
 from resnet_cifar.errors import Diverged
 from resnet_cifar.events import EpochEnded
 from resnet_cifar.recipes import RECIPES, recipe_named
 from resnet_cifar.run_dir import locate
-from resnet_cifar.tables import duration
+from resnet_cifar.tables import duration, percent
 from resnet_cifar.terminal import Bar, watch
 from resnet_cifar.training import Training
 from resnet_cifar.weights import Start, build, read_teacher
 
+Change = Callable[[Recipe], Recipe]
 
-def stages(**changes: object) -> Callable[[Recipe], Recipe]:
+
+def stages(**changes: Any) -> Change:
     """Other values in every stage."""
     return lambda recipe: replace(recipe, stages=tuple(stage.changed(**changes) for stage in recipe.stages))
 
 
-def scaled(factor: int) -> Callable[[Recipe], Recipe]:
-    """Larger batches at a rate as much higher."""
+def augment(**changes: Any) -> Change:
+    """Another augmentation, but for what is not named."""
+    return lambda recipe: stages(augment=replace(recipe.stages[0].augment, **changes))(recipe)
+
+
+def rate(factor: float, batch: int = 1) -> Change:
+    """Another learning rate, and batches so many times as large."""
 
     def change(recipe: Recipe) -> Recipe:
         first = recipe.stages[0]
-        return stages(batch_size=factor * first.batch_size, lr=factor * first.lr)(recipe)
+        return stages(batch_size=batch * first.batch_size, lr=factor * first.lr)(recipe)
 
     return change
 
 
-VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
+VARIANTS: dict[str, Change] = {
     "as it is": lambda recipe: recipe,
     "stock stem at 128 px": lambda recipe: stages(image_size=128)(replace(recipe, stem="stock")),
-    "not mixed": stages(augment=AUGMENTS["erase"]),
+    "not mixed": augment(mixup=0.0, cutmix=0.0),
     "mixed to the end": stages(unmixed=0.0),
-    "trivial, not mixed": stages(augment=AUGMENTS["trivial"]),
-    "strongest": stages(augment=AUGMENTS["strongest"]),
-    "cutmix alone": stages(augment=replace(AUGMENTS["strong"], mixup=0.0, cutmix=0.5)),
-    "not erased": stages(augment=replace(AUGMENTS["strong"], erase=0.0)),
+    "cutmix alone": augment(mixup=0.0),
+    "trivial": augment(trivial=True),
+    "not erased": augment(erase=0.0),
     "labels as they are": stages(label_smoothing=0.0),
     "no average": stages(averaging=0.0),
-    "weight decay 2e-4": stages(weight_decay=2e-4),
-    "weight decay 1e-3": stages(weight_decay=1e-3),
-    "half the rate": stages(lr=0.05),
-    "twice the rate": stages(lr=0.2),
-    "batch and rate times 4": scaled(4),
+    "less weight decay": stages(weight_decay=2e-4),
+    "more weight decay": stages(weight_decay=1e-3),
+    "half the rate": rate(0.5),
+    "twice the rate": rate(2),
+    "batch and rate times 4": rate(4, batch=4),
     "taught": lambda recipe: replace(recipe, distillation=0.5),
     "taught by the teacher alone": lambda recipe: replace(recipe, distillation=1.0),
 }
+
+
+def variant(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with all changes of a name such as `trivial + not mixed`."""
+    return reduce(lambda changed, part: VARIANTS[part](changed), name.split(" + "), recipe)
 
 
 def main() -> None:
@@ -84,26 +98,30 @@ def main() -> None:
     args = parser.parse_args()
     chosen = args.variant or [name for name in VARIANTS if "taught" not in name]
     for name in chosen:
-        if name not in VARIANTS:
-            parser.error(f"there is no variant {name!r}; there are {', '.join(VARIANTS)}.")
+        if unknown := set(name.split(" + ")) - set(VARIANTS):
+            parser.error(f"there is no variant {unknown.pop()!r}; there are {', '.join(VARIANTS)}.")
         if "taught" in name and args.teacher is None:
             parser.error(f"{name!r} needs --teacher RUN.")
+    compiling._WORTH = 0  # what is compiled for one of many short runs serves the others too
     device, data_dir = choose_device(args.device), os.environ.get("CIFAR100_DIR")
     recipe = stages(epochs=args.epochs)(replace(recipe_named(args.recipe), train_images=args.train_images))
     recipe = recipe if data_dir else replace(recipe, data="synthetic", train_images=None)
     dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))
     seen = f"{len(dataset.train):,} pictures of {recipe.data}"
     print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {args.epochs} epochs of {seen}")
-    print("| date | variant | seeds | best val top-1 | time of one |\n|---|---|---|---|---|")
     for name in chosen:
         teacher = str(locate(args.teacher)) if "taught" in name else None
-        variant = replace(VARIANTS[name](recipe), teacher=teacher)
-        began = time.perf_counter()
-        best = [best_top1(replace(variant, seed=seed), dataset, device) for seed in range(args.seeds)]
+        best, began = [], time.perf_counter()
+        for seed in range(args.seeds):
+            best.append(best_top1(replace(variant(recipe, name), teacher=teacher, seed=seed), dataset, device))
+            print(f"  {name}, seed {seed}: {percent(best[-1])}", flush=True)
         took = duration((time.perf_counter() - began) / args.seeds)
         spread = f" +- {100 * statistics.stdev(best):.2f}" if len(best) > 1 else ""
+        command = f'`python benchmarks/tune.py --recipe {args.recipe} --epochs {args.epochs} "{name}"`'
         result = f"{100 * statistics.mean(best):.2f}{spread} %"
-        print(f"| {datetime.date.today()} | {name} | {args.seeds} | {result} | {took} |", flush=True)
+        seeds = ", ".join(map(str, range(args.seeds)))
+        row = (str(datetime.date.today()), command, f"{describe(device)}, {took} each", seeds, result, "")
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def best_top1(recipe: Recipe, dataset: Dataset, device: torch.device) -> float:

@@ -41,7 +41,22 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes
         start = read_file(Path(recipe.init))
         build(recipe, start)
         normalization = start.normalization
-    read_teacher(recipe, torch.device("cpu"), normalization, nullcontext)
+    if recipe.teacher is not None:
+        read_teacher(recipe, torch.device("cpu"), normalization, nullcontext)
+        _check_val(recipe, RunDir(Path(recipe.teacher)))
+
+
+def _check_val(recipe: Recipe, teacher: RunDir) -> None:
+    """Refuse a teacher that has learned from the pictures that the run is to be judged by, as far as it says so."""
+    if not recipe.val_images or not teacher.recipe_file.exists():
+        return
+    theirs = teacher.recipe()
+    apart = theirs.seed == recipe.seed and theirs.val_images >= recipe.val_images
+    if theirs.data == recipe.data and not apart:
+        raise UserError(
+            f"the teacher {teacher.path} learned from pictures that would be this run's val; take its --seed "
+            f"{theirs.seed} and --val-images {theirs.val_images}, or --val-images 0 to do without."
+        )
 
 
 def check_free(device: torch.device) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from resnet_cifar.checkpoint import ModelConfig, read_config
-from resnet_cifar.config import AUGMENTS, Augment, Recipe
+from resnet_cifar.config import AUGMENTS, Recipe, Stage
 from resnet_cifar.events import RunStarted
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, stage_rows
 
+CARD = "README.md"
 CURVES = "curves.png"
 
 _STEMS = {"stock": "torchvision's own stem", "cifar": "a 3x3 stem without pooling, for small pictures"}
@@ -143,7 +144,7 @@ def _training(run: RunDir, recipe: Recipe) -> str:
             f"{stage.lr:g}",
             f"{stage.image_size} px",
             str(stage.batch_size),
-            _augmentation(stage.augment),
+            _augmentation(stage),
         )
         for stage in recipe.stages
     ]
@@ -175,9 +176,12 @@ def _limits(recipe: Recipe, config: ModelConfig) -> str:
     )
 
 
-def _augmentation(augment: Augment) -> str:
+def _augmentation(stage: Stage) -> str:
+    augment = stage.augment
     name = next((name for name, known in AUGMENTS.items() if known == augment), None)
-    return name or ", ".join(f"{field} {value}" for field, value in asdict(augment).items() if value)
+    told = name or ", ".join(f"{field} {value}" for field, value in asdict(augment).items() if value)
+    plain = f", unmixed in the last {100 * stage.unmixed:g} %" if augment.mixes and stage.unmixed else ""
+    return told + plain
 
 
 def _class(item: tuple[str, float]) -> str:

@@ -152,7 +152,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All that decides what a run learns. The same recipe on the same device gives the same run."""
+    """All that decides what a run learns. The same recipe on the same CPU gives the same run, to the bit."""
 
     name: str
     about: str = ""

@@ -1,16 +1,12 @@
-"""A run's way to the Hugging Face Hub: what goes there, whether it may, and the upload in one commit.
+"""A run's way to the Hugging Face Hub: whether it may go there, and the upload in one commit.
 
 The run itself is only read. The token is the Hub client's own (`hf auth login`, or HF_TOKEN) or one that is handed in;
 it is never written down.
 """
 
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx2
@@ -18,16 +14,13 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils._validators import validate_repo_id
 
-from resnet_cifar import events
 from resnet_cifar.background import in_background
-from resnet_cifar.card import CURVES, model_card
-from resnet_cifar.checkpoint import CONFIG, MODEL, read_tensors
+from resnet_cifar.card import CARD
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import Progress, RunResumed, RunStarted
+from resnet_cifar.events import Progress
 from resnet_cifar.export import ONNX, export_onnx, need_packages, write_onnx
-from resnet_cifar.record import Record
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.sketch import sketch
+from resnet_cifar.staging import staged
 
 T = TypeVar("T")
 
@@ -35,7 +28,6 @@ _PATIENCE = 30.0  # seconds for an answer
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 # RuntimeError and ValueError: the client's own, where it has given up on a large file, and of a card that is refused.
 _FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError)
-_CARD = "README.md"
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
@@ -100,7 +92,7 @@ def plan(run: RunDir, repo: str, public: bool = False, onnx: bool = False) -> Pl
         if onnx:
             write_onnx(run.path, folder / ONNX)
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-        return Plan(repo, public, files, (folder / _CARD).read_text(encoding="utf-8"))
+        return Plan(repo, public, files, (folder / CARD).read_text(encoding="utf-8"))
 
 
 def push(
@@ -133,49 +125,6 @@ def push(
         )
     yield Progress(phase="upload", done=2, total=2)
     return commit.pr_url or f"{api.endpoint}/{repo}"
-
-
-@contextmanager
-def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
-    """A folder with what of a run goes to the Hub: no state of the optimizer, no pictures, no path of this machine.
-
-    `onnx`: whether the card is to speak of an ONNX file, which whoever asks puts there.
-    """
-    tensors, _ = read_tensors(run.path / MODEL)  # a damaged file is not for others
-    del tensors
-    record = Record(run).read()
-    with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
-        folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file):
-            if file.exists():
-                _link(file, folder / file.name)
-        (folder / _CARD).write_text(str(model_card(run, repo, onnx)), encoding="utf-8")
-        recipe = record.recipe
-        if recipe.init not in ("scratch", "imagenet"):
-            recipe = replace(recipe, init=Path(recipe.init).name)
-        if recipe.teacher is not None:
-            recipe = replace(recipe, teacher=Path(recipe.teacher).name)
-        (folder / run.recipe_file.name).write_text(recipe.to_json(), encoding="utf-8")
-        (folder / run.metrics_file.name).write_text(_without_paths(run), encoding="utf-8")
-        sketch(record).save(folder / CURVES, optimize=True)
-        yield folder
-
-
-def _link(file: Path, target: Path) -> None:
-    """The same file by another name where the disk can, a copy elsewhere."""
-    try:
-        target.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, target)
-
-
-def _without_paths(run: RunDir) -> str:
-    lines = []
-    for event, time_ in run.history():
-        if isinstance(event, RunStarted | RunResumed):
-            event = replace(event, data_dir=None)
-        lines.append(events.to_json(event, time_) + "\n")
-    return "".join(lines)
 
 
 def patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:

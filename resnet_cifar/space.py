@@ -9,8 +9,9 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from resnet_cifar.events import Progress
-from resnet_cifar.push import Plan, check_rights, patiently, soon, staged
+from resnet_cifar.push import Plan, check_rights, patiently, soon
 from resnet_cifar.run_dir import RunDir
+from resnet_cifar.staging import staged
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png", "resnet_cifar/**/*.*")

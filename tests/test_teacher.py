@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet_cifar import cost
+from resnet_cifar.admission import check
 from resnet_cifar.checkpoint import ModelConfig, save_checkpoint
 from resnet_cifar.config import AUGMENTS, HEAD, Recipe
 from resnet_cifar.data import CIFAR100, IMAGENET, Normalization
@@ -99,6 +100,13 @@ def test_where_the_head_learns_from_features_there_is_nothing_to_look_at(checkpo
 def test_a_teacher_of_no_use_is_refused_before_there_is_a_folder(checkpoint: Path, tmp_path: Path):
     other = saved(tmp_path / "imagenet", 32, IMAGENET)
     larger = saved(tmp_path / "larger", 64, CIFAR100)
+    learned = saved(tmp_path / "learned", 32, CIFAR100)
+    (learned / "recipe.json").write_text(recipe(val_images=100, seed=3).to_json())
+    for changes in ({"seed": 3}, {"seed": 3, "val_images": 50}, {"val_images": 0}):
+        check(taught(learned, **changes), None, CPU)
+    for changes in ({}, {"seed": 3, "val_images": 200}):
+        with pytest.raises(UserError, match=r"would be this run's val; take its --seed 3 and --val-images 100"):
+            check(taught(learned, **changes), None, CPU)
     for folder, reason in (
         (other, "normalised with"),
         (larger, "knows pictures of 64 px"),

@@ -22,6 +22,8 @@ from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import QUIET
 from resnet_cifar.ui.stages import Faults, Rows, rows_of, stages_from, stages_table
 
+Form = list[Any] | None
+
 
 class Setup:
     """The form of a new run; `inputs` are what `wanted` makes a recipe of, `gpus` how many are to train it."""
@@ -59,7 +61,7 @@ class Setup:
             list(range(1, there + 1)), value=1, label="GPUs", info="that share each batch", visible=there > 1
         )
         price = gr.HTML(container=False, padding=False, elem_id="price")
-        settled = gr.State(False)
+        settled = gr.State(None)
         self.inputs: list[Any] = [recipe, table, data, data_dir, init, seed]
         considered: dict[str, Any] = {"fn": self.consider, "inputs": self.inputs, "outputs": [table, price, settled]}
         recipe.input(_of_recipe, recipe, [about, table, init], **QUIET).then(**considered, **QUIET)
@@ -71,29 +73,31 @@ class Setup:
     def _starts(self) -> list[str]:
         return ["scratch", "imagenet", *self._models.names()]
 
-    def consider(self, *form: Any) -> tuple[Any, str, bool]:
-        """What is wrong in the table, what the run will cost, and whether that is the last word on it."""
+    def consider(self, *form: Any) -> tuple[Any, str, Form]:
+        """What is wrong in the table, what the run will cost, and the form if that is the last word on it."""
+        faults, told, last = self._told(*form)
+        return (gr.skip() if faults is None else gr.update(faults=faults)), told, list(form) if last else None
+
+    def await_price(self, settled: Form, *form: Any) -> tuple[Any, Any]:
+        """The cost as soon as it is known; and what an answer to an earlier form, which came late, has hidden."""
+        if settled == list(form):
+            return gr.skip(), gr.skip()
+        _, told, last = self._told(*form)
+        return told, list(form) if last else None
+
+    def _told(self, *form: Any) -> tuple[Faults | None, str, bool]:
+        """What is wrong in the table, as far as that is known; what is told below it; whether no more is to come."""
         if not self._rights.train:  # who may not start a run has nothing tried out
-            return gr.skip(), "", True
+            return None, "", True
         try:
             recipe, data_dir, faults = self.wanted(*form)
             if recipe.data == "cifar100" and data_dir is not None:
                 find(data_dir)
         except UserError as error:
-            return gr.update(), _wrong(str(error)), True
+            return None, _wrong(str(error)), True
         if faults:
-            return gr.update(faults=faults), _wrong("Something in the table above can't be: see there."), True
-        return gr.update(faults={}), *self._price(recipe)
-
-    def await_price(self, settled: bool, *form: Any) -> tuple[Any, Any]:
-        """The cost as soon as it is known."""
-        if settled or not self._rights.train:
-            return gr.skip(), gr.skip()
-        try:
-            recipe, _, faults = self.wanted(*form)
-        except UserError:
-            return gr.skip(), True  # `consider` has told of it
-        return (gr.skip(), True) if faults else self._price(recipe)
+            return faults, _wrong("Something in the table above can't be: see there."), True
+        return {}, *self._price(recipe)
 
     def wanted(
         self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None

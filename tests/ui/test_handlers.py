@@ -12,7 +12,7 @@ from gradio.context import LocalContext
 
 from resnet_cifar.config import AUGMENTS, HEAD
 from resnet_cifar.errors import UserError
-from resnet_cifar.estimate import Estimate
+from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.events import RunFailed
 from resnet_cifar.launcher import Launcher
 from resnet_cifar.predict import SHIPPED
@@ -27,7 +27,7 @@ from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.page import header, rights_of
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.runs import delete, rename, rows
-from resnet_cifar.ui.setup import _cost
+from resnet_cifar.ui.setup import Setup, _cost
 from resnet_cifar.ui.stages import rows_of, stages_from
 from resnet_cifar.ui.train import LATEST, act, at_hand, start, watch
 from tests.conftest import CPU, recipe
@@ -51,6 +51,20 @@ def records(tmp_path: Path) -> Records:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_table_that_nobody_touched_is_the_recipe(name: str):
     assert stages_from(RECIPES[name], rows_of(RECIPES[name])) == (RECIPES[name].stages, {})
+
+
+def test_an_answer_that_comes_late_hides_nothing_for_long(tmp_path: Path):
+    """It belongs to the form as it was, which the next tick notices; what is settled is not worked out again."""
+    records, models = Records(tmp_path), Models(tmp_path, MAY)
+    with gr.Blocks():
+        setup = Setup(Launcher(tmp_path, CPU), models, Estimates(records, CPU), MAY, gr.Timer())
+    form = ["quick", rows_of(RECIPES["quick"]), "cifar100", "", "scratch", 0]
+    wrong = [*form[:3], str(tmp_path / "nowhere"), *form[4:]]
+    _, told, settled = setup.consider(*wrong)
+    assert "nowhere" in told and settled == wrong
+    assert setup.await_price(settled, *wrong) == (gr.skip(), gr.skip())
+    told, settled = setup.await_price(form, *wrong)
+    assert "nowhere" in told and settled == wrong
 
 
 def test_an_edited_table_changes_what_it_says_and_keeps_the_rest():
