@@ -2,18 +2,26 @@
 
     python benchmarks/memory.py [--device auto]
 
-Short runs in processes of their own, of CIFAR-100 where CIFAR100_DIR says where it is.
+Two short epochs, saved every second, in a process of its own each; of CIFAR-100 where CIFAR100_DIR says where it is.
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-APP = Path(__file__).resolve().parent.parent / "app.py"
+sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from resnet_cifar.arguments import parser, recipe_from
+from resnet_cifar.device import choose_device
+from resnet_cifar.events import RunFailed, StepLogged
+from resnet_cifar.run_dir import RunDir
+from resnet_cifar.train import train
+from resnet_cifar.trial import memory_needed
+
 RUNS = (
     "--recipe quick",
     "--recipe scratch",
@@ -27,27 +35,33 @@ RUNS = (
 
 def main() -> None:
     """Run them and print a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--device", default="auto")
-    args = parser.parse_args()
-    print("told      at its peak  ratio  run")
+    flags = argparse.ArgumentParser()
+    flags.add_argument("--device", default="auto")
+    flags.add_argument("--of", help=argparse.SUPPRESS)
+    args = flags.parse_args()
+    if args.of is not None:
+        measure(args.of, args.device)
+        return
+    print("told      at its peak  ratio  run", flush=True)
     for run in RUNS:
-        told, peak = measure(run, args.device)
-        print(f"{told:4.1f} GiB  {peak:7.1f} GiB  {told / peak:5.2f}  {run}", flush=True)
+        subprocess.run([sys.executable, __file__, f"--of={run}", f"--device={args.device}"], check=True)
 
 
-def measure(flags: str, device: str) -> tuple[float, float]:
-    """What one run says, before and after, in GiB."""
-    data = "cifar100" if os.environ.get("CIFAR100_DIR") else "synthetic"
-    short = f"--train-only --epochs 1 --train-images 1024 --val-images 500 --device {device} --data {data}"
+def measure(flags: str, device_name: str) -> None:
+    """What is told of one run, and what it has."""
+    data_dir, device = os.environ.get("CIFAR100_DIR"), choose_device(device_name)
+    data = "cifar100" if data_dir else "synthetic"
+    short = f"--train-only --epochs 2 --train-images 512 --val-images 500 --data {data}"
+    recipe = recipe_from(parser().parse_args([*short.split(), *flags.split()]), device.type == "cuda")
+    told, peak = memory_needed(recipe, device), 0
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(APP), *short.split(), *flags.split(), "--run", f"{folder}/run"]
-        done = subprocess.run(command, capture_output=True, text=True)
-    told = re.search(r"needs about ([\d.]+) GiB", done.stdout)
-    peak = re.search(r"with ([\d.]+) GiB of memory at most", done.stdout)
-    if not told or not peak:
-        raise SystemExit(f"{flags} told nothing:\n{done.stdout}{done.stderr}")
-    return float(told[1]), float(peak[1])
+        run = RunDir.create(Path(folder) / "run", recipe)
+        for event in train(run, device=device, data_dir=Path(data_dir) if data_dir else None, save_every=1):
+            if isinstance(event, StepLogged):
+                peak = max(peak, event.memory or 0)
+            elif isinstance(event, RunFailed):
+                sys.exit(f"{flags}: {event.reason}")
+    print(f"{told / 2**30:4.1f} GiB  {peak / 2**30:7.1f} GiB  {told / peak:5.2f}  {flags}", flush=True)
 
 
 if __name__ == "__main__":

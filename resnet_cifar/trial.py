@@ -86,10 +86,12 @@ def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.devic
 def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
     """What a stage will want of a CPU's memory at its peak."""
     weights = sum(parameter.numel() for parameter in training.model.parameters())
-    # Themselves, momentum, and either gradients or the best ones; the average; the teacher's.
-    copies = 3 + bool(stage.averaging) + bool(recipe.teacher)
-    grows = _feature_bytes(recipe, stage) if stage.caches_features else _WORKING * _kept(training, stage)
-    return int(cost.data_bytes(recipe) + _LIBRARIES + _FLOAT * copies * weights + grows)
+    moved = 2 + bool(stage.averaging)  # themselves, momentum, the average
+    best = sum(stage.epochs for stage in recipe.stages) > 1  # there are some beside those that learn on
+    held = _FLOAT * weights * (moved + 1 + best + bool(recipe.teacher))  # with the gradients
+    saved = _FLOAT * weights * (moved + 1)  # in the order of a file, with the best ones
+    grows = saved if stage.caches_features else max(saved, _WORKING * _kept(training, stage))
+    return int(cost.data_bytes(recipe) + _LIBRARIES + held + _feature_bytes(recipe, stage) + grows)
 
 
 def _feature_bytes(recipe: Recipe, stage: Stage) -> int:

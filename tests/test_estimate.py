@@ -25,11 +25,11 @@ def known(estimates: Estimates, of) -> Estimate:
 
 
 def test_a_trial_tells_a_pace_and_memory():
-    small, middle, large = (try_out(recipe(), stage(batch_size=size), CPU) for size in (8, 32, 4096))
+    small, middle, large = (try_out(recipe(), stage(batch_size=size), CPU) for size in (512, 1024, 4096))
     assert small.macs_per_second > 1e8
     assert small.bytes > 60_000 * 3 * 32 * 32
-    per_image = (middle.bytes - small.bytes) / 24
-    assert large.bytes == pytest.approx(small.bytes + (4096 - 8) * per_image)
+    per_image = (middle.bytes - small.bytes) / 512
+    assert large.bytes == pytest.approx(small.bytes + (4096 - 512) * per_image)
     assert per_image > 1e5  # a picture's way leaves more behind than the picture
 
 
