@@ -26,6 +26,7 @@ _PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
 _LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
 _OF_KIND = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
 _DASH = {"val top-5": "dash", "averaged val top-5": "dash"}
+_ROOM = 0.12  # that the tutorial's line and its label want below them
 _TUTORIAL_LINE = {
     "type": "line",
     "xref": "x2 domain",
@@ -143,13 +144,15 @@ class _Lines:
         if best is None:
             return
         epoch, top1 = best
+        above = not 0 < TUTORIAL_TOP1 - top1 < _ROOM
+        side = "left" if 2 * epoch >= len(epochs) - 1 else "right"
         self._chart.add_scatter(
             x=[self._along.at(epochs[epoch])],
             y=[top1],
             mode="markers+text" if self._alone else "markers",
             marker={"symbol": "star", "size": 13, "color": self._colour},
             text=[f"best {percent(top1)}"],
-            textposition="top left" if 2 * epoch >= len(epochs) - 1 else "top right",
+            textposition=f"{'top' if above else 'bottom'} {side}",
             cliponaxis=False,
             hovertemplate=f"{self._name('best')} {percent(top1)}<extra></extra>",
             xaxis=_axis("x", _ACCURACY),

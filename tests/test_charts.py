@@ -125,6 +125,15 @@ def test_the_curves_are_the_records_numbers(tmp_path: Path):
     assert list(by_epoch["run/train/1/"].x) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize(("top1", "place"), [(0.3, "top left"), (0.65, "bottom left"), (0.8, "top left")])
+def test_what_is_written_at_the_best_epoch_keeps_off_the_tutorials_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top1: float, place: str
+):
+    record = told(tmp_path / "run", staged_recipe())
+    monkeypatch.setattr(record, "best", lambda: (4, top1))
+    assert lines(charts.figure([record]))["run/best"].textposition == place
+
+
 def test_the_tutorials_result_is_marked():
     (line,) = [shape for shape in charts.figure([]).layout.shapes if shape.type == "line"]
     assert line.y0 == line.y1 == charts.TUTORIAL_TOP1 and "69.54 %" in line.label.text
