@@ -25,5 +25,4 @@ measure 100 sprint-12 benchmarks/time_to_accuracy.py --epochs 12 --reach 69.54
 measure 200 throughput-224 benchmarks/throughput.py --image-size 128 224 --batch-size 256 --steps 6 --pairs 2
 measure 200 sprint-45 benchmarks/time_to_accuracy.py --epochs 45 --seeds 2 --reach 69.54 76.76 78.01
 measure 150 memory benchmarks/memory.py
-measure 130 lower-first benchmarks/lower_first.py --recipe sprint --train-images 45000 --epochs 16
 measure 320 scratch-60 benchmarks/time_to_accuracy.py --recipe scratch --epochs 60 --seeds 1

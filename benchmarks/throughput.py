@@ -26,7 +26,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from resnet_cifar import loop
-from resnet_cifar.config import AUGMENTS, Recipe, Stage
+from resnet_cifar.augmentations import AUGMENTATIONS
+from resnet_cifar.config import Recipe, Stage
 from resnet_cifar.data import CIFAR100, Dataset, Split, load_official_splits
 from resnet_cifar.device import choose_device, choose_precision, describe
 from resnet_cifar.events import Progress
@@ -100,7 +101,7 @@ class Ours:
             lr=0.01,
             batch_size=args.batch_size,
             image_size=image_size,
-            augment=AUGMENTS["flip"],
+            augmentation=AUGMENTATIONS["flip"],
         )
         recipe = Recipe(name="throughput", stages=(stage,), stem=args.stem, val_images=0, log_every=50)
         model = build(recipe, Start(None, CIFAR100, "")).to(device)

@@ -54,7 +54,7 @@ class Race:
                 self.compiling = time.perf_counter() - began
             if isinstance(event, EpochEnded) and event.val:
                 seconds += event.seconds or 0
-                top1 = 100 * max(event.val.top1, event.averaged_val.top1 if event.averaged_val else 0)
+                top1 = 100 * max(event.val.top1, event.ema_val.top1 if event.ema_val else 0)
                 for goal in anchors:
                     if top1 >= goal and goal not in self.reached:
                         self.reached[goal] = seconds

@@ -46,7 +46,22 @@ def stages(**changes: Any) -> Change:
 
 def augment(**changes: Any) -> Change:
     """Another augmentation, but for what is not named."""
-    return lambda recipe: stages(augment=replace(recipe.stages[0].augment, **changes))(recipe)
+    return lambda recipe: stages(augmentation=replace(recipe.stages[0].augmentation, **changes))(recipe)
+
+
+def progression(**changes: Any) -> Change:
+    """Other values in what changes along the stage; None: no change of it."""
+
+    def change(recipe: Recipe) -> Recipe:
+        return stages(progression=tuple(replace(part, **changes) for part in recipe.stages[0].progression))(recipe)
+
+    return change
+
+
+def plain_middle(recipe: Recipe) -> Recipe:
+    """The middle one of three parts augmented like the first."""
+    first, *later = recipe.stages[0].progression
+    return stages(progression=(replace(first, augmentation=None), *later))(recipe)
 
 
 def rate(factor: float, batch: int = 1) -> Change:
@@ -62,20 +77,22 @@ def rate(factor: float, batch: int = 1) -> Change:
 VARIANTS: dict[str, Change] = {
     "as it is": lambda recipe: recipe,
     "stock stem at 128 px": lambda recipe: stages(image_size=128)(replace(recipe, stem="stock")),
+    "one size": progression(image_size=None),
+    "plain middle": plain_middle,
     "not mixed": augment(mixup=0.0, cutmix=0.0),
-    "mixed to the end": stages(unmixed=0.0),
+    "mixed to the end": stages(no_mix_fraction=0.0),
     "cutmix alone": augment(mixup=0.0),
-    "trivial": augment(trivial=True),
-    "not erased": augment(erase=0.0),
+    "trivial": augment(trivial_augment=True),
+    "not erased": augment(random_erasing=0.0),
     "labels as they are": stages(label_smoothing=0.0),
-    "no average": stages(averaging=0.0),
+    "no average": stages(ema_decay=0.0),
     "less weight decay": stages(weight_decay=2e-4),
     "more weight decay": stages(weight_decay=1e-3),
     "half the rate": rate(0.5),
     "twice the rate": rate(2),
     "batch and rate times 4": rate(4, batch=4),
-    "taught": lambda recipe: replace(recipe, distillation=0.5),
-    "taught by the teacher alone": lambda recipe: replace(recipe, distillation=1.0),
+    "taught": lambda recipe: replace(recipe, distillation_weight=0.5),
+    "taught by the teacher alone": lambda recipe: replace(recipe, distillation_weight=1.0),
 }
 
 

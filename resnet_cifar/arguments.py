@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
         "--deploy-space", metavar="USER/NAME", help="make or update a Space of the app; with --run, its model"
     )
     run = flags.add_argument_group("what to train")
-    run.add_argument("--recipe", metavar="NAME", help="transfer with a CUDA GPU and quick without, unless named")
+    run.add_argument(
+        "--recipe", metavar="NAME", help="or a FILE.json; default: transfer with a CUDA GPU, quick without"
+    )
     run.add_argument("--list-recipes", action="store_true", help="show what can be trained")
     run.add_argument("--run", metavar="NAME", help="the new run's name, or path; the recipe and a number, unless named")
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
@@ -72,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     change.add_argument("--epochs", type=int, metavar="N")
     change.add_argument("--batch-size", type=int, metavar="N")
     change.add_argument("--lr", type=float, metavar="X", help="peak of the head's rate; the backbone's keeps its ratio")
-    change.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
+    change.add_argument(
+        "--image-size", type=int, metavar="N", help="pixels a side in every epoch; with --evaluate: to test at"
+    )
     _add_places(flags)
     return flags
 
@@ -108,7 +112,7 @@ def _add_places(flags: argparse.ArgumentParser) -> None:
 def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
     """The recipe that is named, with the changes that the flags ask for."""
     if args.recipe:
-        recipe = recipe_named(args.recipe)
+        recipe = recipe_named(args.recipe) if args.recipe in RECIPES else _recipe_file(args.recipe)
     else:
         recipe = RECIPES["transfer" if gpu else "quick"]
         why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
@@ -121,6 +125,20 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
     if args.data == "synthetic" and args.train_images is None:
         changes["train_images"] = None  # a recipe's own number is made for CIFAR-100
     return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
+
+
+def _recipe_file(named: str) -> Recipe:
+    """The recipe in a file. Raises UserError where it can't be read, or where neither a file nor a recipe is named."""
+    path = Path(os.path.expanduser(named))
+    if path.suffix != ".json" and os.sep not in named:
+        return recipe_named(named)
+    try:
+        return Recipe.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"cannot read the recipe {path}: {why}.") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def refuse_strays(args: argparse.Namespace) -> None:

@@ -9,18 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_cifar.config import Augment
+from resnet_cifar.augmentations import Augmentation
 from resnet_cifar.trivial_augment import GREY, change_trivially
 
 
-def augment(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) uint8 -> the same shape: shifted, mirrored, changed and blanked as `policy` says."""
-    if policy.crop or policy.flip:
-        images = _shift_and_flip(images, policy, generator)
-    if policy.trivial:
+def augment(images: Tensor, policy: Augmentation, generator: torch.Generator, mirrored: Tensor | None = None) -> Tensor:
+    """(B, 3, H, W) uint8 -> the same shape: shifted, mirrored, changed and blanked as `policy` says.
+
+    mirrored: (B,) bool, the images that an alternating flip mirrors in this epoch.
+    """
+    if policy.flip == "random":
+        mirrored = _uniform(len(images), images.device, generator) < 0.5
+    if policy.crop_padding or mirrored is not None:
+        images = _shift_and_flip(images, policy.crop_padding, mirrored, generator)
+    if policy.trivial_augment:
         images = change_trivially(images, generator)
-    if policy.erase:
-        images = _erase(images, policy.erase, generator)
+    if policy.random_erasing:
+        images = _erase(images, policy.random_erasing, generator)
     return images
 
 
@@ -30,7 +35,7 @@ def mix(
     labels: Tensor,
     part: slice,
     classes: int,
-    policy: Augment,
+    policy: Augmentation,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Blend each picture, and its label, with the one before it in the batch, which is a random one.
@@ -53,15 +58,15 @@ def mix(
     return torch.lerp(images, others, weight[:, None]), torch.lerp(targets[part], targets.roll(1, 0)[part], share)
 
 
-def _shift_and_flip(images: Tensor, policy: Augment, generator: torch.Generator) -> Tensor:
-    """One gather does both: each picture reads its rows and columns from a shifted, maybe mirrored place."""
+def _shift_and_flip(images: Tensor, padding: float, mirrored: Tensor | None, generator: torch.Generator) -> Tensor:
+    """One gather does both: each image reads its rows and columns from a shifted, maybe mirrored place."""
     batch, channels, height, width = images.shape
-    shifts = torch.randint(-policy.crop, policy.crop + 1, (2, batch, 1), device=images.device, generator=generator)
+    farthest = round(padding * height)
+    shifts = torch.randint(-farthest, farthest + 1, (2, batch, 1), device=images.device, generator=generator)
     rows = _reflect(torch.arange(height, device=images.device) + shifts[0], height)
     columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
-    if policy.flip:
-        mirrored = _uniform(batch, images.device, generator)[:, None] < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
+    if mirrored is not None:
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     picture = torch.arange(batch, device=images.device)[:, None, None, None]
     channel = torch.arange(channels, device=images.device)[:, None, None]
     return images[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]

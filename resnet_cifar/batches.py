@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from resnet_cifar.augment import augment, mix
+from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
 from resnet_cifar.classes import FINE
-from resnet_cifar.config import AUGMENTS, Augment
 from resnet_cifar.data import Preprocess, Split
 from resnet_cifar.device import Autocast, Lead
 from resnet_cifar.events import Progress
@@ -53,13 +53,17 @@ class Pictures:
         split: Split,
         preprocess: Preprocess,
         stem: str,
-        policy: Callable[[int], Augment] = lambda _: AUGMENTS["none"],
+        policy: Callable[[int], Augmentation] = lambda _: AUGMENTATIONS["none"],
+        mirrored_first: Tensor | None = None,
     ) -> None:
-        """`policy`: how each epoch's are augmented."""
+        """`policy`: augmentation of each epoch. `mirrored_first`: (N,) bool, the images that an alternating flip
+        mirrors in even epochs; the others are mirrored in odd ones.
+        """
         self.labels = split.labels
         self._images = split.images
         self._preprocess = preprocess
         self._policy = policy
+        self._mirrored_first = mirrored_first
         cost = preprocess.image_size**2 * (_CIFAR_STEM if stem == "cifar" else 1)
         self.evaluation_batch = max(1, _PIXELS[split.images.device.type] // cost)
 
@@ -68,12 +72,18 @@ class Pictures:
     ) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, image_size, image_size), augmented anew, and their targets."""
         policy = self._policy(epoch)
-        images, labels = augment(self._images[indices], policy, generator), self.labels[indices]
+        mirrored = self._mirrored(indices, epoch) if policy.flip == "alternating" else None
+        images, labels = augment(self._images[indices], policy, generator, mirrored), self.labels[indices]
         if not policy.mixes:
             return self._preprocess(images[part]), labels[part]
         with_one_before = torch.arange(part.start - 1, part.stop, device=images.device) % len(images)
         ready = self._preprocess(images[with_one_before])
         return mix(ready[1:], ready[:-1], labels, part, len(FINE), policy, generator)
+
+    def _mirrored(self, indices: Tensor, epoch: int) -> Tensor | None:
+        if self._mirrored_first is None:
+            return None
+        return self._mirrored_first[indices] ^ bool(epoch % 2)
 
     def inputs(self, start: int, stop: int) -> Tensor:
         """Pictures (B, 3, image_size, image_size) as they are."""
@@ -104,7 +114,7 @@ def compute_features(
     model: ResNet,
     split: Split,
     preprocess: Preprocess,
-    policy: Augment,
+    policy: Augmentation,
     views: int,
     generator: torch.Generator,
     autocast: Autocast,
@@ -115,7 +125,7 @@ def compute_features(
     Where `policy` flips, views come in pairs, a picture and its mirror image, so that both are always seen.
     """
     source = Pictures(split, preprocess, model.stem)
-    unflipped = dataclasses.replace(policy, flip=False)
+    unflipped = dataclasses.replace(policy, flip="none")
     total = len(split)
     features, lead = torch.zeros(views, total, FEATURES, device=split.images.device), Lead(split.images.device)
     model.eval()
@@ -124,7 +134,7 @@ def compute_features(
             stop = min(total, start + source.evaluation_batch)
             images = augment(split.images[start:stop], unflipped, generator)  # by all, to make the same draws
             if number % world.size == world.rank:
-                if policy.flip and view % 2:
+                if policy.flip != "none" and view % 2:
                     images = images.flip(-1)
                 with torch.no_grad(), autocast():
                     features[view, start:stop] = model.features(preprocess(images)).float()

@@ -8,11 +8,12 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
 from resnet_cifar.checkpoint import ModelConfig, read_config
-from resnet_cifar.config import AUGMENTS, Recipe, Stage
+from resnet_cifar.config import Recipe, Stage
 from resnet_cifar.events import RunStarted
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, stage_rows
+from resnet_cifar.tables import STAGE_COLUMNS, learns, percent, sizes, stage_rows
 
 CARD = "README.md"
 CURVES = "curves.png"
@@ -133,8 +134,9 @@ def _training(run: RunDir, recipe: Recipe) -> str:
     start = Path(recipe.init).name if recipe.init not in ("scratch", "imagenet") else recipe.init
     taught = f", taught by {Path(recipe.teacher).name}" if recipe.teacher else ""
     head = (
-        f"Recipe `{recipe.name}`{where}: weights from {start}{taught}, seed {recipe.seed}, SGD with momentum 0.9 and a "
-        "half cosine in each stage. All that was asked for is in `recipe.json`, all that happened in `metrics.jsonl`."
+        f"Recipe `{recipe.name}`{where}: weights from {start}{taught}, seed {recipe.seed}, SGD with Nesterov "
+        "momentum 0.9; in each stage the learning rate warms up and falls to 0. All that was asked for is in "
+        "`recipe.json`, all that happened in `metrics.jsonl`."
     )
     asked = [
         (
@@ -142,7 +144,7 @@ def _training(run: RunDir, recipe: Recipe) -> str:
             learns(stage.trainable),
             str(stage.epochs),
             f"{stage.lr:g}",
-            f"{stage.image_size} px",
+            sizes(stage.image_sizes),
             str(stage.batch_size),
             _augmentation(stage),
         )
@@ -177,11 +179,20 @@ def _limits(recipe: Recipe, config: ModelConfig) -> str:
 
 
 def _augmentation(stage: Stage) -> str:
-    augment = stage.augment
-    name = next((name for name, known in AUGMENTS.items() if known == augment), None)
-    told = name or ", ".join(f"{field} {value}" for field, value in asdict(augment).items() if value)
-    plain = f", unmixed in the last {100 * stage.unmixed:g} %" if augment.mixes and stage.unmixed else ""
-    return told + plain
+    """Augmentation of each part of a stage, and from which epoch on, where there are several."""
+    told, epoch = [], 1
+    for part in stage.parts():
+        since = f"from epoch {epoch} on " if epoch > 1 else ""
+        told.append(since + _transforms(part.augmentation))
+        epoch += part.epochs
+    return "; ".join(told)
+
+
+def _transforms(augmentation: Augmentation) -> str:
+    name = next((name for name, known in AUGMENTATIONS.items() if known == augmentation), None)
+    fields = ((field.replace("_", " "), value) for field, value in asdict(augmentation).items())
+    words = [field if value is True else f"{field} {value}" for field, value in fields if value not in (0, "none")]
+    return name or ", ".join(words)
 
 
 def _class(item: tuple[str, float]) -> str:

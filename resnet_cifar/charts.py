@@ -89,7 +89,7 @@ class _Lines:
             self._line(_SPEED, "train", at_epochs, [ended.images_per_second for ended in epochs])
             self._line(_RATE, "train", at_epochs, [ended.lr for ended in epochs])
         self._line(_ACCURACY, "train", at_epochs, [ended.train_top1 for ended in epochs])
-        for kind, name in (("val", "val"), ("averaged val", "averaged_val")):
+        for kind, name in (("val", "val"), ("averaged val", "ema_val")):
             metrics = [getattr(ended, name) for ended in epochs]
             self._line(_LOSS, kind, at_epochs, [one and one.loss for one in metrics])
             self._line(_ACCURACY, kind, at_epochs, [one and one.top1 for one in metrics])
@@ -241,7 +241,7 @@ def _axes(records: Sequence[Record], by: By) -> dict[str, Any]:
 
 
 def _highest(ended: EpochEnded) -> float | None:
-    return max((one.top5 for one in (ended.val, ended.averaged_val) if one), default=val_top1(ended))
+    return max((one.top5 for one in (ended.val, ended.ema_val) if one), default=val_top1(ended))
 
 
 def _axis(letter: str, panel: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunResumed, RunStarted
+from resnet_cifar.limits import check_range
 from resnet_cifar.run_dir import RunDir, locate
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ def evaluate(args: argparse.Namespace) -> int:
         split = watch(load(recipe, folder, device)).val
     else:
         split = watch(load_official_splits(data, folder))[1].to(device)
-    preprocess = Preprocess(config.image_size, config.normalization, device)
+    size = args.image_size or config.image_size
+    check_range("--image-size", size, 16, 512)
+    preprocess = Preprocess(size, config.normalization, device)
     summary = watch(test(model, split, preprocess, runs_in(device, precision), mirrored=args.tta))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
     print(f"{metrics_line(args.split or 'test', metrics)}, superclass {percent(summary['coarse_top1'])}")
     views = ", mirror images too" if args.tta else ""
-    print(f"on {len(split):,} images at {config.image_size} px{views}, {device} in {precision}")
+    print(f"on {len(split):,} images at {size} px{views}, {device} in {precision}")
     return 0
 
 

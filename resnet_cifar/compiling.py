@@ -13,8 +13,9 @@ from resnet_cifar.device import release_memory, wait_for
 from resnet_cifar.events import Progress
 from resnet_cifar.training import Training
 
-# Multiply-accumulates of a stage. With a tenth won, at 250 TFLOP/s, so many win back 8 s: what it takes where what was
-# compiled before is still there. Lesser GPUs, which are longer at it, win back the minute of a first time too.
+# Multiply-accumulates of a stage's epochs of one image size. With a tenth won, at 250 TFLOP/s, so many win back 8 s:
+# what it takes where what was compiled before is still there. Lesser GPUs, which are longer at it, win back the minute
+# of a first time too.
 _WORTH = 1e16
 _BACKEND = "inductor"
 _LONGEST_REASON = 500  # characters
@@ -36,12 +37,13 @@ def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progre
 
 def _pays(training: Training) -> bool:
     """On a CPU it never did; several processes go without, and so do batches that don't fit in memory as a whole."""
-    stage = training.stage
+    stage, size = training.stage, training.settings.image_size
+    macs = sum(cost.stage_macs(training.recipe, part) for part in stage.parts() if part.image_size == size)
     return (
         training.device.type == "cuda"
-        and training.world.size == training.pieces == 1
+        and training.world.size == training.micro_batches == 1
         and not stage.caches_features
-        and cost.stage_macs(training.recipe, stage) >= _WORTH
+        and macs >= _WORTH
     )
 
 
@@ -65,5 +67,7 @@ def _compiled(training: Training, source: Source) -> nn.Module:
 def _example(training: Training, source: Source) -> Tensor:
     """A batch as the loop makes them."""
     indices = torch.arange(training.stage.batch_size, device=training.device)
-    inputs, _ = source.training_batch(indices, 0, training.generator("example"), slice(0, len(indices)))
+    inputs, _ = source.training_batch(
+        indices, training.position.epoch, training.generator("example"), slice(0, len(indices))
+    )
     return inputs

@@ -3,6 +3,8 @@
 Counted are convolutions, of which nearly all of the time goes; the rest is left to the rate.
 """
 
+from functools import lru_cache
+
 from resnet_cifar.config import DATASETS, EVERYTHING, Group, Recipe, Stage
 
 _BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
@@ -40,42 +42,56 @@ def data_bytes(recipe: Recipe) -> int:
     return (DATASETS[recipe.data] + _TEST_IMAGES[recipe.data]) * 3 * 32 * 32
 
 
-def step_macs(recipe: Recipe, stage: Stage) -> float:
-    """Multiply-accumulates of training on one picture once: forward, and back to the first group that learns.
+def step_macs(recipe: Recipe, part: Stage) -> float:
+    """Multiply-accumulates of training on one image once, at the image size that the stage begins with.
 
-    A teacher is taken to be as large as the network.
+    Forward, and back to the first group that learns. A teacher is taken to be as large as the network.
     """
-    macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)
-    first = min(EVERYTHING.index(group) for group in stage.trainable)
-    taught = recipe.teacher is not None and not stage.caches_features
+    macs = forward_macs(recipe.arch, recipe.stem, part.image_size)
+    first = min(EVERYTHING.index(group) for group in part.trainable)
+    taught = recipe.teacher is not None and not part.caches_features
     return (1 + taught) * sum(macs.values()) + 2 * sum(macs[group] for group in EVERYTHING[first:])
 
 
 def feature_macs(recipe: Recipe, stage: Stage) -> float:
-    """Of what a stage computes once before its first epoch."""
+    """Multiply-accumulates of the features that a stage computes once before its first epoch."""
     if not stage.caches_features:
         return 0.0
     forward = sum(forward_macs(recipe.arch, recipe.stem, stage.image_size).values())
     return forward * (stage.views * training_images(recipe) + recipe.val_images)
 
 
-def epoch_macs(recipe: Recipe, stage: Stage) -> float:
-    """Of one epoch of a stage, choosing the best one included."""
-    macs = forward_macs(recipe.arch, recipe.stem, stage.image_size)
-    if stage.caches_features:
+def epoch_macs(recipe: Recipe, part: Stage) -> float:
+    """Multiply-accumulates of the first epoch of a stage, its evaluation included."""
+    macs = forward_macs(recipe.arch, recipe.stem, part.image_size)
+    if part.caches_features:
         return 3 * macs["fc"] * training_images(recipe)
-    evaluations = recipe.val_images * (2 if stage.averaging else 1)
-    return step_macs(recipe, stage) * training_images(recipe) + sum(macs.values()) * evaluations
+    evaluations = recipe.val_images * (2 if part.ema_decay else 1)
+    return step_macs(recipe, part) * training_images(recipe) + sum(macs.values()) * evaluations
+
+
+@lru_cache(maxsize=256)  # asked for at every look at a run
+def _parts(stage: Stage) -> tuple[Stage, ...]:
+    return stage.parts()
+
+
+def macs_of_epochs(recipe: Recipe, stage: Stage, epochs: float) -> float:
+    """Multiply-accumulates of the first epochs of a stage, of which the last may be a fraction."""
+    total, left = 0.0, epochs
+    for part in _parts(stage):
+        total += min(left, part.epochs) * epoch_macs(recipe, part)
+        left = max(0.0, left - part.epochs)
+    return total
 
 
 def stage_macs(recipe: Recipe, stage: Stage) -> float:
-    """Of a whole stage."""
-    return feature_macs(recipe, stage) + stage.epochs * epoch_macs(recipe, stage)
+    """Multiply-accumulates of a whole stage."""
+    return feature_macs(recipe, stage) + macs_of_epochs(recipe, stage, stage.epochs)
 
 
 def testing_macs(recipe: Recipe) -> float:
     """Of the test at the end."""
-    forward = sum(forward_macs(recipe.arch, recipe.stem, recipe.stages[-1].image_size).values())
+    forward = sum(forward_macs(recipe.arch, recipe.stem, recipe.stages[-1].image_sizes[-1]).values())
     return forward * _TEST_IMAGES[recipe.data]
 
 

@@ -12,7 +12,7 @@ By = Literal["step", "epoch"]
 
 _COLUMNS = (
     *("stage", "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
-    *("averaged_val_loss", "averaged_val_top1", "averaged_val_top5", "images_per_second"),
+    *("ema_val_loss", "ema_val_top1", "ema_val_top5", "images_per_second"),
 )
 
 
@@ -77,7 +77,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
             yield row | {"train_loss": event.loss}
             continue
         row |= {"train_loss": event.train_loss, "train_top1": event.train_top1}
-        for name in ("val", "averaged_val"):
+        for name in ("val", "ema_val"):
             if metrics := getattr(event, name):
                 row |= {f"{name}_loss": metrics.loss, f"{name}_top1": metrics.top1, f"{name}_top5": metrics.top5}
         yield row

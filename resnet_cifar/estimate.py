@@ -1,7 +1,7 @@
 """What a run will cost on this machine: told from earlier runs, or else from a short trial in the background."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -48,19 +48,20 @@ class Estimates:
 
         Raises UserError where trying it out failed.
         """
-        self._wanted = {_key(recipe, stage) for stage in recipe.stages}
-        trials = [self._trial(recipe, stage) for stage in recipe.stages]
-        earlier = [self._earlier(recipe, stage) for stage in recipe.stages]
+        parts = [part for stage in recipe.stages for part in stage.parts()]
+        self._wanted = {_key(recipe, part) for part in parts}
+        trials = [self._trial(recipe, part) for part in parts]
+        earlier = [self._earlier(recipe, part) for part in parts]
         seconds = images = training = 0.0
         pace = 1.0
-        for stage, trial, (_, known) in zip(recipe.stages, trials, earlier, strict=True):
+        for part, trial, (_, known) in zip(parts, trials, earlier, strict=True):
             if known is None and trial is None:
                 return None
             pace = known or (trial.macs_per_second if trial else 1.0)
-            seconds += cost.stage_macs(recipe, stage) / pace
-            if not stage.caches_features:
-                images += stage.epochs * cost.training_images(recipe)
-                training += stage.epochs * cost.epoch_macs(recipe, stage) / pace
+            seconds += cost.stage_macs(recipe, part) / pace
+            if not part.caches_features:
+                images += part.epochs * cost.training_images(recipe)
+                training += part.epochs * cost.epoch_macs(recipe, part) / pace
         seconds += cost.testing_macs(recipe) / pace
         sources = {name for name, _ in earlier}
         return Estimate(
@@ -114,7 +115,7 @@ class Estimates:
 
 def _key(recipe: Recipe, stage: Stage) -> _Key:
     network = recipe.arch, recipe.stem, recipe.precision, recipe.teacher is None
-    return *network, stage.image_size, stage.batch_size, stage.trainable, stage.views, stage.averaging > 0
+    return *network, stage.image_size, stage.batch_size, stage.trainable, stage.views, stage.ema_decay > 0
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -125,7 +126,7 @@ def _pace(record: Record, recipe: Recipe, stage: Stage) -> float | None:
     if (ran.arch, ran.stem) != (recipe.arch, recipe.stem):
         return None
     for ended in reversed(record.said.epochs):
-        other = ran.stages[ended.stage]
+        other = replace(ran.stages[ended.stage], progression=(), image_size=ended.image_size)
         alike = (other.image_size, other.trainable) == (stage.image_size, stage.trainable)
         if alike and not other.caches_features and ended.images_per_second:
             return ended.images_per_second * cost.step_macs(ran, other)

@@ -65,18 +65,19 @@ class StageStarted:
     """Optimizer updates an epoch."""
     images: int
     trainable: tuple[str, ...]
-    image_size: int
+    image_sizes: tuple[int, ...]
+    """Pixels a side, in the order in which they are trained at."""
     batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BatchDivided:
-    """There was not enough memory: from this step on a batch is gone through in pieces, and still makes one update."""
+class BatchSplit:
+    """Memory ran out: from this step on a batch goes through in micro-batches, still with one update."""
 
     stage: int
     epoch: int
     step: int
-    pieces: int
+    micro_batches: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +106,10 @@ class EpochEnded:
     train_loss: float
     train_top1: float
     val: Metrics | None
-    averaged_val: Metrics | None
+    ema_val: Metrics | None
     """Of the averaged weights, where the stage averages."""
+    image_size: int
+    """Pixels a side, of training and evaluation."""
     best: bool
     """Whether this epoch's weights are now the ones to keep."""
     seconds: float | None = None
@@ -158,7 +161,7 @@ Event = (
     | RunResumed
     | Progress
     | StageStarted
-    | BatchDivided
+    | BatchSplit
     | StepLogged
     | EpochEnded
     | StageEnded
@@ -179,11 +182,11 @@ def from_json(line: str) -> tuple[Event, float]:
     try:
         fields: dict[str, Any] = json.loads(line)
         kind, time = _KINDS[fields.pop("event")], fields.pop("time")
-        for name in ("val", "averaged_val", "test"):
+        for name in ("val", "ema_val", "test"):
             if fields.get(name) is not None:
                 fields[name] = Metrics(**fields[name])
-        if "trainable" in fields:
-            fields["trainable"] = tuple(fields["trainable"])
+        for name in {"trainable", "image_sizes"} & fields.keys():
+            fields[name] = tuple(fields[name])
         return kind(**fields), time
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no event: {line[:80]!r}") from error

@@ -13,12 +13,12 @@ from resnet_cifar.run_dir import RunDir
 _LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
 
 
-def failure(error: Exception, run: RunDir, stage: Stage, device: torch.device) -> RunFailed:
+def failure(error: Exception, run: RunDir, stage: Stage, image_size: int, device: torch.device) -> RunFailed:
     """What ends a run in which `error` came up; prints the traceback of what nobody foresaw."""
     if isinstance(error, UserError | Diverged):
         reason, by_user = str(error), isinstance(error, UserError)
     elif is_out_of_memory(error):
-        reason, by_user = _out_of_memory(run, stage, device), True
+        reason, by_user = _out_of_memory(run, stage, image_size, device), True
     elif isinstance(error, RuntimeError) and " by peer" in str(error):
         reason = "another process of the run ended; the log says why, unless it was killed for want of memory."
         by_user = False
@@ -28,10 +28,10 @@ def failure(error: Exception, run: RunDir, stage: Stage, device: torch.device) -
     return RunFailed(reason=reason[:_LONGEST_REASON], user_error=by_user)
 
 
-def _out_of_memory(run: RunDir, stage: Stage, device: torch.device) -> str:
+def _out_of_memory(run: RunDir, stage: Stage, image_size: int, device: torch.device) -> str:
     place = "GPU memory" if device.type == "cuda" else "memory"
     return (
-        f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {stage.image_size} px; end "
+        f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {image_size} px; end "
         f"other programs that use it and --resume {run.handle}, or try a new run with "
         f"--batch-size {max(2, stage.batch_size // 2)} or a smaller --image-size."
     )

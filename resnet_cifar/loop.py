@@ -5,23 +5,20 @@ what is still to do, so that it may be saved there.
 """
 
 import math
-from collections.abc import Generator, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
 from resnet_cifar.batches import Features, Pictures, Source, compute_features
 from resnet_cifar.compiling import compile_where_it_pays
-from resnet_cifar.config import AUGMENTS
 from resnet_cifar.data import Dataset, Normalization, Preprocess, Split
-from resnet_cifar.device import is_out_of_memory, release_memory
 from resnet_cifar.errors import Diverged
 from resnet_cifar.evaluate import measure, predict
-from resnet_cifar.events import BatchDivided, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
-from resnet_cifar.parallel import unsynchronised
-from resnet_cifar.schedule import schedule, steps_per_epoch
+from resnet_cifar.events import BatchSplit, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
+from resnet_cifar.schedule import learning_rate_factor, steps_per_epoch
+from resnet_cifar.step import gradients, gradients_if_memory_lasts, update
 from resnet_cifar.tally import Tally
 from resnet_cifar.training import Best, Training
 
@@ -34,7 +31,6 @@ def train(training: Training, dataset: Dataset, normalization: Normalization) ->
 
 def _run_stage(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
     stage, index = training.stage, training.position.stage
-    preprocess = Preprocess(stage.image_size, normalization, training.device)
     if not training.position.announced:
         training.position.announced = True
         yield StageStarted(
@@ -44,18 +40,33 @@ def _run_stage(training: Training, dataset: Dataset, normalization: Normalizatio
             steps=_steps(training, len(dataset.train)),
             images=len(dataset.train),
             trainable=stage.trainable,
-            image_size=stage.image_size,
+            image_sizes=stage.image_sizes,
             batch_size=stage.batch_size,
         )
-    source = yield from _source(training, dataset.train, preprocess, learning=True)
-    val = yield from _source(training, dataset.val, preprocess, learning=False)
-    yield from compile_where_it_pays(training, source)
-    while training.position.epoch < stage.epochs and not _gave_up(training):
-        yield from _train_epoch(training, source)
-        yield (yield from _end_epoch(training, source, val))
+    while not _stage_over(training):
+        yield from _run_epochs_of_one_size(training, dataset, normalization)
     ended = StageEnded(stage=index, name=stage.name, epochs=training.position.epoch, best_top1=training.stage_best)
     training.enter(index + 1)
     yield ended
+
+
+def _run_epochs_of_one_size(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    """Run the epochs up to the one in which the stage's image size changes."""
+    size = training.settings.image_size
+    preprocess = Preprocess(size, normalization, training.device)
+    training.begin_image_size()
+    source = yield from _source(training, dataset.train, preprocess, learning=True)
+    val = yield from _source(training, dataset.val, preprocess, learning=False)
+    yield from compile_where_it_pays(training, source)
+    while not _stage_over(training) and training.settings.image_size == size:
+        yield from _train_epoch(training, source)
+        yield (yield from _end_epoch(training, source, val))
+
+
+def _stage_over(training: Training) -> bool:
+    """Whether the stage has run its epochs, or has gone `patience` epochs without a better val top-1."""
+    gave_up = 0 < training.stage.patience <= training.stale_epochs
+    return training.position.epoch == training.stage.epochs or gave_up
 
 
 def _source(
@@ -64,17 +75,22 @@ def _source(
     """Where the stage's batches of a split come from."""
     stage = training.stage
     if not stage.caches_features:
-        augmented = (stage.augment_in,) if learning else ()
-        return Pictures(split, preprocess, training.model.stem, *augmented)
+        return Pictures(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
     if not len(split):
         return Features(torch.empty(1, 0, 0), split.labels)
     generator = training.generator("features", learning)
-    policy, views = (stage.augment, stage.views) if learning else (AUGMENTS["none"], 1)
+    policy, views = (stage.augmentation, stage.views) if learning else (AUGMENTATIONS["none"], 1)
     return (
         yield from compute_features(
             training.model, split, preprocess, policy, views, generator, training.autocast, training.world
         )
     )
+
+
+def _augmented(training: Training, split: Split) -> tuple[Callable[[int], Augmentation], Tensor]:
+    """Augmentation of each epoch, and the images that an alternating flip mirrors first."""
+    draws = torch.rand(len(split), device=training.device, generator=training.generator("flip"))
+    return lambda epoch: training.stage.at(epoch).augmentation, draws < 0.5
 
 
 def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
@@ -90,70 +106,17 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
         generator = training.generator("step", position.epoch, position.step)
         part = training.world.part(stop - start)
         inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, part)
-        result = _gradients_if_memory_lasts(training, inputs, targets, stop - start)
+        result = gradients_if_memory_lasts(training, inputs, targets, stop - start)
         if result is None:
-            pieces = training.pieces
-            yield BatchDivided(stage=position.stage, epoch=position.epoch, step=position.step, pieces=pieces)
-            result = _gradients(training, inputs, targets, stop - start)
-        _update(training)
+            split = training.micro_batches
+            yield BatchSplit(stage=position.stage, epoch=position.epoch, step=position.step, micro_batches=split)
+            result = gradients(training, inputs, targets, stop - start)
+        update(training)
         training.tally.add(result, stop - start)
         position.step += 1
         if position.step % training.recipe.log_every == 0 or position.step == steps:
             yield _report(training, lr)
         yield Progress(phase="train", done=position.step, total=steps)
-
-
-def _update(training: Training) -> None:
-    training.optimizer.step()
-    training.update_average()
-
-
-def _gradients(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Go through this process's part of a batch of `images`, forward and back.
-
-    (2,): what this part adds to the batch's mean loss and to its hits (of the larger share, where mixed).
-    """
-    pieces = max(1, min(training.pieces, len(inputs) // 2))  # BatchNorm can make nothing of a single picture
-    rows = []
-    training.optimizer.zero_grad(set_to_none=True)
-    for number, (some, their) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True), start=1):
-        with nullcontext() if number == pieces else unsynchronised(training.shared_net):
-            rows.append(_go_through(training, some, their, images))
-    return torch.stack(rows).sum(0)
-
-
-def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `_gradients`."""
-    with training.autocast():
-        logits = training.way(inputs)(inputs)
-    wanted, smoothing = training.wanted(inputs, targets)
-    loss = F.cross_entropy(logits.float(), wanted, label_smoothing=smoothing)
-    loss = loss * (len(inputs) / images)
-    loss_here = loss * training.world.size  # processes average their gradients, which are to be added up
-    loss_here.backward()  # type: ignore[no-untyped-call]
-    labels = targets if targets.ndim == 1 else targets.argmax(1)
-    hits = (logits.detach().argmax(1) == labels).sum()
-    return torch.stack((loss.detach(), hits.to(loss.dtype)))
-
-
-def _gradients_if_memory_lasts(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor | None:
-    """The same; or None where memory ran out for the first time, and the batch is to be gone through in more pieces.
-
-    Nothing is left of the try but what BatchNorm layers have noted of the batch. Processes that train together can't do
-    so: one would wait for the other.
-    """
-    try:
-        return _gradients(training, inputs, targets, images)
-    except RuntimeError as error:
-        # cuDNN looks for a way to compute that fits, and says that it found none.
-        no_memory = is_out_of_memory(error) or "unable to find an engine" in str(error).lower()
-        if not no_memory or training.pieces > 1 or training.world.size > 1 or len(inputs) < 4:
-            raise
-    # Only here, where the error is gone, is what it held free.
-    training.optimizer.zero_grad(set_to_none=True)
-    training.pieces = 2
-    release_memory(training.device)
-    return None
 
 
 def _report(training: Training, lr: float) -> StepLogged:
@@ -175,11 +138,12 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
     ended = EpochEnded(
         stage=position.stage,
         epoch=position.epoch,
-        lr=training.stage.lr * schedule(training.stage, (position.epoch + 1) * steps - 1, steps),
+        lr=training.stage.lr * learning_rate_factor(training.stage, (position.epoch + 1) * steps - 1, steps),
         train_loss=tally.loss / tally.images,
         train_top1=tally.hits / tally.images,
         val=raw,
-        averaged_val=averaged,
+        ema_val=averaged,
+        image_size=training.settings.image_size,
         best=best,
     )
     training.tally = Tally()
@@ -198,15 +162,15 @@ def _validate(training: Training, val: Source) -> Generator[Progress, None, tupl
             f"the val loss became {raw.loss} in stage {training.stage.name!r}, epoch {training.position.epoch + 1}; "
             "try a new run with a lower --lr, or with --precision fp32."
         )
-    if training.averaged is None:
+    if training.ema is None:
         return raw, None
-    averaged = yield from predict(training.averaged.module, val, training.autocast, training.world)
+    averaged = yield from predict(training.ema.module, val, training.autocast, training.world)
     return raw, measure(averaged, val.labels)
 
 
 def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | None) -> bool:
     """Without val, the newest weights are the ones to keep, and their average where there is one."""
-    size = training.stage.image_size
+    size = training.settings.image_size
     if raw is None:
         training.best = Best(None, size, training.weights(averaged=True))
         return True
@@ -222,17 +186,13 @@ def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | N
     return True
 
 
-def _gave_up(training: Training) -> bool:
-    return 0 < training.stage.patience <= training.stale_epochs
-
-
 def _steps(training: Training, images: int) -> int:
     return steps_per_epoch(images, training.stage.batch_size, training.world.size)
 
 
 def _set_learning_rates(training: Training, step: int, steps: int) -> float:
     """Give each parameter group its rate for a step of the stage; the head's."""
-    part = schedule(training.stage, step, steps)
+    part = learning_rate_factor(training.stage, step, steps)
     for group in training.optimizer.param_groups:
         group["lr"] = group["peak_lr"] * part
     return training.stage.lr * part

@@ -1,12 +1,19 @@
 """The recipes that have a name. Their numbers are starting points until a measurement stands beside them."""
 
-from resnet_cifar.config import AUGMENTS, HEAD, Recipe, Stage
+from dataclasses import replace
+
+from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
+from resnet_cifar.config import HEAD, Change, Recipe, Stage
 from resnet_cifar.errors import UserError
 
 _QUICK = Recipe(
     name="quick",
     about="a look at everything, two to three minutes on two CPU cores",
-    stages=(Stage(name="everything", epochs=3, lr=0.1, batch_size=64, augment=AUGMENTS["flip"], warmup_epochs=0.3),),
+    stages=(
+        Stage(
+            name="everything", epochs=3, lr=0.1, batch_size=64, augmentation=AUGMENTATIONS["flip"], warmup_epochs=0.3
+        ),
+    ),
     train_images=12_000,
     val_images=2_000,
     log_every=10,
@@ -20,11 +27,11 @@ _SCRATCH = Recipe(
             name="everything",
             epochs=200,
             lr=0.1,
-            augment=AUGMENTS["strong"],
-            unmixed=0.1,
+            augmentation=AUGMENTATIONS["strong"],
+            no_mix_fraction=0.1,
             warmup_epochs=5,
             label_smoothing=0.1,
-            averaging=0.999,
+            ema_decay=0.999,
         ),
     ),
     stem="cifar",
@@ -39,10 +46,40 @@ _SMALL_BUDGET = Recipe(
             epochs=24,
             lr=0.1,
             image_size=64,
-            augment=AUGMENTS["standard"],
+            augmentation=AUGMENTATIONS["standard"],
             warmup_epochs=2,
             label_smoothing=0.1,
-            averaging=0.998,
+            ema_decay=0.998,
+        ),
+    ),
+    val_images=2_500,
+)
+
+_ALTERNATING = Augmentation(flip="alternating", crop_padding=1 / 8)
+
+_OVERNIGHT = Recipe(
+    name="overnight",
+    about="the model that ships: stock stem, images that grow from 64 to 128 px, a night on two CPU cores",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=96,
+            lr=0.1,
+            image_size=64,
+            augmentation=_ALTERNATING,
+            progression=(
+                Change(after=0.5, image_size=96, augmentation=replace(_ALTERNATING, trivial_augment=True, cutmix=0.25)),
+                Change(
+                    after=0.8,
+                    image_size=128,
+                    augmentation=replace(_ALTERNATING, trivial_augment=True, cutmix=0.5, random_erasing=0.25),
+                ),
+            ),
+            no_mix_fraction=1 / 32,
+            schedule="linear",
+            warmup_epochs=2,
+            label_smoothing=0.1,
+            ema_decay=0.999,
         ),
     ),
     val_images=2_500,
@@ -57,10 +94,10 @@ _SPRINT = Recipe(
             epochs=16,
             lr=0.4,
             batch_size=512,
-            augment=AUGMENTS["standard"],
+            augmentation=AUGMENTATIONS["standard"],
             warmup_epochs=3,
             label_smoothing=0.1,
-            averaging=0.99,
+            ema_decay=0.99,
         ),
     ),
     stem="cifar",
@@ -86,7 +123,7 @@ _TRANSFER = Recipe(
             backbone_lr=0.01,
             layer_decay=0.8,
             image_size=224,
-            augment=AUGMENTS["standard"],
+            augmentation=AUGMENTATIONS["standard"],
             warmup_epochs=1,
             weight_decay=1e-4,
             label_smoothing=0.1,
@@ -98,17 +135,19 @@ _TRANSFER = Recipe(
             backbone_lr=0.01,
             layer_decay=0.8,
             image_size=224,
-            augment=AUGMENTS["strong"],
+            augmentation=AUGMENTATIONS["strong"],
             warmup_epochs=1,
             weight_decay=1e-4,
             label_smoothing=0.1,
-            averaging=0.999,
+            ema_decay=0.999,
         ),
     ),
     init="imagenet",
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _SPRINT, _SMALL_BUDGET, _QUICK)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _OVERNIGHT, _SPRINT, _SMALL_BUDGET, _QUICK)
+}
 
 
 def recipe_named(name: str) -> Recipe:

@@ -115,7 +115,7 @@ class Record:
         epochs = self.epochs_done(index) + self.epoch_part()
         if not epochs:
             return 0.0
-        return cost.feature_macs(self.recipe, stage) + cost.epoch_macs(self.recipe, stage) * epochs
+        return cost.feature_macs(self.recipe, stage) + cost.macs_of_epochs(self.recipe, stage, epochs)
 
     def epochs_done(self, stage: int) -> int:
         """Whole epochs of a stage."""
@@ -149,7 +149,7 @@ def _part(progress: Progress) -> float:
 
 def val_top1(ended: EpochEnded) -> float | None:
     """Val top-1 after an epoch, of the weights or of their average, whichever did better."""
-    return max((metrics.top1 for metrics in (ended.val, ended.averaged_val) if metrics), default=None)
+    return max((metrics.top1 for metrics in (ended.val, ended.ema_val) if metrics), default=None)
 
 
 class Records:

@@ -12,9 +12,13 @@ def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
     return max(1, (images + batch_size - 2 * processes) // batch_size)
 
 
-def schedule(stage: Stage, step: int, steps: int) -> float:
-    """The learning rate at a step of a stage as a part of its peak: a linear warm-up, then a half cosine to 0."""
+def learning_rate_factor(stage: Stage, step: int, steps: int) -> float:
+    """Learning rate at a step of a stage (from 0), as a fraction of its peak: a linear warm-up, then down to 0.
+
+    steps: steps per epoch. The descent is half a cosine (Loshchilov and Hutter 2017) or a straight line.
+    """
     warmup, total = stage.warmup_epochs * steps, stage.epochs * steps
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    done = (step - warmup) / max(1, total - warmup)
+    return 1 - done if stage.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))

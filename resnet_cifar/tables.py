@@ -51,11 +51,11 @@ def stage_rows(history: Iterable[Event]) -> list[tuple[str, ...]]:
             rows.append(())
         elif isinstance(event, EpochEnded) and stage is not None:
             seconds += event.seconds or 0
-            best = max(best, *(metrics.top1 for metrics in (event.val, event.averaged_val) if metrics), 0.0)
+            best = max(best, *(metrics.top1 for metrics in (event.val, event.ema_val) if metrics), 0.0)
             rows[-1] = (
                 stage.name,
                 learns(stage.trainable),
-                f"{stage.image_size} px",
+                sizes(stage.image_sizes),
                 str(event.epoch + 1),
                 percent(event.train_top1),
                 percent(best) if event.val else "-",
@@ -72,7 +72,7 @@ def recipe_lines() -> str:
             (
                 f"  {stage.name}",
                 learns(stage.trainable),
-                f"{stage.image_size} px",
+                sizes(stage.image_sizes),
                 f"{stage.epochs} epochs",
                 f"lr {stage.lr:g}",
                 f"batch {stage.batch_size}",
@@ -82,6 +82,11 @@ def recipe_lines() -> str:
         start = f"{recipe.arch}, {recipe.stem} stem, weights from {recipe.init}"
         blocks.append(f"{recipe.name}: {recipe.about}\n  {start}\n{table(rows[0], rows[1:])}")
     return "\n\n".join(blocks)
+
+
+def sizes(image_sizes: Sequence[int]) -> str:
+    """Image sizes in the order of training, as people read them."""
+    return f"{', '.join(map(str, image_sizes))} px"
 
 
 def learns(trainable: Sequence[str]) -> str:

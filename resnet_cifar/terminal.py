@@ -8,7 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from resnet_cifar.events import (
-    BatchDivided,
+    BatchSplit,
     EpochEnded,
     Event,
     Progress,
@@ -21,7 +21,17 @@ from resnet_cifar.events import (
     StepLogged,
 )
 from resnet_cifar.run_dir import RunDir
-from resnet_cifar.tables import STAGE_COLUMNS, duration, gibibytes, learns, metrics_line, percent, stage_rows, table
+from resnet_cifar.tables import (
+    STAGE_COLUMNS,
+    duration,
+    gibibytes,
+    learns,
+    metrics_line,
+    percent,
+    sizes,
+    stage_rows,
+    table,
+)
 
 T = TypeVar("T")
 
@@ -72,8 +82,8 @@ class TerminalView:
                 self._bar.say(_epoch_line(event, self._stage))
                 self._bar.note("")  # what was said of this epoch does not hold for the next
                 self._epoch = event.epoch + 1
-            case BatchDivided():
-                size = -(-self._stages[event.stage].batch_size // event.pieces)
+            case BatchSplit():
+                size = -(-self._stages[event.stage].batch_size // event.micro_batches)
                 self._bar.say(f"  not enough memory for a whole batch: it is gone through {size} pictures at a time")
             case RunCompleted() | RunStopped():
                 self._bar.say(self._ending(event))
@@ -175,7 +185,7 @@ def _stage_line(stage: StageStarted) -> str:
     epochs = "1 epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
     return (
         f"{stage.name}, {learns(stage.trainable)} learns; {epochs} of {stage.images:,} images "
-        f"at {stage.image_size} px, batch {stage.batch_size}"
+        f"at {sizes(stage.image_sizes)}, batch {stage.batch_size}"
     )
 
 
@@ -184,8 +194,10 @@ def _epoch_line(event: EpochEnded, stage: StageStarted) -> str:
     line += f"  train loss {event.train_loss:.3f} top-1 {percent(event.train_top1)}"
     if event.val:
         line += f"  val loss {event.val.loss:.3f} top-1 {percent(event.val.top1)}"
-    if event.averaged_val:
-        line += f"  averaged {percent(event.averaged_val.top1)}"
+    if event.ema_val:
+        line += f"  EMA {percent(event.ema_val.top1)}"
+    if len(stage.image_sizes) > 1:
+        line += f"  {event.image_size} px"
     line += f"  {duration(event.seconds or 0)}, {event.images_per_second or 0:,.0f} images/s"
     return line + ("  best" if event.best and event.val else "")
 

@@ -228,8 +228,10 @@ class _Session:
 
     def _fail(self, error: Exception) -> RunFailed:
         """Keep the best weights so far, and say in a sentence why the run ends here."""
-        stage = self.recipe.stages[0] if self.training is None or self.training.done else self.training.stage
-        event = failure(error, self.run, stage, self.device)
+        training = self.training if self.training and not self.training.done else None
+        stage = training.stage if training else self.recipe.stages[0]
+        size = training.settings.image_size if training else stage.image_size
+        event = failure(error, self.run, stage, size, self.device)
         if not self.world.first:
             print(f"error, in process {self.world.rank}: {event.reason}", file=sys.stderr, flush=True)
             return event

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnet_cifar.config import Recipe, Stage
+from resnet_cifar.config import EpochSettings, Recipe, Stage
 from resnet_cifar.device import runs_in
+from resnet_cifar.ema import Ema
 from resnet_cifar.errors import Diverged
 from resnet_cifar.freezing import freeze_all_but, parameter_groups
 from resnet_cifar.model import ResNet
@@ -70,11 +70,10 @@ class Training:
         self.best: Best | None = None
         self.stage_best: float | None = None
         self.stale_epochs = 0
-        self.pieces = 1
-        """In how many a batch is gone through, for want of memory."""
+        self.micro_batches = 1
+        """Micro-batches per step; 2 after the first out-of-memory error."""
         self.net: nn.Module = model
         """What learns: the model, or its head alone where the backbone's features are computed beforehand."""
-        self.averaged: AveragedModel | None = None
         self.enter(0)
 
     @property
@@ -83,14 +82,19 @@ class Training:
         return self.recipe.stages[self.position.stage]
 
     @property
+    def settings(self) -> EpochSettings:
+        """Image size and augmentation of the epoch at hand."""
+        return self.stage.at(self.position.epoch)
+
+    @property
     def done(self) -> bool:
         """Whether every stage has run."""
         return self.position.stage == len(self.recipe.stages)
 
     def enter(self, stage: int) -> None:
-        """Freeze what stands still in a stage, and begin its optimizer and its average afresh."""
+        """Freeze what stands still in a stage, and begin its optimizer and its EMA afresh."""
         self.position = Position(stage=stage)
-        self.stage_best, self.stale_epochs, self.pieces = None, 0, 1
+        self.stage_best, self.stale_epochs, self.micro_batches = None, 0, 1
         if self.done:
             return
         freeze_all_but(self.model, self.stage.trainable)
@@ -103,30 +107,24 @@ class Training:
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
         )
-        self._begin_average()
+        self._begin_ema()
 
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the average, BatchNorm statistics included, a little towards the weights.
+    def begin_image_size(self) -> None:
+        """Prepare for epochs of another image size within a stage.
 
-        It forgets its beginning: its decay climbs as (1 + n) / (10 + n) to the stage's. AveragedModel's own update
-        would wait for the device.
+        Compiled code is for other shapes, and BatchNorm statistics averaged over two sizes fit neither.
         """
-        if self.averaged is None:
+        self.compiled = None
+        position = self.position
+        if position.step or not position.epoch:  # resumed in the middle of an epoch, or the stage's first one
             return
-        count = int(self.averaged.n_averaged)  # lives on the CPU
-        decay = min(self.stage.averaging, (1 + count) / (10 + count)) if count else 0.0
-        get_ema_multi_avg_fn(decay)(*self._floats, count)  # type: ignore[no-untyped-call]
-        if self._counters[0]:  # BatchNorm's; the head alone has none
-            torch._foreach_copy_(*self._counters)
-        self.averaged.n_averaged += 1
+        if self.stage.at(position.epoch - 1).image_size != self.settings.image_size:
+            self._begin_ema()
 
-    def _begin_average(self) -> None:
-        self.averaged = AveragedModel(self.net) if self.stage.averaging else None
-        if self.averaged is not None:
-            pairs = list(zip(self.averaged.module.state_dict().values(), self.net.state_dict().values(), strict=True))
-            self._floats = _columns([pair for pair in pairs if pair[0].is_floating_point()])
-            self._counters = _columns([pair for pair in pairs if not pair[0].is_floating_point()])
+    def _begin_ema(self) -> None:
+        self.ema: Ema | None = None  # the old one is released before a new one takes as much memory
+        if self.stage.ema_decay:
+            self.ema = Ema(self.net, self.stage.ema_decay)
 
     def way(self, inputs: Tensor) -> nn.Module:
         """What takes inputs (B, ...) of a step to their logits."""
@@ -148,17 +146,15 @@ class Training:
 
     def share_statistics(self) -> None:
         """Let all processes have the mean of their BatchNorm statistics, which each gathers from its own pictures."""
-        for net in (self.net, self.averaged):
+        for net in (self.net, self.ema.module if self.ema else None):
             if net is not None:
                 self.world.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
 
     def weights(self, averaged: bool = False) -> Weights:
         """A copy of the whole model's weights and statistics, with the average in place of what is averaged."""
         weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        if averaged and self.averaged is not None:
-            weights |= {
-                self._prefix + name: tensor.clone() for name, tensor in self.averaged.module.state_dict().items()
-            }
+        if averaged and self.ema is not None:
+            weights |= {self._prefix + name: tensor.clone() for name, tensor in self.ema.module.state_dict().items()}
         return weights
 
     def settle(self) -> None:
@@ -182,7 +178,7 @@ class Training:
         tensors = _prefixed("model", self.model.state_dict())
         if not self.done:
             tensors |= _prefixed("momentum", self._momentum())
-            tensors |= _prefixed("averaged", self.averaged.state_dict() if self.averaged else {})
+            tensors |= _prefixed("ema", self.ema.state_dict() if self.ema else {})
         tensors |= _prefixed("best", self.best.weights if self.best else {})
         facts = {
             "position": dataclasses.asdict(self.position),
@@ -190,7 +186,7 @@ class Training:
             "best": [self.best.top1, self.best.image_size] if self.best else None,
             "stage_best": self.stage_best,
             "stale_epochs": self.stale_epochs,
-            "pieces": self.pieces,
+            "micro_batches": self.micro_batches,
         }
         return tensors, facts
 
@@ -201,12 +197,12 @@ class Training:
         loss, hits, images, window = facts["tally"]
         self.tally = Tally(loss, hits, images, [(a, b, c) for a, b, c in window])
         self.stage_best, self.stale_epochs = facts["stage_best"], facts["stale_epochs"]
-        self.pieces = facts["pieces"]
+        self.micro_batches = facts["micro_batches"]
         self.model.load_state_dict(_under("model", tensors))
         if not self.done:
             self._restore_momentum(_under("momentum", tensors))
-            if self.averaged is not None:
-                self.averaged.load_state_dict(_under("averaged", tensors))
+            if self.ema is not None:
+                self.ema.load_state_dict(_under("ema", tensors))
         if facts["best"] is not None:
             weights = {name: tensor.to(self.device) for name, tensor in _under("best", tensors).items()}
             top1, image_size = facts["best"]
@@ -224,10 +220,6 @@ class Training:
         for name, parameter in self.model.named_parameters():
             if name in buffers:  # laid out like the parameter, as the fused step wants it
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[name])
-
-
-def _columns(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
-    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _prefixed(prefix: str, tensors: Weights) -> Weights:

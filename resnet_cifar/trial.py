@@ -59,15 +59,16 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
 
 def memory_needed(recipe: Recipe, device: torch.device) -> int:
     """Bytes that a run of `recipe` will want at its peak. On a GPU each of its stages is tried out."""
+    parts = [part for stage in recipe.stages for part in stage.parts()]
     if device.type == "cuda":
-        return max(try_out(recipe, stage, device).bytes for stage in recipe.stages)
+        return max(try_out(recipe, part, device).bytes for part in parts)
     network = _network(recipe, device)
-    return max(_told(_training(network, recipe, _brief(stage), device), recipe, stage) for stage in recipe.stages)
+    return max(_told(_training(network, recipe, _brief(part), device), recipe, part) for part in parts)
 
 
 def _brief(stage: Stage) -> Stage:
     """A few steps that change nothing much, so that none can diverge."""
-    return replace(stage, epochs=1, warmup_epochs=0, views=0, lr=_SLOW, backbone_lr=None)
+    return replace(stage, epochs=1, progression=(), warmup_epochs=0, views=0, lr=_SLOW, backbone_lr=None)
 
 
 def _network(recipe: Recipe, device: torch.device) -> ResNet:
@@ -79,14 +80,14 @@ def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.devic
     only = replace(recipe, stages=(stage,), log_every=100_000, val_images=0)
     precision = choose_precision(recipe.precision, device)
     like = _network(recipe, device).to(memory_format=torch.channels_last).eval() if recipe.teacher else None
-    teacher = Teacher(like, recipe.distillation, runs_in(device, precision)) if like else None
+    teacher = Teacher(like, recipe.distillation_weight, runs_in(device, precision)) if like else None
     return Training(network, only, device, precision, teacher=teacher)
 
 
 def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
     """What a stage will want of a CPU's memory at its peak."""
     weights = sum(parameter.numel() for parameter in training.model.parameters())
-    moved = 2 + bool(stage.averaging)  # themselves, momentum, the average
+    moved = 2 + bool(stage.ema_decay)  # themselves, momentum, the average
     best = sum(stage.epochs for stage in recipe.stages) > 1  # there are some beside those that learn on
     held = _FLOAT * weights * (moved + 1 + best + bool(recipe.teacher))  # with the gradients
     saved = _FLOAT * weights * (moved + 1)  # in the order of a file, with the best ones

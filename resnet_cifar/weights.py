@@ -69,13 +69,13 @@ def read_teacher(
             f"the teacher {recipe.teacher} learned from pictures normalised with {config.normalization}, and this "
             f"run's are with {normalization}; choose one that started from the same kind of weights."
         )
-    sizes = {stage.image_size for stage in recipe.stages if not stage.caches_features}
+    sizes = {size for stage in recipe.stages if not stage.caches_features for size in stage.image_sizes}
     if other := sizes - {config.image_size}:
         raise UserError(
             f"the teacher {recipe.teacher} knows pictures of {config.image_size} px, and this run has some of "
             f"{other.pop()} px; add --image-size {config.image_size}, or choose another."
         )
-    return Teacher(net, recipe.distillation, autocast)
+    return Teacher(net, recipe.distillation_weight, autocast)
 
 
 def build(recipe: Recipe, start: Start) -> ResNet:

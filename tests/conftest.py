@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from resnet_cifar.config import AUGMENTS, HEAD, Recipe, Stage
+from resnet_cifar.augmentations import AUGMENTATIONS
+from resnet_cifar.config import HEAD, Recipe, Stage
 from resnet_cifar.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if "resnet_cifar-tests" not in os.environ.get("TMPDIR", ""):  # a child of a tes
 
 
 def stage(**changes) -> Stage:
-    fields = {"name": "everything", "epochs": 2, "lr": 0.05, "batch_size": 16, "augment": AUGMENTS["erase"]}
+    fields = {"name": "everything", "epochs": 2, "lr": 0.05, "batch_size": 16, "augmentation": AUGMENTATIONS["erase"]}
     return Stage(**fields | changes)
 
 
@@ -54,9 +55,9 @@ def recipe(*stages: Stage, **changes) -> Recipe:
 def staged_recipe(**changes) -> Recipe:
     """One stage of each kind: features computed once, part of the network, all of it with an average."""
     return recipe(
-        stage(name="head", trainable=HEAD, lr=0.1, augment=AUGMENTS["standard"]),
-        stage(name="top", epochs=1, trainable=("layer4", "fc"), augment=AUGMENTS["strong"]),
-        stage(name="everything", averaging=0.99, label_smoothing=0.1, warmup_epochs=0.5),
+        stage(name="head", trainable=HEAD, lr=0.1, augmentation=AUGMENTATIONS["standard"]),
+        stage(name="top", epochs=1, trainable=("layer4", "fc"), augmentation=AUGMENTATIONS["strong"]),
+        stage(name="everything", ema_decay=0.99, label_smoothing=0.1, warmup_epochs=0.5),
         **changes,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from resnet_cifar import loop
-from resnet_cifar.config import AUGMENTS
+from resnet_cifar.augmentations import AUGMENTATIONS
 from resnet_cifar.data import CIFAR100, Dataset, load_official_splits
 from resnet_cifar.events import EpochEnded, StepLogged
 from resnet_cifar.model import ResNet
@@ -20,7 +20,7 @@ from tests.conftest import CPU, recipe, stage, staged_recipe
 from tests.test_data import result
 
 RECIPES = {
-    "mixed": recipe(stage(augment=AUGMENTS["strong"], label_smoothing=0.1), precision="fp32", log_every=1),
+    "mixed": recipe(stage(augmentation=AUGMENTATIONS["strong"], label_smoothing=0.1), precision="fp32", log_every=1),
     "staged": staged_recipe(precision="fp32", log_every=1),
 }
 for name, known in RECIPES.items():  # gently: differences in the last digit are not to grow into others

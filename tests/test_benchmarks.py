@@ -27,14 +27,16 @@ def test_a_benchmark_says_what_it_takes(script: Path):
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, "trivial + not mixed"])
-@pytest.mark.parametrize("recipe", ["scratch", "sprint"])
+@pytest.mark.parametrize("recipe", ["scratch", "sprint", "overnight"])
 def test_a_variant_is_another_recipe(recipe: str, name: str):
     before = RECIPES[recipe]
-    unchanged = name == "as it is" or (name == "taught") or (recipe == "sprint" and name in SPRINT_HAS_NOT)
+    unchanged = name in ("as it is", "taught") or name in HAS_NOT[recipe]
     assert (variant(before, name) == before) is unchanged
 
 
-SPRINT_HAS_NOT = ("not mixed", "mixed to the end", "cutmix alone", "not erased")
+GROWING = ("one size", "plain middle")
+MIXED = ("not mixed", "mixed to the end", "cutmix alone", "not erased")
+HAS_NOT = {"scratch": GROWING, "sprint": (*GROWING, *MIXED), "overnight": ("not mixed", "cutmix alone", "not erased")}
 
 
 def test_what_ships_is_made_tested_and_packed_and_a_cut_is_no_harm(tmp_path: Path):

@@ -30,7 +30,7 @@ def told(folder: Path, recipe: Recipe, steps: int = 4) -> Record:
                 steps=steps,
                 images=10 * steps,
                 trainable=part.trainable,
-                image_size=32,
+                image_sizes=(32,),
                 batch_size=10,
             )
         )
@@ -57,7 +57,8 @@ def told(folder: Path, recipe: Recipe, steps: int = 4) -> Record:
                     train_loss=1.0,
                     train_top1=0.5,
                     val=val,
-                    averaged_val=val if part.averaging else None,
+                    ema_val=val if part.ema_decay else None,
+                    image_size=32,
                     best=True,
                     seconds=1.0,
                     images_per_second=100.0,
@@ -73,7 +74,7 @@ def lines(chart) -> dict[str, Any]:
 
 def test_a_long_run_is_thinned_to_what_a_screen_shows(tmp_path: Path):
     """200 epochs and 20,000 steps are written and read: about 3 s."""
-    long = told(tmp_path / "long", recipe(stage(epochs=200, averaging=0.9)), steps=100)
+    long = told(tmp_path / "long", recipe(stage(epochs=200, ema_decay=0.9)), steps=100)
     assert len(long.said.steps) == 20_000
     for by in ("step", "epoch"):
         assert len(charts.figure([long], by, smoothing=0.9).to_json(remove_uids=False)) <= 200_000

@@ -74,7 +74,7 @@ def test_listing_recipes_imports_no_torch(flags: list[str]):
     [
         (
             ["--recipe", "quikc"],
-            "there is no recipe 'quikc'; the recipes are transfer, scratch, sprint, small-budget, quick",
+            "there is no recipe 'quikc'; the recipes are transfer, scratch, overnight, sprint, small-budget, quick",
         ),
         (["--epochs", "0"], "epochs is 0; it must lie between 1 and 10000"),
         (["--epochs", "many"], "invalid int value: 'many'"),

@@ -10,7 +10,7 @@ from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 
 from resnet_cifar import compiling, events
-from resnet_cifar.config import AUGMENTS
+from resnet_cifar.augmentations import AUGMENTATIONS
 from resnet_cifar.recipes import RECIPES
 from resnet_cifar.run_dir import RunDir
 from resnet_cifar.train import train
@@ -18,7 +18,7 @@ from resnet_cifar.training import Training
 from tests.conftest import CPU, recipe, stage
 from tests.test_loop import begin, of_kind, same_weights
 
-GENTLE = recipe(stage(lr=0.01, augment=AUGMENTS["strong"], averaging=0.9), precision="fp32", log_every=1)
+GENTLE = recipe(stage(lr=0.01, augmentation=AUGMENTATIONS["strong"], ema_decay=0.9), precision="fp32", log_every=1)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cifar import cost, locks
-from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.augmentations import AUGMENTATIONS
+from resnet_cifar.config import HEAD
 from resnet_cifar.device import choose_precision, identity
 from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
@@ -100,7 +101,7 @@ def test_a_trial_that_fails_is_told_of(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_cached_features_do_not_count_as_training(tmp_path: Path):
-    head = stage(name="head", trainable=HEAD, augment=AUGMENTS["standard"])
+    head = stage(name="head", trainable=HEAD, augmentation=AUGMENTATIONS["standard"])
     estimates = Estimates(Records(tmp_path), CPU)
     assert known(estimates, recipe(head)).images_per_second is None
     both, alone = known(estimates, recipe(head, stage())), known(estimates, recipe(stage()))

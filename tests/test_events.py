@@ -8,12 +8,12 @@ EVENTS: list[events.Event] = [
     events.RunResumed(stage=1, epoch=2, step=3, device="cpu", precision="fp32", data_dir="/data"),
     events.Progress(phase="features", done=1, total=2),
     events.StageStarted(
-        stage=0, name="head", epochs=1, steps=2, images=3, trainable=("fc",), image_size=32, batch_size=4
+        stage=0, name="head", epochs=1, steps=2, images=3, trainable=("fc",), image_sizes=(32,), batch_size=4
     ),
-    events.BatchDivided(stage=0, epoch=0, step=0, pieces=2),
+    events.BatchSplit(stage=0, epoch=0, step=0, micro_batches=2),
     events.StepLogged(stage=0, epoch=0, step=0, loss=0.1, lr=0.1, images=4),
     events.EpochEnded(
-        stage=0, epoch=0, lr=0.1, train_loss=1 / 3, train_top1=0.1, val=VAL, averaged_val=None, best=True
+        stage=0, epoch=0, lr=0.1, train_loss=1 / 3, train_top1=0.1, val=VAL, ema_val=None, best=True, image_size=32
     ),
     events.StageEnded(stage=0, name="head", epochs=1, best_top1=0.1),
     events.RunCompleted(test=VAL, coarse_top1=0.5),

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from resnet_cifar import events
-from resnet_cifar.config import AUGMENTS, HEAD, Recipe
+from resnet_cifar.augmentations import AUGMENTATIONS
+from resnet_cifar.config import HEAD, Recipe
 from resnet_cifar.data import CIFAR100, Dataset, Split, load
 from resnet_cifar.errors import Diverged
-from resnet_cifar.loop import _gradients, _keep_if_best, train
-from resnet_cifar.schedule import schedule, steps_per_epoch
+from resnet_cifar.loop import _keep_if_best, train
+from resnet_cifar.schedule import learning_rate_factor, steps_per_epoch
+from resnet_cifar.step import gradients
 from resnet_cifar.training import Training
 from resnet_cifar.weights import Start, build
 from tests.conftest import CPU, recipe, stage, staged_recipe
@@ -52,11 +54,11 @@ def test_pictures_are_mixed_until_the_last_epochs():
         return [event.loss for event in of_kind(events.StepLogged, said)]
 
     mixed, plain, half = (
-        losses(augment=AUGMENTS["strong"]),
-        losses(augment=AUGMENTS["erase"]),
-        losses(augment=AUGMENTS["strong"], unmixed=0.5),
+        losses(augmentation=AUGMENTATIONS["strong"]),
+        losses(augmentation=AUGMENTATIONS["erase"]),
+        losses(augmentation=AUGMENTATIONS["strong"], no_mix_fraction=0.5),
     )
-    assert losses(augment=AUGMENTS["strong"], unmixed=1.0) == plain
+    assert losses(augmentation=AUGMENTATIONS["strong"], no_mix_fraction=1.0) == plain
     assert half[:7] == mixed[:7] and half[7:] != mixed[7:]
 
 
@@ -73,9 +75,9 @@ def test_stages_are_announced_run_and_ended_in_order():
 def test_frozen_stages_leave_the_backbone_to_the_bit():
     """Weights and BatchNorm statistics, through a whole stage, whether features are computed once or not."""
     for frozen in (
-        stage(trainable=HEAD, augment=AUGMENTS["standard"]),
+        stage(trainable=HEAD, augmentation=AUGMENTATIONS["standard"]),
         stage(trainable=HEAD, views=0),
-        stage(trainable=("layer4", "fc"), averaging=0.9),
+        stage(trainable=("layer4", "fc"), ema_decay=0.9),
     ):
         training, loop = begin(recipe(frozen))
         before = training.weights()
@@ -90,7 +92,7 @@ def test_frozen_stages_leave_the_backbone_to_the_bit():
 
 
 def test_features_computed_once_give_what_the_whole_network_gives():
-    once = stage(trainable=HEAD, augment=AUGMENTS["none"], views=1, epochs=3)
+    once = stage(trainable=HEAD, augmentation=AUGMENTATIONS["none"], views=1, epochs=3)
     cached, said_cached = finish(recipe(once))
     whole, said_whole = finish(recipe(replace(once, views=0)))
     assert torch.allclose(cached.model.fc.weight, whole.model.fc.weight, atol=1e-5)
@@ -157,15 +159,15 @@ def test_reports_come_when_promised_and_change_nothing():
 
 def test_the_schedule_warms_up_and_ends_near_nothing():
     plan = stage(epochs=10, warmup_epochs=2)
-    rates = [schedule(plan, step, 5) for step in range(50)]
+    rates = [learning_rate_factor(plan, step, 5) for step in range(50)]
     assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[0] == pytest.approx(1 / 11) and rates[10] == 1 and 0 < rates[-1] < 0.01
-    assert schedule(stage(epochs=10), 25, 5) == pytest.approx(0.5)
+    assert learning_rate_factor(stage(epochs=10), 25, 5) == pytest.approx(0.5)
 
 
 def test_the_average_follows_the_weights_and_their_statistics():
     """Two ways to the same numbers: the loop's average, and one kept by hand."""
-    training, loop = begin(recipe(stage(epochs=1, averaging=0.5)))
+    training, loop = begin(recipe(stage(epochs=1, ema_decay=0.5)))
     by_hand: dict[str, torch.Tensor] = {}
     for count, _ in enumerate(e for e in loop if isinstance(e, events.Progress) and e.phase == "train"):
         if training.done:
@@ -181,9 +183,9 @@ def test_the_average_follows_the_weights_and_their_statistics():
 
 
 def test_the_best_epoch_on_val_is_kept_averaged_or_not():
-    training, said = finish(recipe(stage(epochs=4, averaging=0.9)))
+    training, said = finish(recipe(stage(epochs=4, ema_decay=0.9)))
     ended = of_kind(events.EpochEnded, said)
-    tops = [max(event.val.top1, event.averaged_val.top1) for event in ended]
+    tops = [max(event.val.top1, event.ema_val.top1) for event in ended]
     assert training.best.top1 == max(tops)
     assert [event.best for event in ended] == [top > max([0, *tops[:i]]) or i == 0 for i, top in enumerate(tops)]
     assert of_kind(events.StageEnded, said)[0].best_top1 == max(tops)
@@ -191,7 +193,7 @@ def test_the_best_epoch_on_val_is_kept_averaged_or_not():
 
 @pytest.mark.parametrize(("raw", "averaged"), [(0.1, 0.2), (0.2, 0.1), (0.2, 0.2)])
 def test_the_better_of_weights_and_average_is_kept(raw: float, averaged: float):
-    training, loop = begin(recipe(stage(averaging=0.9)))
+    training, loop = begin(recipe(stage(ema_decay=0.9)))
     while not isinstance(next(loop), events.EpochEnded):
         pass
     training.best.top1 = -1.0  # anything is better
@@ -208,7 +210,7 @@ def test_a_step_smooths_its_labels():
     training.model.layer4[0].bn2.weight.data.fill_(1)
     log_shares = training.model(images).log_softmax(1).detach()
     expected = -(0.7 * log_shares[torch.arange(8), labels] + 0.3 * log_shares.mean(1)).mean()
-    loss, hits = _gradients(training, images, labels, 8).tolist()
+    loss, hits = gradients(training, images, labels, 8).tolist()
     assert loss == pytest.approx(expected.item(), rel=1e-4)
     assert hits == int((log_shares.argmax(1) == labels).sum())
 
@@ -217,7 +219,7 @@ def test_without_val_the_last_epoch_is_kept():
     training, said = finish(recipe(val_images=0))
     assert all(event.val is None and event.best for event in of_kind(events.EpochEnded, said))
     assert same_weights(training.best.weights, training.weights())
-    averaged, _ = finish(recipe(stage(averaging=0.9), val_images=0))
+    averaged, _ = finish(recipe(stage(ema_decay=0.9), val_images=0))
     assert same_weights(averaged.best.weights, averaged.weights(averaged=True))
     assert not same_weights(averaged.best.weights, averaged.weights())
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnet_cifar import events
-from resnet_cifar.loop import _gradients, _update
+from resnet_cifar.step import gradients, update
 from resnet_cifar.training import Training
 from tests.conftest import recipe, stage
 from tests.test_loop import begin, of_kind
@@ -27,9 +27,9 @@ def test_a_batch_in_pieces_is_the_same_step(labels: torch.Tensor):
     told, weights = [], []
     for pieces in (1, 2, 3):
         training = held_still(begin(recipe())[0])
-        training.pieces = pieces
-        told.append(_gradients(training, images, labels, 10))
-        _update(training)
+        training.micro_batches = pieces
+        told.append(gradients(training, images, labels, 10))
+        update(training)
         weights.append(training.weights())
     for row, after in zip(told[1:], weights[1:], strict=True):
         assert torch.allclose(row, told[0], rtol=1e-5)
@@ -51,8 +51,8 @@ def test_where_memory_runs_out_batches_are_halved_once():
 
     training, loop = limited_to(8)
     said = list(loop)
-    (divided,) = of_kind(events.BatchDivided, said)
-    assert (divided.step, divided.pieces) == (0, 2) and training.done
+    (divided,) = of_kind(events.BatchSplit, said)
+    assert (divided.step, divided.micro_batches) == (0, 2) and training.done
     assert of_kind(events.EpochEnded, said)[0].train_loss > 0
     with pytest.raises(RuntimeError, match="alloc"):
         list(limited_to(4)[1])
@@ -61,10 +61,10 @@ def test_where_memory_runs_out_batches_are_halved_once():
 def test_what_goes_on_goes_on_in_pieces():
     training, loop = begin(recipe())
     next(loop)
-    training.pieces = 2
+    training.micro_batches = 2
     tensors, facts = training.state()
     other, _ = begin(recipe())
     other.restore({name: tensor.clone() for name, tensor in tensors.items()}, facts)
-    assert other.pieces == 2
+    assert other.micro_batches == 2
     other.enter(0)
-    assert other.pieces == 1
+    assert other.micro_batches == 1

@@ -26,7 +26,15 @@ def step(epoch: int, number: int, loss: float = 1.0) -> StepLogged:
 def epoch(number: int, top1: float, stage: int = 0) -> EpochEnded:
     val = Metrics(loss=1.0, top1=top1, top5=top1)
     return EpochEnded(
-        stage=stage, epoch=number, lr=0.1, train_loss=1.0, train_top1=top1, val=val, averaged_val=None, best=True
+        stage=stage,
+        epoch=number,
+        lr=0.1,
+        train_loss=1.0,
+        train_top1=top1,
+        val=val,
+        ema_val=None,
+        image_size=32,
+        best=True,
     )
 
 
@@ -39,7 +47,7 @@ def started(run: RunDir) -> StageStarted:
         steps=7,
         images=100,
         trainable=first.trainable,
-        image_size=32,
+        image_sizes=(32,),
         batch_size=16,
     )
 

@@ -10,14 +10,15 @@ from torch import nn
 
 from resnet_cifar import cost
 from resnet_cifar.admission import check
+from resnet_cifar.augmentations import AUGMENTATIONS
 from resnet_cifar.checkpoint import ModelConfig, read_tensors, save_checkpoint
-from resnet_cifar.config import AUGMENTS, HEAD, Recipe
+from resnet_cifar.config import HEAD, Recipe
 from resnet_cifar.data import CIFAR100, IMAGENET, Normalization
 from resnet_cifar.device import runs_in
 from resnet_cifar.errors import UserError
-from resnet_cifar.loop import _go_through
 from resnet_cifar.model import ResNet
 from resnet_cifar.run_dir import RunDir
+from resnet_cifar.step import _go_through
 from resnet_cifar.teacher import Teacher
 from resnet_cifar.train import train
 from resnet_cifar.training import Training
@@ -66,7 +67,7 @@ def test_a_step_learns_labels_and_what_the_teacher_says_of_the_same_pictures(che
     images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
 
     def loss_with(share: float) -> float:
-        plan = taught(checkpoint, distillation=share)
+        plan = taught(checkpoint, distillation_weight=share)
         teacher = read_teacher(plan, CPU, CIFAR100, runs_in(CPU, "fp32"))
         training = Training(build(plan, Start(None, CIFAR100, "")), plan, CPU, "fp32", teacher=teacher)
         return float(_go_through(training, images, labels, 8)[0])
@@ -95,7 +96,7 @@ def test_a_taught_run_is_resumed_as_if_nothing_had_happened(checkpoint: Path, tm
 
 
 def test_where_the_head_learns_from_features_there_is_nothing_to_look_at(checkpoint: Path, tmp_path: Path):
-    head = stage(trainable=HEAD, image_size=64, augment=AUGMENTS["flip"])
+    head = stage(trainable=HEAD, image_size=64, augmentation=AUGMENTATIONS["flip"])
     plan = taught(checkpoint, stages=(head, stage()))
     assert cost.step_macs(plan, head) == cost.step_macs(replace(plan, teacher=None), head)
     assert cost.step_macs(plan, stage()) > 1.3 * cost.step_macs(replace(plan, teacher=None), stage())

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnet_cifar import cifar100_files, data, events, loop
+from resnet_cifar import cifar100_files, data, events, loop, step
 from resnet_cifar.admission import check
 from resnet_cifar.checkpoint import CONFIG, MODEL, load_checkpoint
 from resnet_cifar.data import Preprocess, load_official_splits
@@ -199,7 +199,7 @@ def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Callable[..., RunDir]):
     run = new_run(recipe(precision="fp32"))
-    original = loop._gradients
+    original = step.gradients
     calls = 0
 
     def poisoned(training, inputs, targets, images):
@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Cal
         return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets, images)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_gradients", poisoned)
+        patch.setattr(step, "gradients", poisoned)
         said = finish(run)
     assert isinstance(said[-1], events.RunFailed) and not said[-1].user_error
     assert "stage 'everything', epoch 2, step 4" in said[-1].reason
@@ -231,7 +231,7 @@ def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypa
         raise error
 
     run = new_run(recipe())
-    monkeypatch.setattr(loop, "_gradients", no_room)
+    monkeypatch.setattr(step, "gradients", no_room)
     last = finish(run)[-1]
     assert isinstance(last, events.RunFailed) and last.user_error
     assert "out of memory in stage 'everything' at batch size 16 and 32 px; end other" in last.reason

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from resnet_cifar.augment import augment
-from resnet_cifar.config import Augment
+from resnet_cifar.augmentations import Augmentation
 from resnet_cifar.trivial_augment import GREY, KINDS, change
 from tests.conftest import CPU
 
@@ -79,7 +79,9 @@ def test_the_pictures_of_a_batch_are_changed_each_on_its_own():
 
 def test_every_change_comes_up_about_as_often():
     images = pictures()[:1].expand(2800, -1, -1, -1)
-    once, again = (augment(images, Augment(trivial=True), torch.Generator(CPU).manual_seed(seed)) for seed in (0, 0))
+    once, again = (
+        augment(images, Augmentation(trivial_augment=True), torch.Generator(CPU).manual_seed(seed)) for seed in (0, 0)
+    )
     assert torch.equal(once, again)
     kept = (once == images).flatten(1).all(1)
     assert 200 < int(kept.sum()) < 400  # identity, and what is too weak to show

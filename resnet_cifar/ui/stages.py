@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from resnet_cifar.config import AUGMENTS, EVERYTHING, HEAD, Recipe, Stage
+from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
+from resnet_cifar.config import EVERYTHING, HEAD, Recipe, Stage
 from resnet_cifar.errors import UserError
 
 Rows = list[dict[str, Any]]
@@ -24,9 +25,11 @@ _COLUMNS = {
     "lr": "Learning rate",
     "image_size": "Image size",
     "batch_size": "Batch size",
-    "augment": "Augmentation",
+    "augmentation": "Augmentation",
 }
-_NUMBERS: dict[str, Callable[[str], float]] = {"epochs": int, "lr": float, "image_size": int, "batch_size": int}
+_NUMBERS: dict[str, Callable[[str], float]] = {"epochs": int, "lr": float, "batch_size": int}
+_OWN = "the recipe's own"
+"""Augmentation that has no name, or changes along the stage."""
 _HEADS = "".join(f'<th scope="col">{text}</th>' for text in _COLUMNS.values())
 _TEMPLATE = f"""
 <div class="stages card"><table><caption>Stages</caption>
@@ -45,7 +48,7 @@ def stages_table(recipe: Recipe) -> gr.HTML:
         elem_id="stages",
         faults={},
         columns=_COLUMNS,
-        choices={"learns": list(LEARNS), "augment": list(AUGMENTS)},
+        choices={"learns": list(LEARNS), "augmentation": [*AUGMENTATIONS, _OWN]},
     )
 
 
@@ -58,9 +61,9 @@ def rows_of(recipe: Recipe) -> Rows:
             "learns": _name_of(LEARNS, stage.trainable),
             "epochs": str(stage.epochs),
             "lr": f"{stage.lr:g}",
-            "image_size": str(stage.image_size),
+            "image_size": _sizes(stage),
             "batch_size": str(stage.batch_size),
-            "augment": _name_of(AUGMENTS, stage.augment),
+            "augmentation": _augmentation(stage),
         }
         for number, stage in enumerate(recipe.stages)
     ]
@@ -77,7 +80,7 @@ def stages_from(recipe: Recipe, rows: Rows) -> tuple[tuple[Stage, ...], Faults]:
             replace(recipe, stages=(stage,))
         except UserError as error:  # what a stage can be, but not in such a network
             wrong["image_size"] = str(error).removeprefix(f"{stage.name}: ")
-            stage = replace(stage, image_size=like.image_size)
+            stage = replace(stage, image_size=like.image_size, progression=like.progression)
         stages.append(stage)
         faults |= {f"{number}.{field}": reason for field, reason in wrong.items()}
     return tuple(stages), faults
@@ -88,28 +91,64 @@ def _stage(like: Stage, row: dict[str, Any]) -> tuple[Stage, Faults]:
     name = str(row["name"]).strip()[:40] or "stage"
     stage = replace(like, name=name, views=0)
     faults: Faults = {}
-    for column in ("epochs", "lr", "image_size", "batch_size", "learns", "augment"):
+    for column in ("epochs", "lr", "image_size", "batch_size", "learns", "augmentation"):
         try:
-            field, value = _value(column, str(row[column]))
-            if value != getattr(like, field):
-                stage = stage.changed(**{field: value})
+            stage = _edited(stage, column, str(row[column]))
         except UserError as error:
             faults[column] = str(error).removeprefix(f"{name}: ")
-    mixes_features = stage.trainable == HEAD and stage.augment.mixes  # those of a picture can't be computed once
+    mixes_features = stage.trainable == HEAD and stage.augmentation.mixes  # those of a picture can't be computed once
     return replace(stage, views=0 if mixes_features else like.views), faults
 
 
-def _value(column: str, text: str) -> tuple[str, Any]:
-    """The stage's field that a column is of, and its value there."""
+def _edited(stage: Stage, column: str, text: str) -> Stage:
+    """The stage with what the table says in a column."""
     if column == "learns":
-        return "trainable", LEARNS[text]
-    if column == "augment":
-        return "augment", AUGMENTS[text]
+        return replace(stage, trainable=LEARNS[text])
+    if column == "augmentation":
+        return stage if text == _augmentation(stage) or text == _OWN else _augmented(stage, AUGMENTATIONS[text])
+    if column == "image_size":
+        return stage if text == _sizes(stage) else _resized(stage, text)
     try:
-        return column, _NUMBERS[column](text)
+        value = _NUMBERS[column](text)
     except ValueError as error:
         kind = "whole number" if _NUMBERS[column] is int else "number"
         raise UserError(f"{column} is {text!r}; it must be a {kind}.") from error
+    return stage if value == getattr(stage, column) else stage.changed(**{column: value})
+
+
+def _augmented(stage: Stage, augmentation: Augmentation) -> Stage:
+    """The stage with one augmentation throughout."""
+    kept = tuple(replace(change, augmentation=None) for change in stage.progression if change.image_size)
+    return replace(stage, augmentation=augmentation, progression=kept)
+
+
+def _resized(stage: Stage, text: str) -> Stage:
+    """The stage at one size throughout, or at as many as it has, in their order."""
+    try:
+        first, *later = map(int, text.split(","))
+    except ValueError as error:
+        raise UserError(f"image_size is {text!r}; it must be a whole number.") from error
+    if not later:
+        return stage.changed(image_size=first)
+    growing = [change for change in stage.progression if change.image_size]
+    if len(later) != len(growing):
+        raise UserError(f"image_size is {text!r}; it must be 1 size, or {1 + len(growing)} as in the recipe.")
+    sizes = dict(zip(growing, later, strict=True))
+    changes = (replace(change, image_size=sizes.get(change)) for change in stage.progression)
+    return replace(stage, image_size=first, progression=tuple(changes))
+
+
+def _sizes(stage: Stage) -> str:
+    return ", ".join(
+        map(str, (stage.image_size, *(change.image_size for change in stage.progression if change.image_size)))
+    )
+
+
+def _augmentation(stage: Stage) -> str:
+    """Its name in the table."""
+    if any(change.augmentation for change in stage.progression):
+        return _OWN
+    return next((name for name, known in AUGMENTATIONS.items() if known == stage.augmentation), _OWN)
 
 
 def _name_of(names: Mapping[str, Any], wanted: Any) -> str:

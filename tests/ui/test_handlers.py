@@ -10,7 +10,8 @@ import pytest
 import torch
 from gradio.context import LocalContext
 
-from resnet_cifar.config import AUGMENTS, HEAD
+from resnet_cifar.augmentations import AUGMENTATIONS
+from resnet_cifar.config import HEAD
 from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.events import RunFailed
@@ -70,19 +71,19 @@ def test_an_answer_that_comes_late_hides_nothing_for_long(tmp_path: Path):
 def test_an_edited_table_changes_what_it_says_and_keeps_the_rest():
     base = RECIPES["transfer"]
     table = rows_of(base)
-    table[1] |= {"lr": "0.04", "epochs": "20", "batch_size": "64", "learns": "layer3 to fc", "augment": "none"}
+    table[1] |= {"lr": "0.04", "epochs": "20", "batch_size": "64", "learns": "layer3 to fc", "augmentation": "none"}
     table.append(table[2] | {"name": "once more"})
     stages, faults = stages_from(base, table)
     assert not faults and len(stages) == 4 and stages[3].name == "once more"
-    assert stages[1].trainable == ("layer3", "layer4", "fc") and stages[1].augment == AUGMENTS["none"]
+    assert stages[1].trainable == ("layer3", "layer4", "fc") and stages[1].augmentation == AUGMENTATIONS["none"]
     assert (stages[1].backbone_lr, stages[1].warmup_epochs) == (0.02, 2)  # in proportion
     assert (stages[1].layer_decay, stages[1].label_smoothing) == (0.8, 0.1)
-    assert stages[3].averaging == base.stages[2].averaging
+    assert stages[3].ema_decay == base.stages[2].ema_decay
 
 
 def test_a_head_that_learns_from_mixed_pictures_gets_new_features_every_epoch():
     table = rows_of(RECIPES["transfer"])
-    table[0]["augment"] = "strong"
+    table[0]["augmentation"] = "strong"
     (head, *_), faults = stages_from(RECIPES["transfer"], table)
     assert not faults and head.trainable == HEAD and head.views == 0
 
