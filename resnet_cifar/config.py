@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from resnet_cifar import typed_json
 from resnet_cifar.augmentations import AUGMENTATIONS, Augmentation
 from resnet_cifar.errors import UserError
-from resnet_cifar.limits import check_one_of, check_range
+from resnet_cifar.limits import check_name, check_one_of, check_range
 
 Group = Literal["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
 EVERYTHING: tuple[Group, ...] = get_args(Group)
@@ -193,6 +193,7 @@ class Recipe:
     """Steps between two reports; the device is waited for only then."""
 
     def __post_init__(self) -> None:
+        check_name("recipe", self.name)
         if not self.stages:
             raise UserError(f"recipe {self.name!r} has no stages; it needs at least one.")
         check_one_of("arch", self.arch, ARCHITECTURES)

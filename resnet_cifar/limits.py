@@ -1,6 +1,10 @@
 """Range checks whose messages name the field and its value."""
 
+import re
+
 from resnet_cifar.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
@@ -13,3 +17,12 @@ def check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """Raise UserError unless the value is one of `known`."""
     if value not in known:
         raise UserError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise UserError unless the name can be a folder's."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} is no name for a {kind}; use up to 64 letters, digits, dashes, dots and underscores, and begin "
+            "with a letter or a digit."
+        )

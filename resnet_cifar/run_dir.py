@@ -5,7 +5,6 @@ running is never a matter of what some file says.
 """
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Literal
 from resnet_cifar import events, files, locks
 from resnet_cifar.config import Recipe
 from resnet_cifar.errors import UserError
+from resnet_cifar.limits import check_name
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
@@ -26,7 +26,6 @@ _ENDS: dict[type, Status] = {
     events.RunStopped: "stopped",
     events.RunFailed: "failed",
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TAIL = 16_384  # bytes; more than the longest event
 
 
@@ -132,11 +131,7 @@ class RunDir:
 
     def rename(self, name: str) -> "RunDir":
         """The same run by another name. Raises UserError where it is being trained, or the name is no good or taken."""
-        if not _NAME.fullmatch(name):
-            raise UserError(
-                f"{name!r} is no name for a run; use up to 64 letters, digits, dashes, dots and underscores, and begin "
-                "with a letter or a digit."
-            )
+        check_name("run", name)
         target = self.path.with_name(name)
         with self.locked():
             if target.exists():

@@ -145,6 +145,7 @@ def test_a_stage_refuses_a_progression_that_cannot_be(changes: dict, told: str):
         (("stages", 0, "progression"), [{"image_size": 64}], "the field 'after' is missing"),
         (("seed",), None, "seed is None; it must be a whole number"),
         (("seed",), -1, "seed is -1"),
+        (("name",), "../x", r"'../x' is no name for a recipe"),
     ],
 )
 def test_a_recipe_file_is_refused_by_field_and_value(path: tuple, value: object, told: str):
