@@ -1,8 +1,9 @@
 """Make the folder that ships with the project from a completed run: its weights in half precision, tested as they ship.
 
-    python benchmarks/ship.py RUN NAME      # with CIFAR100_DIR set; writes checkpoints/NAME, whole or not at all
+    python benchmarks/ship.py RUN NAME [--image-size N]     # with CIFAR100_DIR set
 
-The test is the one that `python app.py --evaluate NAME` repeats.
+Writes checkpoints/NAME, whole or not at all. N is the size to use the model at, chosen on val; the run's own, unless
+named. The test is the one that `python app.py --evaluate NAME` repeats, and its result takes the place of the run's.
 """
 
 import argparse
@@ -10,16 +11,19 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar.card import CARD, model_card
-from resnet_cifar.checkpoint import MODEL, load_checkpoint, read_tensors, write_tensors
+from resnet_cifar.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
 from resnet_cifar.data import Preprocess, load_official_splits
 from resnet_cifar.device import choose_device, choose_precision, runs_in
 from resnet_cifar.evaluate import test
+from resnet_cifar.events import Metrics, RunCompleted, to_json
 from resnet_cifar.run_dir import RunDir, locate
 from resnet_cifar.staging import staged
 from resnet_cifar.tables import percent
@@ -31,13 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run")
     parser.add_argument("name")
+    parser.add_argument("--image-size", type=int)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    print(ship(RunDir(locate(args.run)), RunDir(locate(args.name)), args.device))
+    print(ship(RunDir(locate(args.run)), RunDir(locate(args.name)), args.device, args.image_size))
 
 
-def ship(source: RunDir, target: RunDir, device_name: str) -> str:
-    """Make `target` of `source`; what came of it in a line."""
+def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | None = None) -> str:
+    """Make `target` of `source`; returns its size and its test top-1 in a line."""
     device, recipe = choose_device(device_name), source.recipe()
     _, split = watch(load_official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
     draft = RunDir(target.path.with_name(f".{target.name}"))
@@ -47,16 +52,28 @@ def ship(source: RunDir, target: RunDir, device_name: str) -> str:
     draft.path.chmod(0o755)
     tensors, _ = read_tensors(draft.path / MODEL)
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    write_tensors(draft.path / MODEL, halves)
+    config = read_config(draft.path)
+    save_checkpoint(draft.path, replace(config, image_size=image_size or config.image_size), halves)
     precision = choose_precision(recipe.precision, device)
     model, config = load_checkpoint(draft.path, device)
     preprocess = Preprocess(config.image_size, config.normalization, device)
     summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
     draft.eval_file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _tell(draft, summary)
     draft.path.rename(target.path)
     (target.path / CARD).write_text(str(model_card(target, f"USER/{target.name}")), encoding="utf-8")
     size = (target.path / MODEL).stat().st_size
     return f"{target.path}: {size / 1e6:.1f} MB, test top-1 {percent(summary['top1'])} on {device} in {precision}"
+
+
+def _tell(run: RunDir, summary: dict[str, Any]) -> None:
+    """Put the test results into the record's last event."""
+    *before, (completed, time) = run.history()
+    assert isinstance(completed, RunCompleted)
+    test = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
+    last = replace(completed, test=test, coarse_top1=summary["coarse_top1"])
+    lines = (to_json(event, when) + "\n" for event, when in (*before, (last, time)))
+    run.metrics_file.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

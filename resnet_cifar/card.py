@@ -112,8 +112,10 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
 def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -> str:
     network = f"ResNet-{config.arch.removeprefix('resnet')} with {_STEMS[config.stem]}"
     data = "CIFAR-100" if recipe.data == "cifar100" else "synthetic pictures, made to try the trainer out with"
-    good = f" It names {percent(results['top1'])} of the test pictures rightly, {_NO_TTA}." if results else ""
-    return f"A {network}, trained on {data} at {config.image_size} px.{good}"
+    good = f" It classifies {percent(results['top1'])} of the test images correctly, {_NO_TTA}." if results else ""
+    trained_at = tuple(dict.fromkeys(size for stage in recipe.stages for size in stage.image_sizes))
+    used_at = f", to be used at {config.image_size} px" if trained_at != (config.image_size,) else ""
+    return f"A {network}, trained on {data} at {sizes(trained_at)}{used_at}.{good}"
 
 
 def _loading(repo: str, config: ModelConfig, onnx: bool) -> str:

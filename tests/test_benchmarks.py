@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.tune import VARIANTS, variant
+from resnet_cifar.events import RunCompleted
 from resnet_cifar.recipes import RECIPES
+from resnet_cifar.run_dir import RunDir
 from tests.conftest import ROOT
 
 
@@ -63,3 +65,5 @@ def test_what_ships_is_made_tested_and_packed_and_a_cut_is_no_harm(tmp_path: Pat
     }
     result = json.loads((shipped / "eval.json").read_text())
     assert f"test top-1 {100 * result['top1']:.2f} %" in told.split("resnet34-cifar100\n")[1]
+    last = RunDir(shipped).last_event()
+    assert isinstance(last, RunCompleted) and last.test.top1 == result["top1"]  # everywhere it is the shipped file's

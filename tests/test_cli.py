@@ -280,6 +280,11 @@ def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.
     best = run.history()
     top1 = max(event.val.top1 for event, _ in best if isinstance(event, events.EpochEnded) and event.val)
     assert f"val top-1 {100 * top1:.2f} %" in val
+    assert "at 32 px" in plain
+    larger = told("--image-size", "48")
+    assert "at 48 px" in larger and larger.splitlines()[0] != plain.splitlines()[0]
+    assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", "--image-size", "8"]) == 2
+    assert "--image-size is 8; it must lie between 16 and 512" in capsys.readouterr().err
     run.recipe_file.write_text(tiny(val_images=0).to_json())
     assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", "--split", "val"]) == 2
     assert "has no val pictures" in capsys.readouterr().err

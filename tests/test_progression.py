@@ -164,7 +164,7 @@ def test_the_card_and_the_list_of_recipes_say_how_it_changes(run: RunDir):
     plan = Recipe.from_json(changed)
     run.recipe_file.write_text(Recipe(**{**fields(plan), "stages": (growing(),)}).to_json())
     card = model_card(run, "me/tiny").text
-    assert "| 32, 40, 48 px |" in card
+    assert "| 32, 40, 48 px |" in card and "trained on CIFAR-100 at 32, 40, 48 px, to be used at 32 px." in card
     assert "from epoch 3 on crop padding 0.125, flip alternating, random erasing 0.25, cutmix 0.5" in card
     assert "64, 96, 128 px" in recipe_lines()
 

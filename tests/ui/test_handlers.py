@@ -11,7 +11,7 @@ import torch
 from gradio.context import LocalContext
 
 from resnet_cifar.augmentations import AUGMENTATIONS
-from resnet_cifar.config import HEAD
+from resnet_cifar.config import HEAD, Stage
 from resnet_cifar.errors import UserError
 from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.events import RunFailed
@@ -79,6 +79,33 @@ def test_an_edited_table_changes_what_it_says_and_keeps_the_rest():
     assert (stages[1].backbone_lr, stages[1].warmup_epochs) == (0.02, 2)  # in proportion
     assert (stages[1].layer_decay, stages[1].label_smoothing) == (0.8, 0.1)
     assert stages[3].ema_decay == base.stages[2].ema_decay
+
+
+def test_a_stage_that_grows_shows_its_sizes_and_can_be_edited():
+    base = RECIPES["overnight"]
+    table = rows_of(base)
+    assert table[0]["image_size"] == "64, 96, 128" and table[0]["augmentation"] == "the recipe's own"
+    assert stages_from(base, table) == (base.stages, {})
+
+    def edited(**cells: str) -> tuple[Stage, dict[str, str]]:
+        (stage,), faults = stages_from(base, [table[0] | cells])
+        return stage, faults
+
+    smaller, faults = edited(image_size="48,64,96", epochs="10")
+    assert not faults and smaller.image_sizes == (48, 64, 96)
+    assert smaller.at(5).augmentation == base.stages[0].at(48).augmentation
+    constant, faults = edited(image_size="64")
+    assert not faults and constant.image_sizes == (64,) and len(constant.progression) == 2
+    plain, faults = edited(augmentation="flip")
+    assert not faults and {part.augmentation for part in plain.parts()} == {AUGMENTATIONS["flip"]}
+    assert plain.image_sizes == (64, 96, 128)
+    for wrong, says in (
+        ("64, 96", "1 size, or 3"),
+        ("64, x, 96", "whole number"),
+        ("31", "stock stem"),
+    ):
+        stage, faults = edited(image_size=wrong)
+        assert says in faults["0.image_size"] and stage == base.stages[0]
 
 
 def test_a_head_that_learns_from_mixed_pictures_gets_new_features_every_epoch():
