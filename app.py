@@ -2,7 +2,7 @@
 
 import sys
 
-from resnet_cifar.cli import main
+from resnet_cifar.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,14 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from resnet_cifar import loop
-from resnet_cifar.config import Recipe, Stage
-from resnet_cifar.data import CIFAR100, load
-from resnet_cifar.device import choose_device, choose_precision, describe
-from resnet_cifar.recipes import RECIPES
-from resnet_cifar.terminal import watch
-from resnet_cifar.training import Training
-from resnet_cifar.weights import Start, build
+from resnet_cifar.cli.terminal import watch
+from resnet_cifar.data.dataset import load
+from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.engine import loop
+from resnet_cifar.engine.state import Training
+from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.config import Recipe, Stage
+from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.system.device import choose_device, choose_precision, describe
 
 
 def seconds(stage: Stage, args: argparse.Namespace, device: torch.device) -> float:

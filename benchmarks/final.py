@@ -18,8 +18,9 @@ sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ship import ship
-from resnet_cifar import cli
-from resnet_cifar.run_dir import CHECKPOINTS, RunDir
+from resnet_cifar.cli import main as cli
+from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.runs.run_dir import RunDir
 
 NAME = "resnet34-cifar100"
 PART = 15 * 2**20  # bytes

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from benchmarks.throughput import WARMUP, Ours, images_per_second, pictures
-from resnet_cifar import compiling
-from resnet_cifar.device import choose_device, choose_precision, describe
-from resnet_cifar.freezing import parameter_groups
+from resnet_cifar.engine import compile as compiling
+from resnet_cifar.model.freezing import parameter_groups
+from resnet_cifar.system.device import choose_device, choose_precision, describe
 
 Change = Callable[[argparse.Namespace, Ours], None]
 

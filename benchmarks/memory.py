@@ -15,12 +15,12 @@ from pathlib import Path
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_cifar.arguments import parser, recipe_from
-from resnet_cifar.device import choose_device
+from resnet_cifar.cli.arguments import parser, recipe_from
 from resnet_cifar.events import RunFailed, StepLogged
-from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import train
-from resnet_cifar.trial import memory_needed
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.device import choose_device
+from resnet_cifar.training.session import train
+from resnet_cifar.training.trial import memory_needed
 
 RUNS = (
     "--recipe quick",

@@ -21,8 +21,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.throughput import WARMUP, Ours, pictures
-from resnet_cifar.cost import forward_macs
-from resnet_cifar.device import choose_device, choose_precision, describe, wait_for
+from resnet_cifar.recipe.cost import forward_macs
+from resnet_cifar.system.device import choose_device, choose_precision, describe, wait_for
 
 KINDS = {  # the first whose words stand in an operation's name
     "fused by torch.compile": ("triton", "cpp_fused"),

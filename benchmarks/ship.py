@@ -18,16 +18,17 @@ from typing import Any
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_cifar.card import CARD, model_card
-from resnet_cifar.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
-from resnet_cifar.data import Preprocess, load_official_splits
-from resnet_cifar.device import choose_device, choose_precision, runs_in
-from resnet_cifar.evaluate import test
+from resnet_cifar.cli.terminal import watch
+from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.engine.evaluate import test
 from resnet_cifar.events import Metrics, RunCompleted, to_json
-from resnet_cifar.run_dir import RunDir, locate
-from resnet_cifar.staging import staged
-from resnet_cifar.tables import percent
-from resnet_cifar.terminal import watch
+from resnet_cifar.hub.bundle import staged
+from resnet_cifar.hub.card import CARD, model_card
+from resnet_cifar.model.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
+from resnet_cifar.report.text import percent
+from resnet_cifar.runs.run_dir import RunDir, locate
+from resnet_cifar.system.device import choose_device, choose_precision, runs_in
 
 
 def main() -> None:

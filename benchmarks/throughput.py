@@ -25,15 +25,16 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from resnet_cifar import loop
-from resnet_cifar.augmentations import AUGMENTATIONS
-from resnet_cifar.config import Recipe, Stage
-from resnet_cifar.data import CIFAR100, Dataset, Split, load_official_splits
-from resnet_cifar.device import choose_device, choose_precision, describe
+from resnet_cifar.cli.terminal import watch
+from resnet_cifar.data.dataset import Dataset, Split, load_official_splits
+from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.engine import loop
+from resnet_cifar.engine.state import Training
 from resnet_cifar.events import Progress
-from resnet_cifar.terminal import watch
-from resnet_cifar.training import Training
-from resnet_cifar.weights import Start, build
+from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS
+from resnet_cifar.recipe.config import Recipe, Stage
+from resnet_cifar.system.device import choose_device, choose_precision, describe
 
 WARMUP = 2  # steps before the clock starts
 

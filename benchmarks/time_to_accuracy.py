@@ -20,19 +20,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from resnet_cifar import loop
-from resnet_cifar.config import Recipe
-from resnet_cifar.data import CIFAR100, Dataset, Preprocess, load
-from resnet_cifar.device import choose_device, choose_precision, describe
-from resnet_cifar.evaluate import test
+from resnet_cifar.cli.terminal import watch
+from resnet_cifar.data.dataset import Dataset, load
+from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.engine import loop
+from resnet_cifar.engine.evaluate import test
+from resnet_cifar.engine.state import Training
 from resnet_cifar.events import EpochEnded, Progress
-from resnet_cifar.memory import PeakMemory
-from resnet_cifar.recipes import recipe_named
-from resnet_cifar.stopwatch import Stopwatch
-from resnet_cifar.tables import gibibytes
-from resnet_cifar.terminal import watch
-from resnet_cifar.training import Training
-from resnet_cifar.weights import Start, build
+from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.presets import recipe_named
+from resnet_cifar.report.text import gibibytes
+from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.memory import PeakMemory
+from resnet_cifar.training.stopwatch import Stopwatch
 
 ANCHORS = (69.54, 76.76, 78.01, 79.78)  # test top-1 of others, in percent
 

@@ -20,18 +20,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from resnet_cifar import loop
-from resnet_cifar.classes import FINE_TO_COARSE
-from resnet_cifar.config import Recipe
-from resnet_cifar.data import CIFAR100, Dataset, Preprocess, Split, balanced_order, load_official_splits
-from resnet_cifar.device import choose_device, choose_precision, describe
-from resnet_cifar.evaluate import test
+from resnet_cifar.cli.terminal import Bar, watch
+from resnet_cifar.data.classes import FINE_TO_COARSE
+from resnet_cifar.data.dataset import Dataset, Split, balanced_order, load_official_splits
+from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.engine import loop
+from resnet_cifar.engine.evaluate import test
+from resnet_cifar.engine.state import Training, Weights
 from resnet_cifar.events import EpochEnded, StageEnded
-from resnet_cifar.recipes import recipe_named
-from resnet_cifar.tables import duration, percent, table
-from resnet_cifar.terminal import Bar, watch
-from resnet_cifar.training import Training, Weights
-from resnet_cifar.weights import Start, build
+from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.presets import recipe_named
+from resnet_cifar.report.text import duration, percent, table
+from resnet_cifar.system.device import choose_device, choose_precision, describe
 
 NEW = [max(label for label in range(100) if FINE_TO_COARSE[label] == coarse) for coarse in range(20)]
 

@@ -23,18 +23,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from resnet_cifar import compiling, loop
-from resnet_cifar.config import Recipe
-from resnet_cifar.data import CIFAR100, Dataset, load
-from resnet_cifar.device import choose_device, choose_precision, describe, runs_in
+from resnet_cifar.cli.terminal import Bar, watch
+from resnet_cifar.data.dataset import Dataset, load
+from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.engine import compile as compiling
+from resnet_cifar.engine import loop
+from resnet_cifar.engine.state import Training
 from resnet_cifar.errors import Diverged
 from resnet_cifar.events import EpochEnded
-from resnet_cifar.recipes import RECIPES, recipe_named
-from resnet_cifar.run_dir import locate
-from resnet_cifar.tables import duration, percent
-from resnet_cifar.terminal import Bar, watch
-from resnet_cifar.training import Training
-from resnet_cifar.weights import Start, build, read_teacher
+from resnet_cifar.model.distillation import read_teacher
+from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.presets import RECIPES, recipe_named
+from resnet_cifar.report.text import duration, percent
+from resnet_cifar.runs.run_dir import locate
+from resnet_cifar.system.device import choose_device, choose_precision, describe, runs_in
 
 Change = Callable[[Recipe], Recipe]
 

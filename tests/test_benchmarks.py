@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.tune import VARIANTS, variant
 from resnet_cifar.events import RunCompleted
-from resnet_cifar.recipes import RECIPES
-from resnet_cifar.run_dir import RunDir
-from tests.conftest import ROOT
+from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.runs.run_dir import RunDir
+from tests.builders import ROOT
 
 
 def bench(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

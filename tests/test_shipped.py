@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cifar.predict import SHIPPED, Classifier, default_checkpoint
-from resnet_cifar.record import Record
-from resnet_cifar.run_dir import CHECKPOINTS, RunDir
-from resnet_cifar.ui.examples import EXAMPLES, drawn
-from tests.conftest import ROOT, app
+from resnet_cifar.hub.catalog import SHIPPED, default_checkpoint
+from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.runs.record import Record
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.ui.classify.examples import EXAMPLES, drawn
+from tests.builders import ROOT, app
 
 FOLDER = CHECKPOINTS / SHIPPED
 

@@ -6,8 +6,8 @@ from typing import Any
 from gradio.events import api
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.record import Records
-from resnet_cifar.state import state
+from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.status import state
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 

@@ -14,20 +14,20 @@ import gradio as gr
 from gradio.utils import get_space, is_zero_gpu_space
 from starlette.middleware import Middleware
 
-from resnet_cifar.device import choose_device, describe
 from resnet_cifar.errors import UserError
-from resnet_cifar.launcher import Launcher
-from resnet_cifar.record import Records
-from resnet_cifar.ui.classify import classify_tab
-from resnet_cifar.ui.curves import PLOTLY_JS, curves_tab
+from resnet_cifar.runs.record import Records
+from resnet_cifar.system.device import choose_device, describe
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.classify.tab import classify_tab
+from resnet_cifar.ui.curves.tab import PLOTLY_JS, curves_tab
 from resnet_cifar.ui.endpoints import endpoints
-from resnet_cifar.ui.models import Models
+from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
-from resnet_cifar.ui.publish import publish_tab
+from resnet_cifar.ui.publish.tab import publish_tab
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.runs import QUIET
 from resnet_cifar.ui.theme import CSS, theme
-from resnet_cifar.ui.train import train_tab
+from resnet_cifar.ui.train.tab import train_tab
 
 _KEEP_UPLOADS = (600, 3600)  # seconds between two sweeps, and how old a file may become
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from gradio.context import LocalContext
 from huggingface_hub import HfApi
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.state import State
+from resnet_cifar.runs.status import State
 from resnet_cifar.ui.refusals import refuse
 
 _MAY_WRITE = ("admin", "write")  # roles in an organisation

@@ -34,5 +34,5 @@ def theme() -> gr.themes.Base:
     )
 
 
-CSS = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.css")))
-"""The style sheets beside this file."""
+CSS = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.rglob("*.css")))
+"""The style sheets of the page and of its tabs."""

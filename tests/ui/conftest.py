@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import spawn
-from tests.test_predict import checkpoint
+from tests.builders import checkpoint, spawn
 
 BROWSER_ARGUMENTS = [
     "--headless",

@@ -7,10 +7,9 @@ import httpx
 import pytest
 from gradio_client import Client
 
-from resnet_cifar import cli
+from resnet_cifar.cli import main as cli
 from resnet_cifar.ui.page import serve
-from tests.conftest import recipe
-from tests.test_charts import told
+from tests.builders import recipe, told
 from tests.ui.conftest import free_port
 
 
@@ -101,6 +100,6 @@ def test_files_of_the_server_are_not_handed_out(served: Callable[..., str], tmp_
     url = served()
     for path in (tmp_path / "one" / "recipe.json", Path(cli.__file__), "/etc/passwd", "app.py"):
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
-    from resnet_cifar.ui.curves import PLOTLY_JS
+    from resnet_cifar.ui.curves.tab import PLOTLY_JS
 
     assert httpx.get(f"{url}gradio_api/file={PLOTLY_JS}").status_code == 200

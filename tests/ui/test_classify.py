@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cifar.classes import FINE
-from resnet_cifar.predict import Classifier
-from tests.test_predict import checkpoint
+from resnet_cifar.data.classes import FINE
+from resnet_cifar.model.classifier import Classifier
+from tests.builders import checkpoint
 
 
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"])
@@ -33,7 +33,7 @@ def broken(root: Path) -> Iterator[None]:
 
 
 def drawn(name: str):
-    from resnet_cifar.ui.examples import drawn
+    from resnet_cifar.ui.classify.examples import drawn
 
     return drawn(name)
 
@@ -58,8 +58,8 @@ def test_examples_can_be_had_by_keyboard(page):
 
 
 def test_every_example_shows_one_of_the_classes_and_no_other_can_be_had():
-    from resnet_cifar.ui.classify import example
-    from resnet_cifar.ui.examples import EXAMPLES
+    from resnet_cifar.ui.classify.examples import EXAMPLES
+    from resnet_cifar.ui.classify.tab import example
 
     for name in EXAMPLES:
         assert name in FINE and example(name).mode == "RGB"

@@ -12,8 +12,8 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from resnet_cifar.pictures import decode
-from resnet_cifar.predict import Classifier
+from resnet_cifar.data.images import decode
+from resnet_cifar.model.classifier import Classifier
 from tests.awkward import BAD, GOOD, halves, saved
 
 

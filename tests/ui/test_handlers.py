@@ -10,31 +10,29 @@ import pytest
 import torch
 from gradio.context import LocalContext
 
-from resnet_cifar.augmentations import AUGMENTATIONS
-from resnet_cifar.config import HEAD, Stage
 from resnet_cifar.errors import UserError
-from resnet_cifar.estimate import Estimate, Estimates
 from resnet_cifar.events import RunFailed
-from resnet_cifar.launcher import Launcher
-from resnet_cifar.predict import SHIPPED
-from resnet_cifar.recipes import RECIPES
-from resnet_cifar.record import Records
-from resnet_cifar.run_dir import RunDir
-from resnet_cifar.state import state
-from resnet_cifar.ui.curves import look
+from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS
+from resnet_cifar.recipe.config import HEAD, Stage
+from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.runs.status import state
+from resnet_cifar.training.estimate import Estimate, Estimates
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.curves.runs import delete, rename, rows
+from resnet_cifar.ui.curves.tab import look
 from resnet_cifar.ui.endpoints import all_runs, one_run
-from resnet_cifar.ui.live import live_card
-from resnet_cifar.ui.models import Models
 from resnet_cifar.ui.page import header, rights_of
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.runs import delete, rename, rows
-from resnet_cifar.ui.setup import Setup, _cost
-from resnet_cifar.ui.stages import rows_of, stages_from
-from resnet_cifar.ui.train import LATEST, act, at_hand, start, watch
-from tests.conftest import CPU, recipe
-from tests.hub_login import CLIENT
-from tests.test_charts import told
-from tests.test_predict import checkpoint
+from resnet_cifar.ui.train.live import live_card
+from resnet_cifar.ui.train.setup import Setup, _cost
+from resnet_cifar.ui.train.stages import rows_of, stages_from
+from resnet_cifar.ui.train.tab import LATEST, act, at_hand, start, watch
+from tests.builders import CPU, checkpoint, recipe, told
+from tests.hub.login import CLIENT
 
 MAY, MAY_NOT = Rights(), Rights("not today")
 

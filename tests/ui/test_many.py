@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from resnet_cifar.pictures import decode
-from resnet_cifar.predict import Classifier
+from resnet_cifar.data.images import decode
+from resnet_cifar.model.classifier import Classifier
 from tests.awkward import halves, saved
-from tests.test_predict import checkpoint
+from tests.builders import checkpoint
 
 NAMES = ("upright.png", "=SUM(A1)<b>.png", "cut.png", "wide.jpg")
 
@@ -44,19 +44,19 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 
 def handler():
-    from resnet_cifar.ui import many
+    from resnet_cifar.ui.classify import many
 
     return many
 
 
 def upload(file: Path, name: str | None = None):
-    from resnet_cifar.ui.uploads import Upload
+    from resnet_cifar.ui.classify.uploads import Upload
 
     return Upload(file, name or file.name)
 
 
 def models(root: Path):
-    from resnet_cifar.ui.models import Models
+    from resnet_cifar.ui.classify.models import Models
     from resnet_cifar.ui.rights import Rights
 
     return Models(root, Rights())
@@ -185,7 +185,7 @@ def test_an_upload_is_a_file_in_the_upload_folder_and_no_other(tmp_path: Path):
     from gradio.data_classes import FileData
     from gradio.utils import get_upload_folder
 
-    from resnet_cifar.ui.uploads import uploaded
+    from resnet_cifar.ui.classify.uploads import uploaded
 
     inside, outside = Path(get_upload_folder()) / "x" / "sent.png", tmp_path / "secret.png"
     inside.parent.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.awkward import halves
-from tests.conftest import recipe
-from tests.hub_contents import READ, WRITE
-from tests.hub_server import HubServer
-from tests.test_charts import told
-from tests.test_predict import checkpoint
+from tests.builders import checkpoint, recipe, told
+from tests.hub.contents import READ, WRITE
+from tests.hub.server import HubServer
 from tests.ui.conftest import App
 
 

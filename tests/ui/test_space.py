@@ -9,14 +9,12 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from resnet_cifar.run_dir import RunDir
+from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
-from tests.conftest import app, recipe
-from tests.hub_contents import WRITE, Token
-from tests.hub_login import CLIENT
-from tests.hub_server import HubServer
-from tests.test_charts import told
-from tests.test_predict import checkpoint
+from tests.builders import app, checkpoint, recipe, told
+from tests.hub.contents import WRITE, Token
+from tests.hub.login import CLIENT
+from tests.hub.server import HubServer
 from tests.ui.conftest import App, free_port
 
 OF_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/app", "HF_TOKEN": "hf_of_the_space"}

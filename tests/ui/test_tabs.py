@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_cifar.ui.page import serve
-from tests.conftest import recipe, staged_recipe
-from tests.test_charts import told
-from tests.test_predict import checkpoint
+from tests.builders import checkpoint, recipe, staged_recipe, told
 from tests.ui.conftest import free_port
 
 PLOT = "document.querySelector('#curves .plot')"

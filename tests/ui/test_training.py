@@ -13,14 +13,13 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from resnet_cifar.checkpoint import read_tensors
-from resnet_cifar.launcher import Launcher
-from resnet_cifar.run_dir import RunDir
-from resnet_cifar.train import train
+from resnet_cifar.model.checkpoint import read_tensors
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.session import train
 from tests.awkward import halves, saved
-from tests.conftest import CPU, stage, wait
-from tests.conftest import recipe as tiny
-from tests.test_predict import checkpoint
+from tests.builders import CPU, checkpoint, stage, wait
+from tests.builders import recipe as tiny
 from tests.ui.conftest import App
 
 

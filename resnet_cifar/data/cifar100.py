@@ -1,0 +1,80 @@
+"""The official CIFAR-100 files: found, checked by MD5, downloaded."""
+
+import os
+import time
+from collections.abc import Generator
+from http.client import HTTPException
+from pathlib import Path
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import Progress
+from resnet_cifar.paths import DATA
+from resnet_cifar.system.background import in_background
+
+_FOLDER = "cifar-100-python"
+_ARCHIVE = "cifar-100-python.tar.gz"
+_ARCHIVE_BYTES = 169_001_437
+_ABANDONED = 3600  # seconds after which nobody is writing to a partial download any more
+
+
+def find(folder: Path) -> Path:
+    """The folder that holds `cifar-100-python`: `folder`, or one level up or down from it, files checked by MD5."""
+    from torchvision.datasets import CIFAR100 as Official
+    from torchvision.datasets.utils import calculate_md5
+
+    if not os.path.isdir(folder):
+        raise UserError(f"there is no data folder {folder}; name one that holds {_FOLDER}, or none to download it.")
+    roots = [folder, *([folder.parent] if folder.name == _FOLDER else []), *sorted(folder.glob("*/"))]
+    root = next((root for root in roots if os.path.isdir(root / _FOLDER)), None)
+    if root is None:
+        raise UserError(f"{folder} holds no {_FOLDER}; name a folder that does, or none to download it.")
+    for name, md5 in (*Official.train_list, *Official.test_list, (Official.meta["filename"], Official.meta["md5"])):
+        file = root / _FOLDER / name
+        if not os.path.isfile(file):
+            raise UserError(f"{file} is missing: {_FOLDER} is incomplete; download or unpack it again.")
+        try:
+            actual = calculate_md5(file)
+        except OSError as error:
+            raise UserError(f"{file} can't be read: {error.strerror}.") from error
+        if actual != md5:
+            raise UserError(f"{file} is damaged or half-downloaded: its MD5 is {actual}, not {md5}; get it again.")
+    return root
+
+
+def download(root: Path = DATA) -> Generator[Progress, None, Path]:
+    """The folder that holds the official files, which are downloaded into `root` where they are not there yet.
+
+    Raises UserError where that fails.
+    """
+    try:
+        return find(root)
+    except UserError:
+        pass  # missing or half there: get it, or what lacks of it
+
+    from torch.hub import download_url_to_file
+    from torchvision.datasets import CIFAR100 as Official
+    from torchvision.datasets.utils import check_integrity
+
+    archive = root / _ARCHIVE
+
+    def work() -> None:
+        if not check_integrity(archive, Official.tgz_md5):
+            download_url_to_file(Official.url, str(archive), progress=False)
+        Official(root, download=True)  # checks the archive, unpacks it, checks the files
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for partial in root.glob(f"{_ARCHIVE}*.partial"):
+            if time.time() - partial.stat().st_mtime > _ABANDONED:  # a younger one may be another process's
+                partial.unlink()
+        yield from in_background(work, lambda: Progress(phase="download", done=_size(archive), total=_ARCHIVE_BYTES))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise UserError(
+            f"cannot download CIFAR-100 from {Official.url} into {root}: {error}. Without a connection, "
+            "name a folder that has it with --data-dir, or look around with --data synthetic."
+        ) from error
+    return find(root)
+
+
+def _size(archive: Path) -> int:
+    return max((os.stat(file).st_size for file in archive.parent.glob(f"{archive.name}*")), default=0)

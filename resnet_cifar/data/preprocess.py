@@ -1,0 +1,45 @@
+"""The one way from uint8 images to the input of a network, the same for train, val, test and prediction."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 32
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation of each channel, of pixels between 0 and 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+CIFAR100 = Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Preprocess:
+    """What every picture goes through before the network: normalised, then resized. The same for train, val, test
+    and prediction.
+    """
+
+    def __init__(self, image_size: int, normalization: Normalization, device: torch.device) -> None:
+        self.image_size = image_size
+        self.normalization = normalization
+        self._mean = torch.tensor(normalization.mean, device=device).mul(255)[:, None, None]
+        self._scale = torch.tensor(normalization.std, device=device).mul(255).reciprocal()[:, None, None]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, 3, image_size, image_size) float32, channels last.
+
+        Resizing is bilinear, and averages where it shrinks. It comes last, since it commutes with normalising and
+        small pictures are normalised faster.
+        """
+        x = (images.float() - self._mean) * self._scale
+        if x.shape[-2:] != (self.image_size, self.image_size):
+            x = F.interpolate(x, size=(self.image_size,) * 2, mode="bilinear", align_corners=False, antialias=True)
+        return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,90 @@
+"""How good a model is on pictures it does not learn from; every mean is over pictures, not over batches."""
+
+import dataclasses
+import math
+from collections.abc import Generator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_cifar.data.batches import Pictures, Source
+from resnet_cifar.data.classes import FINE, FINE_TO_COARSE
+from resnet_cifar.data.dataset import Split
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.events import Metrics, Progress
+from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.system.device import Autocast, Lead
+from resnet_cifar.system.distributed import ALONE, World
+
+
+def predict(
+    net: nn.Module, source: Source, autocast: Autocast, world: World = ALONE, phase: str = "evaluate"
+) -> Generator[Progress, None, Tensor]:
+    """(N, 100) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
+    total = len(source.labels)
+    was_training = net.training
+    logits, lead = torch.zeros(total, len(FINE), device=source.labels.device), Lead(source.labels.device)
+    for batch, done in world.batches(total, source.evaluation_batch):
+        net.eval()
+        if batch.start < batch.stop:
+            with torch.no_grad(), autocast():
+                logits[batch] = net(source.inputs(batch.start, batch.stop)).float()
+        net.train(was_training)  # before the yield: whoever pulls may stop here
+        lead.keep()
+        yield Progress(phase=phase, done=done, total=total)
+    return world.add_up(logits)
+
+
+def measure(logits: Tensor, labels: Tensor) -> Metrics:
+    """Loss, top-1 and top-5 of (N, classes) logits. One wait for the device."""
+    loss = F.cross_entropy(logits, labels)
+    hits = logits.topk(5).indices == labels[:, None]
+    top1, top5 = hits[:, 0].double().mean(), hits.any(1).double().mean()
+    loss_value, top1_value, top5_value = torch.stack((loss.double(), top1, top5)).tolist()
+    return Metrics(loss=loss_value, top1=top1_value, top5=top5_value)
+
+
+def test(
+    model: ResNet,
+    split: Split,
+    preprocess: Preprocess,
+    autocast: Autocast,
+    world: World = ALONE,
+    mirrored: bool = False,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Run a split through a model once, and tell all that `eval.json` holds.
+
+    `mirrored`: test-time augmentation; what counts is the mean of the probabilities of a picture and its mirror image.
+    """
+    logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, world, "test")
+    if mirrored:
+        other = Pictures(Split(split.images.flip(-1), split.labels), preprocess, model.stem)
+        seen = torch.stack((logits, (yield from predict(model, other, autocast, world, "test"))))
+        logits = seen.log_softmax(-1).logsumexp(0) - math.log(len(seen))
+    return summarise(logits, split.labels)
+
+
+def summarise(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """What is told of a tested model: the metrics, superclass top-1, and top-1 of each class by name."""
+    return {
+        "images": len(labels),
+        **dataclasses.asdict(measure(logits, labels)),
+        "coarse_top1": coarse_top1(logits, labels),
+        "per_class_top1": dict(zip(FINE, per_class_top1(logits, labels), strict=True)),
+    }
+
+
+def coarse_top1(logits: Tensor, labels: Tensor) -> float:
+    """How often the likeliest class lies in the right superclass."""
+    coarse = torch.tensor(FINE_TO_COARSE, device=logits.device)
+    return (coarse[logits.argmax(1)] == coarse[labels]).double().mean().item()
+
+
+def per_class_top1(logits: Tensor, labels: Tensor) -> list[float]:
+    """Accuracy on the pictures of each class, in label order."""
+    hits = (logits.argmax(1) == labels).double()
+    classes = logits.shape[1]
+    sums = torch.zeros(classes, dtype=torch.double, device=logits.device).index_add_(0, labels, hits)
+    return (sums / torch.bincount(labels, minlength=classes).clamp(min=1)).tolist()

@@ -1,0 +1,200 @@
+"""The training loop: a generator of events that touches no file, no clock and no screen.
+
+Whoever pulls may stop pulling. While the loop is paused at a yield the model holds still and `training` says exactly
+what is still to do, so that it may be saved there.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator
+
+import torch
+from torch import Tensor
+
+from resnet_cifar.data.batches import Features, Pictures, Source
+from resnet_cifar.data.dataset import Dataset, Split
+from resnet_cifar.data.preprocess import Normalization, Preprocess
+from resnet_cifar.engine.compile import compile_where_it_pays
+from resnet_cifar.engine.evaluate import measure, predict
+from resnet_cifar.engine.features import compute_features
+from resnet_cifar.engine.metrics import Tally
+from resnet_cifar.engine.state import Best, Training
+from resnet_cifar.engine.step import gradients, gradients_if_memory_lasts, update
+from resnet_cifar.errors import Diverged
+from resnet_cifar.events import BatchSplit, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
+from resnet_cifar.recipe.schedule import learning_rate_factor, steps_per_epoch
+
+
+def train(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    """Run what is left of every stage. Raises Diverged where the loss stops being finite."""
+    while not training.done:
+        yield from _run_stage(training, dataset, normalization)
+
+
+def _run_stage(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    stage, index = training.stage, training.position.stage
+    if not training.position.announced:
+        training.position.announced = True
+        yield StageStarted(
+            stage=index,
+            name=stage.name,
+            epochs=stage.epochs,
+            steps=_steps(training, len(dataset.train)),
+            images=len(dataset.train),
+            trainable=stage.trainable,
+            image_sizes=stage.image_sizes,
+            batch_size=stage.batch_size,
+        )
+    while not _stage_over(training):
+        yield from _run_epochs_of_one_size(training, dataset, normalization)
+    ended = StageEnded(stage=index, name=stage.name, epochs=training.position.epoch, best_top1=training.stage_best)
+    training.enter(index + 1)
+    yield ended
+
+
+def _run_epochs_of_one_size(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
+    """Run the epochs up to the one in which the stage's image size changes."""
+    size = training.settings.image_size
+    preprocess = Preprocess(size, normalization, training.device)
+    training.begin_image_size()
+    source = yield from _source(training, dataset.train, preprocess, learning=True)
+    val = yield from _source(training, dataset.val, preprocess, learning=False)
+    yield from compile_where_it_pays(training, source)
+    while not _stage_over(training) and training.settings.image_size == size:
+        yield from _train_epoch(training, source)
+        yield (yield from _end_epoch(training, source, val))
+
+
+def _stage_over(training: Training) -> bool:
+    """Whether the stage has run its epochs, or has gone `patience` epochs without a better val top-1."""
+    gave_up = 0 < training.stage.patience <= training.stale_epochs
+    return training.position.epoch == training.stage.epochs or gave_up
+
+
+def _source(
+    training: Training, split: Split, preprocess: Preprocess, learning: bool
+) -> Generator[Progress, None, Source]:
+    """Where the stage's batches of a split come from."""
+    stage = training.stage
+    if not stage.caches_features:
+        return Pictures(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
+    if not len(split):
+        return Features(torch.empty(1, 0, 0), split.labels)
+    generator = training.generator("features", learning)
+    policy, views = (stage.augmentation, stage.views) if learning else (AUGMENTATIONS["none"], 1)
+    return (
+        yield from compute_features(
+            training.model, split, preprocess, policy, views, generator, training.autocast, training.world
+        )
+    )
+
+
+def _augmented(training: Training, split: Split) -> tuple[Callable[[int], Augmentation], Tensor]:
+    """Augmentation of each epoch, and the images that an alternating flip mirrors first."""
+    draws = torch.rand(len(split), device=training.device, generator=training.generator("flip"))
+    return lambda epoch: training.stage.at(epoch).augmentation, draws < 0.5
+
+
+def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
+    """Take the epoch's steps from the position on."""
+    stage, position, count = training.stage, training.position, len(source.labels)
+    steps = _steps(training, count)
+    generator = training.generator("order", position.epoch)
+    order = torch.randperm(count, device=training.device, generator=generator)
+    while position.step < steps:
+        start = position.step * stage.batch_size
+        stop = count if position.step == steps - 1 else start + stage.batch_size
+        lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
+        generator = training.generator("step", position.epoch, position.step)
+        part = training.world.part(stop - start)
+        inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, part)
+        result = gradients_if_memory_lasts(training, inputs, targets, stop - start)
+        if result is None:
+            split = training.micro_batches
+            yield BatchSplit(stage=position.stage, epoch=position.epoch, step=position.step, micro_batches=split)
+            result = gradients(training, inputs, targets, stop - start)
+        update(training)
+        training.tally.add(result, stop - start)
+        position.step += 1
+        if position.step % training.recipe.log_every == 0 or position.step == steps:
+            yield _report(training, lr)
+        yield Progress(phase="train", done=position.step, total=steps)
+
+
+def _report(training: Training, lr: float) -> StepLogged:
+    """Wait for the device and say how the steps since the last report went."""
+    position, tally = training.position, training.tally
+    training.settle()
+    loss = tally.close_window()
+    return StepLogged(
+        stage=position.stage, epoch=position.epoch, step=position.step - 1, loss=loss, lr=lr, images=tally.images
+    )
+
+
+def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Progress, None, EpochEnded]:
+    """Evaluate, keep the weights if they are the best so far, and move on to the next epoch."""
+    position, tally = training.position, training.tally
+    raw, averaged = yield from _validate(training, val)
+    best = _keep_if_best(training, raw, averaged)
+    steps = _steps(training, len(source.labels))
+    ended = EpochEnded(
+        stage=position.stage,
+        epoch=position.epoch,
+        lr=training.stage.lr * learning_rate_factor(training.stage, (position.epoch + 1) * steps - 1, steps),
+        train_loss=tally.loss / tally.images,
+        train_top1=tally.hits / tally.images,
+        val=raw,
+        ema_val=averaged,
+        image_size=training.settings.image_size,
+        best=best,
+    )
+    training.tally = Tally()
+    position.epoch, position.step = position.epoch + 1, 0
+    return ended
+
+
+def _validate(training: Training, val: Source) -> Generator[Progress, None, tuple[Metrics | None, Metrics | None]]:
+    """Val metrics of the weights and of their average, as far as there are any."""
+    training.share_statistics()
+    if not len(val.labels):
+        return None, None
+    raw = measure((yield from predict(training.net, val, training.autocast, training.world)), val.labels)
+    if not math.isfinite(raw.loss):
+        raise Diverged(
+            f"the val loss became {raw.loss} in stage {training.stage.name!r}, epoch {training.position.epoch + 1}; "
+            "try a new run with a lower --lr, or with --precision fp32."
+        )
+    if training.ema is None:
+        return raw, None
+    averaged = yield from predict(training.ema.module, val, training.autocast, training.world)
+    return raw, measure(averaged, val.labels)
+
+
+def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | None) -> bool:
+    """Without val, the newest weights are the ones to keep, and their average where there is one."""
+    size = training.settings.image_size
+    if raw is None:
+        training.best = Best(None, size, training.weights(averaged=True))
+        return True
+    use_average = averaged is not None and averaged.top1 >= raw.top1
+    top1 = averaged.top1 if averaged is not None and use_average else raw.top1
+    if training.stage_best is None or top1 > training.stage_best:
+        training.stage_best, training.stale_epochs = top1, 0
+    else:
+        training.stale_epochs += 1
+    if training.best is not None and training.best.top1 is not None and top1 <= training.best.top1:
+        return False
+    training.best = Best(top1, size, training.weights(averaged=use_average))
+    return True
+
+
+def _steps(training: Training, images: int) -> int:
+    return steps_per_epoch(images, training.stage.batch_size, training.world.size)
+
+
+def _set_learning_rates(training: Training, step: int, steps: int) -> float:
+    """Give each parameter group its rate for a step of the stage; the head's."""
+    part = learning_rate_factor(training.stage, step, steps)
+    for group in training.optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * part
+    return training.stage.lr * part

@@ -1,0 +1,41 @@
+"""How the steps of an epoch went, gathered without waiting for the device."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from resnet_cifar.system.distributed import World
+
+
+@dataclass
+class Tally:
+    """An epoch's sums. Results stay on the device until `read`."""
+
+    loss: float = 0.0
+    hits: float = 0.0
+    images: int = 0
+    window: list[tuple[float, float, int]] = field(default_factory=list)
+    """Mean loss, hits and pictures of each step since the last report."""
+    waiting: list[tuple[Tensor, int]] = field(default_factory=list)
+
+    def add(self, loss_and_hits: Tensor, images: int) -> None:
+        """Take in a step's result, (2,) on the device: this process's part of it; and the pictures of all."""
+        self.waiting.append((loss_and_hits, images))
+
+    def read(self, world: World) -> None:
+        """Wait for the device, and move what was waiting, of all processes, into the window."""
+        if self.waiting:
+            rows = world.add_up(torch.stack([row for row, _ in self.waiting])).tolist()
+            self.window += [(loss, hits, images) for (loss, hits), (_, images) in zip(rows, self.waiting, strict=True)]
+            self.waiting.clear()
+
+    def close_window(self) -> float:
+        """Add the window to the sums and begin a new one; the mean loss over its pictures."""
+        loss = sum(loss * images for loss, _, images in self.window)
+        images = sum(images for _, _, images in self.window)
+        self.loss += loss
+        self.hits += sum(hits for _, hits, _ in self.window)
+        self.images += images
+        self.window.clear()
+        return loss / images

@@ -1,0 +1,113 @@
+"""The checkpoints that can be used: in a folder, by a name, or on the Hub."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from resnet_cifar.data.preprocess import SIDE, Preprocess
+from resnet_cifar.errors import UserError
+from resnet_cifar.hub.pull import pull, repo_of
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_weights, read_config
+from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.runs.run_dir import locate
+
+SHIPPED = "resnet34-cifar100-small-budget"
+
+_META = torch.device("meta")  # where tensors have a shape but no values
+
+_Stamp = tuple[int, int]  # when a file was written, and its size; of a missing one (0, 0)
+
+
+def checkpoints_in(root: Path) -> list[Path]:
+    """The checkpoint folders in a folder that can be used: the model that ships with the project first, then the
+    newest.
+    """
+    written = {folder: weights[0] for folder, weights, config in _found(root) if not _fault(folder, weights, config)}
+    return sorted(written, key=lambda folder: (folder.name != SHIPPED, -written[folder]))
+
+
+def unusable_in(root: Path) -> dict[str, str]:
+    """The names of the other ones, and what is wrong with each. A run that has kept nothing yet is not among them."""
+    faults = {folder.name: _fault(folder, weights, config) for folder, weights, config in _found(root)}
+    return {name: fault for name, fault in sorted(faults.items()) if fault}
+
+
+def default_checkpoint() -> Path:
+    """The first of `checkpoints_in`. Raises UserError where there is none."""
+    folders = checkpoints_in(CHECKPOINTS)
+    if not folders:
+        others = "".join(f" {name} can't be used: {fault}" for name, fault in unusable_in(CHECKPOINTS).items())
+        raise UserError(
+            f"there is no checkpoint in {CHECKPOINTS} yet; train one with --train-only, or name one with --run.{others}"
+        )
+    return folders[0]
+
+
+def load_classifier(where: str | None = None, device: str = "auto") -> Classifier:
+    """Load a run by its name or path, or a repo on the Hugging Face Hub, USER/NAME or USER/NAME@REVISION.
+
+    None: the default checkpoint. Raises UserError where there is none, or where it is broken.
+    """
+    return Classifier.load(_folder(where), device)
+
+
+def _folder(where: str | None) -> Path:
+    if where is None:
+        return default_checkpoint()
+    repo = None if Path(where).exists() else repo_of(where)
+    return pull(*repo) if repo else locate(where)
+
+
+def _found(root: Path) -> list[tuple[Path, _Stamp, _Stamp]]:
+    """The folders that have a checkpoint's weights or its config, and the stamps of the two."""
+    folders = {file.parent for name in (MODEL, CONFIG) for file in root.glob(f"*/{name}")}
+    return [(folder, _stamp(folder / MODEL), _stamp(folder / CONFIG)) for folder in folders]
+
+
+def _stamp(file: Path) -> _Stamp:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1024)
+def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
+    """What is wrong with a checkpoint, as far as its config and the names and shapes of its tensors tell, or ''.
+
+    A file is looked at again only once its stamp is another. What takes reading all of it, `load_checkpoint` finds.
+    """
+    for name in (MODEL, CONFIG):
+        if not (folder / name).is_file():
+            return f"{name} is missing."
+    try:
+        config = read_config(folder)
+        load_weights(_outline(config.arch, config.stem, len(config.labels)), _shapes(folder / MODEL), MODEL)
+        Preprocess(config.image_size, config.normalization, _META)(torch.empty(1, 3, SIDE, SIDE, device=_META))
+    except UserError as error:
+        return str(error).replace(f"{folder}/", "")  # a page may be open to strangers: no paths
+    except (RuntimeError, TypeError, ValueError) as error:
+        return f"{CONFIG} does not describe how to prepare a picture: {str(error).splitlines()[0]}."
+    return ""
+
+
+def _shapes(file: Path) -> dict[str, torch.Tensor]:
+    """A file's tensors without their values. Raises UserError where its header is not what the file holds."""
+    try:
+        with safe_open(file, "pt") as content:
+            names = content.keys()
+            return {name: torch.empty(content.get_slice(name).get_shape(), device=_META) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file} is truncated or is no safetensors file: {error}.") from error
+
+
+@lru_cache(maxsize=8)
+def _outline(arch: str, stem: str, num_classes: int) -> ResNet:
+    """A network without values, that tensors can be held against."""
+    with _META:
+        return ResNet(arch, stem, num_classes)

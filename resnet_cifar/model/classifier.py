@@ -1,0 +1,78 @@
+"""What is in a picture: the one way from pictures to answers, for the page, programs and the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resnet_cifar.data.classes import COARSE, FINE, FINE_TO_COARSE
+from resnet_cifar.data.images import centre_square
+from resnet_cifar.data.preprocess import SIDE, Preprocess
+from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
+from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.system.device import choose_device
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network makes of a picture."""
+
+    probabilities: dict[str, float]
+    """Of the likeliest classes, the likeliest first."""
+    superclass: str | None
+    """The likeliest class's, where it is one of CIFAR-100's."""
+    seen: Image.Image
+    """What the network looked at."""
+
+    @property
+    def label(self) -> str:
+        """The likeliest class."""
+        return next(iter(self.probabilities))
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as programs get it."""
+        confidences = [{"label": name, "confidence": value} for name, value in self.probabilities.items()]
+        return {"label": self.label, "superclass": self.superclass, "confidences": confidences}
+
+
+class Classifier:
+    """A checkpoint that answers; it keeps its own copy of the weights, whatever becomes of the folder."""
+
+    def __init__(self, model: ResNet, config: ModelConfig, device: torch.device) -> None:
+        self.config = config
+        self._model = model
+        self._device = device
+        self._preprocess = Preprocess(config.image_size, config.normalization, device)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> "Classifier":
+        """Load a checkpoint folder. Raises UserError where there is none, or where it is broken."""
+        chosen = choose_device(device)
+        return cls(*load_checkpoint(folder, chosen), chosen)
+
+    def predict(self, images: Sequence[Image.Image], top: int = 5) -> list[Prediction]:
+        """The likeliest `top` classes of RGB pictures of any size, whose middle square is looked at."""
+        if not images:
+            return []
+        small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
+        inputs = self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
+        with torch.inference_mode():
+            likeliest = self._model(inputs).softmax(1).topk(min(top, len(self.config.labels)))
+        rows = zip(likeliest.values.tolist(), likeliest.indices.tolist(), self._seen(inputs), strict=True)
+        return [self._prediction(values, indices, seen) for values, indices, seen in rows]
+
+    def _prediction(self, values: list[float], indices: list[int], seen: Image.Image) -> Prediction:
+        names = [self.config.labels[index] for index in indices]
+        superclass = COARSE[FINE_TO_COARSE[FINE.index(names[0])]] if names[0] in FINE else None
+        return Prediction(dict(zip(names, values, strict=True)), superclass, seen)
+
+    def _seen(self, inputs: torch.Tensor) -> list[Image.Image]:
+        """The network's inputs turned back into pictures."""
+        normalization = self.config.normalization
+        mean, std = (torch.tensor(values, device=self._device) for values in (normalization.mean, normalization.std))
+        pixels = (inputs.permute(0, 2, 3, 1) * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
+        return [Image.fromarray(picture.numpy()) for picture in pixels.cpu()]

@@ -1,0 +1,120 @@
+"""Where a run's weights start: at random, from ImageNet, from a checkpoint, or from a file of torchvision's kind.
+
+And those of who teaches it.
+"""
+
+import json
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from resnet_cifar.data.preprocess import CIFAR100, IMAGENET, Normalization
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import Progress
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, check_finite, load_weights, read_tensors
+from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.system.background import in_background
+
+_HEAD = ("fc.weight", "fc.bias")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights by name, none where they are drawn at random; and what their pictures were normalised with."""
+
+    tensors: dict[str, Tensor] | None
+    normalization: Normalization
+    source: str
+
+
+def read_start(recipe: Recipe) -> Generator[Progress, None, Start]:
+    """What `recipe.init` names. Raises UserError where it can't be had."""
+    if recipe.init == "scratch":
+        return Start(None, CIFAR100, "scratch")
+    if recipe.init == "imagenet":
+        return Start((yield from _download_imagenet(recipe.arch)), IMAGENET, "the ImageNet weights")
+    return read_file(Path(recipe.init))
+
+
+def read_file(path: Path) -> Start:
+    """The weights of a checkpoint folder, a .safetensors or a .pth. Raises UserError where they are of no use.
+
+    Without a `config.json` beside them they are taken to be torchvision's, trained on ImageNet's normalization.
+    """
+    if path.is_dir():
+        path = path / MODEL
+    if not path.is_file():
+        raise UserError(f"--init: there is no {path}; name a checkpoint folder, a .safetensors or a .pth.")
+    tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _read_pth(path)
+    return Start(tensors, _normalization_beside(path), str(path))
+
+
+def build(recipe: Recipe, start: Start) -> ResNet:
+    """The recipe's network, beginning at `start`; what is random comes from the recipe's seed. A head of another size
+    is replaced by a new one; anything else that does not fit raises UserError.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = ResNet(recipe.arch, recipe.stem)
+    if start.tensors is not None:
+        own = model.state_dict()
+        fits = all(name in start.tensors and start.tensors[name].shape == own[name].shape for name in _HEAD)
+        head = {} if fits or not all(name in start.tensors for name in _HEAD) else {name: own[name] for name in _HEAD}
+        load_weights(model, start.tensors | head, start.source)
+    return model
+
+
+def _normalization_beside(path: Path) -> Normalization:
+    """What the `config.json` in the file's folder says, ours or timm's; ImageNet's where there is none."""
+    try:
+        fields = json.loads((path.parent / CONFIG).read_text(encoding="utf-8"))
+        fields = fields if "mean" in fields else fields["pretrained_cfg"]
+        (r, g, b), (r_std, g_std, b_std) = fields["mean"], fields["std"]
+        return Normalization((float(r), float(g), float(b)), (float(r_std), float(g_std), float(b_std)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return IMAGENET
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of old formats, which are read all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle can raise anything
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} is truncated, or a pickle that holds more than tensors, which is never run: {first}"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"{path} is no state dict of torchvision's kind: it must map names to tensors.")
+    check_finite(content, path)
+    return content
+
+
+def _download_imagenet(arch: str) -> Generator[Progress, None, dict[str, Tensor]]:
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(arch)["IMAGENET1K_V1"]
+
+    def work() -> dict[str, Tensor]:
+        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+
+    partials = Path(torch.hub.get_dir()) / "checkpoints"
+    total = int(weights.meta["_file_size"] * 2**20)  # torchvision counts it in MiB
+
+    def progress() -> Progress:
+        sizes = [file.stat().st_size for file in partials.glob(f"{Path(weights.url).name}*")]
+        return Progress(phase="download", done=min(total, max(sizes, default=0)), total=total)
+
+    try:
+        return (yield from in_background(work, progress))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise UserError(
+            f"cannot download the ImageNet weights from {weights.url}: {error}. Without a connection, name a file that "
+            "has them with --init PATH, or start from nothing with --init scratch."
+        ) from error

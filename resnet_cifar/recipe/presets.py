@@ -1,0 +1,157 @@
+"""The recipes that have a name. Their numbers are starting points until a measurement stands beside them."""
+
+from dataclasses import replace
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
+from resnet_cifar.recipe.config import HEAD, Change, Recipe, Stage
+
+_QUICK = Recipe(
+    name="quick",
+    about="a look at everything, two to three minutes on two CPU cores",
+    stages=(
+        Stage(
+            name="everything", epochs=3, lr=0.1, batch_size=64, augmentation=AUGMENTATIONS["flip"], warmup_epochs=0.3
+        ),
+    ),
+    train_images=12_000,
+    val_images=2_000,
+    log_every=10,
+)
+
+_SCRATCH = Recipe(
+    name="scratch",
+    about="no download: CIFAR stem at 32 px, strong augmentation, averaged weights",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=200,
+            lr=0.1,
+            augmentation=AUGMENTATIONS["strong"],
+            no_mix_fraction=0.1,
+            warmup_epochs=5,
+            label_smoothing=0.1,
+            ema_decay=0.999,
+        ),
+    ),
+    stem="cifar",
+)
+
+_SMALL_BUDGET = Recipe(
+    name="small-budget",
+    about="a first real model without a GPU: stock stem at 64 px, one to two hours on two CPU cores",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=24,
+            lr=0.1,
+            image_size=64,
+            augmentation=AUGMENTATIONS["standard"],
+            warmup_epochs=2,
+            label_smoothing=0.1,
+            ema_decay=0.998,
+        ),
+    ),
+    val_images=2_500,
+)
+
+_ALTERNATING = Augmentation(flip="alternating", crop_padding=1 / 8)
+
+_OVERNIGHT = Recipe(
+    name="overnight",
+    about="the model that ships: stock stem, images that grow from 64 to 128 px, a night on two CPU cores",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=96,
+            lr=0.1,
+            image_size=64,
+            augmentation=_ALTERNATING,
+            progression=(
+                Change(after=0.5, image_size=96, augmentation=replace(_ALTERNATING, trivial_augment=True, cutmix=0.25)),
+                Change(
+                    after=0.8,
+                    image_size=128,
+                    augmentation=replace(_ALTERNATING, trivial_augment=True, cutmix=0.5, random_erasing=0.25),
+                ),
+            ),
+            no_mix_fraction=1 / 32,
+            schedule="linear",
+            warmup_epochs=2,
+            label_smoothing=0.1,
+            ema_decay=0.999,
+        ),
+    ),
+    val_images=2_500,
+)
+
+_SPRINT = Recipe(
+    name="sprint",
+    about="as accurate as a GPU makes it in well under a minute: CIFAR stem at 32 px, large batches, one cycle",
+    stages=(
+        Stage(
+            name="everything",
+            epochs=16,
+            lr=0.4,
+            batch_size=512,
+            augmentation=AUGMENTATIONS["standard"],
+            warmup_epochs=3,
+            label_smoothing=0.1,
+            ema_decay=0.99,
+        ),
+    ),
+    stem="cifar",
+)
+
+_TRANSFER = Recipe(
+    name="transfer",
+    about="ImageNet weights at 224 px: the head, then everything at a lower rate, then with strong augmentation",
+    stages=(
+        Stage(
+            name="head",
+            epochs=100,
+            lr=0.1,
+            trainable=HEAD,
+            batch_size=256,
+            image_size=224,
+            weight_decay=1e-4,
+        ),
+        Stage(
+            name="everything",
+            epochs=10,
+            lr=0.02,
+            backbone_lr=0.01,
+            layer_decay=0.8,
+            image_size=224,
+            augmentation=AUGMENTATIONS["standard"],
+            warmup_epochs=1,
+            weight_decay=1e-4,
+            label_smoothing=0.1,
+        ),
+        Stage(
+            name="augmented",
+            epochs=30,
+            lr=0.02,
+            backbone_lr=0.01,
+            layer_decay=0.8,
+            image_size=224,
+            augmentation=AUGMENTATIONS["strong"],
+            warmup_epochs=1,
+            weight_decay=1e-4,
+            label_smoothing=0.1,
+            ema_decay=0.999,
+        ),
+    ),
+    init="imagenet",
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _OVERNIGHT, _SPRINT, _SMALL_BUDGET, _QUICK)
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """One of `RECIPES`. Raises UserError for a name that is none of them."""
+    if name not in RECIPES:
+        raise UserError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -1,0 +1,248 @@
+"""Records of runs -> plotly figures; what draws them is somebody else's business.
+
+Four panels, one above the other or two by two as the width allows: loss, accuracy, learning rate and images a second.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from resnet_cifar.events import EpochEnded
+from resnet_cifar.report.series import Along, By
+from resnet_cifar.report.text import percent
+from resnet_cifar.runs.record import Record, val_top1
+
+POINTS = 1000
+"""Of a line at most; a screen shows no more."""
+TUTORIAL_TOP1 = 0.6954
+"""What the tutorial that this grew from reached on test."""
+PALETTE = ("#0d9488", "#d97706", "#8b5cf6", "#e11d48", "#3b82f6", "#65a30d", "#db2777", "#64748b")
+"""Of the runs in a plot, in their order; there are no more of them at once."""
+_PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
+_LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
+_OF_KIND = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
+_DASH = {"val top-5": "dash", "averaged val top-5": "dash"}
+_ROOM = 0.12  # that the tutorial's line and its label want below them
+_TUTORIAL_LINE = {
+    "type": "line",
+    "xref": "x2 domain",
+    "yref": "y2",
+    "x0": 0,
+    "x1": 1,
+    "y0": TUTORIAL_TOP1,
+    "y1": TUTORIAL_TOP1,
+    "line": {"color": "#94a3b8", "width": 1, "dash": "dot"},
+    "label": {"text": f"tutorial {percent(TUTORIAL_TOP1)}", "textposition": "end", "font": {"size": 11}},
+}
+
+
+def figure(records: Sequence[Record], by: By = "step", smoothing: float = 0.0) -> go.Figure:
+    """The curves of runs, laid over one another; of a single one the stages too, as bands.
+
+    `by` step: training as often as it was logged; epoch: an epoch's means. `smoothing`: weight of the past in a moving
+    average, 0 to 1, of what is logged by step.
+    """
+    chart = go.Figure()
+    for number, record in enumerate(records):
+        runs = _Lines(chart, record, by, alone=len(records) == 1, colour=PALETTE[number % len(PALETTE)])
+        runs.draw(smoothing)
+    chart.update_layout(
+        shapes=[*(_bands(records[0], by) if len(records) == 1 else ()), _TUTORIAL_LINE],
+        annotations=[_title(panel, text) for panel, text in enumerate(_PANELS, start=1)],
+        hovermode="x unified",
+        legend={"orientation": "h", "groupclick": "togglegroup"},
+        margin={"l": 56, "r": 16, "t": 72, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        uirevision="legend",
+        **_axes(records, by),
+    )
+    return chart
+
+
+class _Lines:
+    """The lines of one run."""
+
+    def __init__(self, chart: go.Figure, record: Record, by: By, alone: bool, colour: str) -> None:
+        self._chart = chart
+        self._record = record
+        self._by: By = by
+        self._along = Along(record, by)
+        self._alone = alone
+        self._colour = colour
+        self._in_legend: set[str] = set()
+
+    def draw(self, smoothing: float) -> None:
+        steps, epochs = list(self._record.said.steps), list(self._record.said.epochs)
+        at_epochs = np.array([self._along.at(ended) for ended in epochs])
+        if self._by == "step":
+            at_steps = np.array([self._along.at(step) for step in steps])
+            self._smoothed(_LOSS, "train", at_steps, [step.loss for step in steps], smoothing)
+            self._smoothed(_SPEED, "train", at_steps, [step.images_per_second for step in steps], smoothing)
+            self._line(_RATE, "train", at_steps, [step.lr for step in steps])
+        else:
+            self._line(_LOSS, "train", at_epochs, [ended.train_loss for ended in epochs])
+            self._line(_SPEED, "train", at_epochs, [ended.images_per_second for ended in epochs])
+            self._line(_RATE, "train", at_epochs, [ended.lr for ended in epochs])
+        self._line(_ACCURACY, "train", at_epochs, [ended.train_top1 for ended in epochs])
+        for kind, name in (("val", "val"), ("averaged val", "ema_val")):
+            metrics = [getattr(ended, name) for ended in epochs]
+            self._line(_LOSS, kind, at_epochs, [one and one.loss for one in metrics])
+            self._line(_ACCURACY, kind, at_epochs, [one and one.top1 for one in metrics])
+            self._line(_ACCURACY, f"{kind} top-5", at_epochs, [one and one.top5 for one in metrics])
+        self._mark_best(epochs)
+
+    def _smoothed(self, panel: int, kind: str, x: np.ndarray, y: list[Any], smoothing: float) -> None:
+        if smoothing and len(x) > 2:
+            self._line(panel, kind, x, y, opacity=0.25, hoverinfo="skip", variant="raw")
+            y = list(smooth(np.array(y, dtype=float), smoothing))
+        self._line(panel, kind, x, y)
+
+    def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], variant: str = "", **more: Any) -> None:
+        known = [value is not None for value in y]
+        if not any(known):
+            return
+        x, values = thin(x[known], np.array([value for value in y if value is not None], dtype=np.float32))
+        form = ".2%" if panel == _ACCURACY else ".4~g"
+        colour = _OF_KIND.get(kind, self._colour) if self._alone and panel in (_LOSS, _ACCURACY) else self._colour
+        style = {"color": colour, "width": 1.5 if kind == "train" else 2.5, "dash": _DASH.get(kind, "solid")}
+        self._chart.add_scatter(
+            x=x.astype(np.int32),
+            y=values,
+            mode="lines+markers" if len(x) < 3 else "lines",
+            line=style,
+            hovertemplate=f"{self._name(kind)} %{{y:{form}}}<extra></extra>",
+            xaxis=_axis("x", panel),
+            yaxis=_axis("y", panel),
+            **self._identity(f"{kind}/{panel}/{variant}"),
+            **self._legend(kind, shown=not variant),
+            **more,
+        )
+
+    def _identity(self, line: str) -> dict[str, str]:
+        """What a line is known by when the next figure takes this one's place; `uid` becomes part of a selector."""
+        name = f"{self._record.run.name}/{line}"
+        return {"meta": name, "uid": hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}
+
+    def _legend(self, kind: str, shown: bool = True) -> dict[str, Any]:
+        """One entry for each kind of line of a single run; one for each run where there are several."""
+        group = kind if self._alone else self._record.run.name
+        first = shown and group not in self._in_legend
+        if first:
+            self._in_legend.add(group)
+        return {"name": group, "legendgroup": group, "showlegend": first}
+
+    def _name(self, kind: str) -> str:
+        return kind if self._alone else f"{self._record.run.name} {kind}"
+
+    def _mark_best(self, epochs: list[EpochEnded]) -> None:
+        best = self._record.best()
+        if best is None:
+            return
+        epoch, top1 = best
+        above = not 0 < TUTORIAL_TOP1 - top1 < _ROOM
+        side = "left" if 2 * epoch >= len(epochs) - 1 else "right"
+        self._chart.add_scatter(
+            x=[self._along.at(epochs[epoch])],
+            y=[top1],
+            mode="markers+text" if self._alone else "markers",
+            marker={"symbol": "star", "size": 13, "color": self._colour},
+            text=[f"best {percent(top1)}"],
+            textposition=f"{'top' if above else 'bottom'} {side}",
+            cliponaxis=False,
+            hovertemplate=f"{self._name('best')} {percent(top1)}<extra></extra>",
+            xaxis=_axis("x", _ACCURACY),
+            yaxis=_axis("y", _ACCURACY),
+            **self._identity("best"),
+            **self._legend("val"),
+        )
+
+
+def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` points of a line: of each stretch the lowest and the highest one, and both ends."""
+    if len(x) <= limit:
+        return x, y
+    edges = np.linspace(0, len(x), limit // 2, dtype=int)
+    keep = {0, len(x) - 1}
+    for start, stop in pairwise(edges):
+        keep |= {start + int(y[start:stop].argmin()), start + int(y[start:stop].argmax())}
+    kept = np.array(sorted(keep))
+    return x[kept], y[kept]
+
+
+def smooth(y: np.ndarray, weight: float) -> np.ndarray:
+    """An exponential moving average that is not drawn to where it starts (Kingma & Ba 2015, section 3)."""
+    out, average = np.empty_like(y), 0.0
+    for index, value in enumerate(y):
+        average = weight * average + (1 - weight) * value
+        out[index] = average / (1 - weight ** (index + 1))
+    return out
+
+
+def _bands(record: Record, by: By) -> Iterator[dict[str, Any]]:
+    for number, (name, start, end) in enumerate(Along(record, by).bands()):
+        for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
+            yield {
+                "type": "rect",
+                "xref": _axis("x", panel),
+                "yref": f"{_axis('y', panel)} domain",
+                "x0": start,
+                "x1": end,
+                "y0": 0,
+                "y1": 1,
+                "line": {"width": 0},
+                "fillcolor": "rgba(13,148,136,0.10)" if number % 2 else "rgba(100,116,139,0.08)",
+                "layer": "below",
+                "label": {
+                    "text": name if panel in (_LOSS, _ACCURACY) else "",
+                    "textposition": "top left",
+                    "font": {"size": 11},
+                },
+            }
+
+
+def _title(panel: int, text: str) -> dict[str, Any]:
+    return {
+        "text": f"<b>{text}</b>",
+        "xref": f"{_axis('x', panel)} domain",
+        "yref": f"{_axis('y', panel)} domain",
+        "x": 0,
+        "y": 1,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "yshift": 4,
+        "showarrow": False,
+    }
+
+
+def _axes(records: Sequence[Record], by: By) -> dict[str, Any]:
+    """All panels share one x axis; zoom stays until its unit changes."""
+    axes: dict[str, Any] = {}
+    for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
+        axes[f"xaxis{panel}".removesuffix("1")] = {
+            "anchor": _axis("y", panel),
+            "matches": None if panel == _LOSS else "x",
+            "title": {"text": by, "standoff": 6, "font": {"size": 12}},
+            "uirevision": by,
+            "rangemode": "tozero",
+        }
+        axes[f"yaxis{panel}".removesuffix("1")] = {
+            "anchor": _axis("x", panel),
+            "uirevision": by,
+            "rangemode": "tozero" if panel != _LOSS else "normal",
+        }
+    seen = [top1 for record in records for ended in record.said.epochs if (top1 := _highest(ended)) is not None]
+    axes["yaxis2"] |= {"tickformat": ".0%", "range": [0, min(1.0, 1.08 * max([TUTORIAL_TOP1, *seen]))]}
+    return axes
+
+
+def _highest(ended: EpochEnded) -> float | None:
+    return max((one.top5 for one in (ended.val, ended.ema_val) if one), default=val_top1(ended))
+
+
+def _axis(letter: str, panel: int) -> str:
+    return letter if panel == _LOSS else f"{letter}{panel}"

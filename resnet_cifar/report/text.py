@@ -1,0 +1,100 @@
+"""Numbers, recipes and runs as text: what terminals and model cards say alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from resnet_cifar.events import EpochEnded, Event, Metrics, StageStarted
+from resnet_cifar.recipe.presets import RECIPES
+
+
+def percent(fraction: float) -> str:
+    """A fraction as people read it."""
+    return f"{100 * fraction:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def gibibytes(count: float) -> str:
+    """Bytes as people read them."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def metrics_line(split: str, metrics: Metrics) -> str:
+    """Metrics in a line."""
+    return f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Text in columns, as wide as they must be."""
+    lines = [tuple(columns), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+STAGE_COLUMNS = ("stage", "learns", "size", "epochs", "train top-1", "best val top-1", "time")
+
+
+def stage_rows(history: Iterable[Event]) -> list[tuple[str, ...]]:
+    """What became of each stage, from a run's events."""
+    rows: list[tuple[str, ...]] = []
+    stage: StageStarted | None = None
+    best, seconds = 0.0, 0.0
+    for event in history:
+        if isinstance(event, StageStarted):
+            stage, best, seconds = event, 0.0, 0.0
+            rows.append(())
+        elif isinstance(event, EpochEnded) and stage is not None:
+            seconds += event.seconds or 0
+            best = max(best, *(metrics.top1 for metrics in (event.val, event.ema_val) if metrics), 0.0)
+            rows[-1] = (
+                stage.name,
+                learns(stage.trainable),
+                sizes(stage.image_sizes),
+                str(event.epoch + 1),
+                percent(event.train_top1),
+                percent(best) if event.val else "-",
+                duration(seconds),
+            )
+    return [row for row in rows if row]
+
+
+def recipe_lines() -> str:
+    """All recipes and their stages."""
+    blocks = []
+    for recipe in RECIPES.values():
+        rows = [
+            (
+                f"  {stage.name}",
+                learns(stage.trainable),
+                sizes(stage.image_sizes),
+                f"{stage.epochs} epochs",
+                f"lr {stage.lr:g}",
+                f"batch {stage.batch_size}",
+            )
+            for stage in recipe.stages
+        ]
+        start = f"{recipe.arch}, {recipe.stem} stem, weights from {recipe.init}"
+        blocks.append(f"{recipe.name}: {recipe.about}\n  {start}\n{table(rows[0], rows[1:])}")
+    return "\n\n".join(blocks)
+
+
+def sizes(image_sizes: Sequence[int]) -> str:
+    """Image sizes in the order of training, as people read them."""
+    return f"{', '.join(map(str, image_sizes))} px"
+
+
+def learns(trainable: Sequence[str]) -> str:
+    """What learns, in a word or a few."""
+    return "everything" if len(trainable) == 6 else ", ".join(trainable)
+
+
+def prediction_lines(name: str, probabilities: Mapping[str, float], superclass: str | None) -> str:
+    """What a network makes of a picture."""
+    head = f"{name}: {next(iter(probabilities))}" + (f" ({superclass})" if superclass else "")
+    return "\n".join([head, *(f"  {percent(value):>8}  {label}" for label, value in probabilities.items())])

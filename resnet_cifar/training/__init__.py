@@ -1,0 +1,1 @@
+"""One run carried out: checked, started, recorded, stopped, priced."""

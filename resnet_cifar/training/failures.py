@@ -1,0 +1,37 @@
+"""Why a run can't go on, in a sentence."""
+
+import traceback
+
+import torch
+
+from resnet_cifar.errors import Diverged, UserError
+from resnet_cifar.events import RunFailed
+from resnet_cifar.recipe.config import Stage
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.device import is_out_of_memory
+
+_LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
+
+
+def failure(error: Exception, run: RunDir, stage: Stage, image_size: int, device: torch.device) -> RunFailed:
+    """What ends a run in which `error` came up; prints the traceback of what nobody foresaw."""
+    if isinstance(error, UserError | Diverged):
+        reason, by_user = str(error), isinstance(error, UserError)
+    elif is_out_of_memory(error):
+        reason, by_user = _out_of_memory(run, stage, image_size, device), True
+    elif isinstance(error, RuntimeError) and " by peer" in str(error):
+        reason = "another process of the run ended; the log says why, unless it was killed for want of memory."
+        by_user = False
+    else:
+        traceback.print_exc()
+        reason, by_user = f"{type(error).__name__}: {error}", False
+    return RunFailed(reason=reason[:_LONGEST_REASON], user_error=by_user)
+
+
+def _out_of_memory(run: RunDir, stage: Stage, image_size: int, device: torch.device) -> str:
+    place = "GPU memory" if device.type == "cuda" else "memory"
+    return (
+        f"out of {place} in stage {stage.name!r} at batch size {stage.batch_size} and {image_size} px; end "
+        f"other programs that use it and --resume {run.handle}, or try a new run with "
+        f"--batch-size {max(2, stage.batch_size // 2)} or a smaller --image-size."
+    )

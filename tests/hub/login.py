@@ -1,0 +1,78 @@
+"""How the small Hub of the tests logs people in: OpenID Connect, as a Space asks for it. Whoever comes is let in.
+
+    hub.visitor = Token(user="me")  # who sits at the browser
+
+The access token that a visitor gets is one that the hub knows from then on.
+"""
+
+import secrets
+import time
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from tests.hub.answers import Call, route
+from tests.hub.contents import Answer, Refusal
+
+CLIENT = {"OAUTH_CLIENT_ID": "a-space", "OAUTH_CLIENT_SECRET": "its-secret", "OAUTH_SCOPES": "openid profile"}
+_KEY = RSAKey.generate_key(2048, {"kid": "1"}, auto_kid=False)
+_logins: dict[str, dict[str, str]] = {}
+
+
+@route("GET", "/.well-known/openid-configuration")
+def configuration(call: Call) -> Any:
+    here = call.hub.url
+    return {
+        "issuer": here,
+        "authorization_endpoint": f"{here}/oauth/authorize",
+        "token_endpoint": f"{here}/oauth/token",
+        "userinfo_endpoint": f"{here}/oauth/userinfo",
+        "jwks_uri": f"{here}/oauth/jwks",
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+@route("GET", "/oauth/jwks")
+def keys(call: Call) -> Any:
+    return {"keys": [_KEY.as_dict(private=False)]}
+
+
+@route("GET", "/oauth/authorize")
+def authorize(call: Call) -> Answer:
+    """Send the visitor back at once, with a code that is good for one login."""
+    if call.query["client_id"] != CLIENT["OAUTH_CLIENT_ID"]:
+        raise Refusal(400, "unknown client")
+    code = secrets.token_hex(8)
+    _logins[code] = call.query
+    back = urlencode({"code": code, "state": call.query["state"]})
+    target = call.query["redirect_uri"]
+    return Answer(302, b"", {"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
+
+
+@route("POST", "/oauth/token")
+def token(call: Call) -> Any:
+    asked = dict(parse_qsl(call.body.decode()))
+    login = _logins.pop(asked.get("code", ""), None)
+    if login is None or login["redirect_uri"] != asked["redirect_uri"]:
+        raise Refusal(400, "invalid grant")
+    access, visitor = f"hf_oauth_{secrets.token_hex(8)}", replace(call.hub.visitor, by_login=True)
+    call.hub.tokens[access] = visitor
+    orgs = [{"preferred_username": name, "roleInOrg": "write"} for name in visitor.orgs]
+    claims = {
+        "iss": call.hub.url,
+        "sub": visitor.user,
+        "aud": login["client_id"],
+        "iat": int(time.time()),
+        "exp": int(time.time()) + 3600,
+        "nonce": login.get("nonce"),
+        "name": visitor.user,
+        "preferred_username": visitor.user,
+        "profile": f"{call.hub.url}/{visitor.user}",
+        "picture": "",
+        "orgs": orgs,
+    }
+    identity = jwt.encode({"alg": "RS256", "kid": "1"}, claims, _KEY)
+    return {"access_token": access, "token_type": "bearer", "expires_in": 3600, "id_token": identity}

@@ -1,0 +1,224 @@
+"""A small Hugging Face Hub on this machine, for the real client: repos, commits and rights, and faults on demand.
+
+    with HubServer() as hub:
+        hub.fail("PUT", "/lfs/", 503)  # once
+        api = HfApi(endpoint=hub.url, token=WRITE)
+        api.create_repo("me/name", private=True)
+        api.upload_folder(repo_id="me/name", folder_path=folder)
+        assert hub.files("models", "me/name")["config.json"] == b"{}"
+
+It answers as the Hub does as far as that is known, says 501 to what it has no word for, and keeps all in memory. Large
+files go by LFS: the client must not use Xet (HF_HUB_DISABLE_XET=1). One thing differs: over plain HTTP the client takes
+a 401 for a missing repo only where a header says so, and so it does here.
+"""
+
+import os
+import re
+import socket
+import sys
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import tests.hub.login  # noqa: F401  adds its answers
+from tests.hub.answers import ROUTES, Call, goes_by_lfs
+from tests.hub.contents import FINE, ORG, READ, WRITE, Answer, Fault, File, Refusal, Repo, Request, Token
+
+
+class HubServer:
+    """The Hub: what is in it, what was asked of it, and what shall go wrong. It can be stopped and started again."""
+
+    def __init__(self) -> None:
+        self.tokens = {
+            WRITE: Token(),
+            READ: Token(role="read"),
+            FINE: Token(role="fineGrained", scope=("me/fine",)),
+            ORG: Token(role="fineGrained", orgs=("org",), scope=("org",)),
+        }
+        self.visitor = Token()  # whoever sits at a browser and logs in
+        self.repos: dict[tuple[str, str], Repo] = {}
+        self.requests: list[Request] = []
+        self.faults: list[Fault] = []
+        self.lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """What a process needs so that its client talks to this hub, with a cache and a token of its own."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        switched_off = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return clean | switched_off | {"HF_ENDPOINT": self.url, "HF_HOME": str(home)} | more
+
+    def patch(self, monkeypatch: Any, home: Path) -> None:
+        """The same for this process, where the client is imported already: its ENDPOINT alone would send downloads, and
+        the token with them, to the real Hub.
+        """
+        from huggingface_hub import constants
+
+        changes: dict[str, Any] = {
+            "ENDPOINT": self.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": self.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(home / "hub"),
+            "HF_TOKEN_PATH": str(home / "token"),
+            "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_DISABLE_TELEMETRY": True,  # which asks the Hub by what programs it may be run
+        }
+        for name, value in changes.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+
+    def new_repo(self, kind: str, repo_id: str, visibility: str = "public", sdk: str | None = None) -> Repo:
+        """Make a repo as the Hub does, with a first commit."""
+        repo = self.repos[kind, repo_id] = Repo(kind, repo_id, visibility, sdk)
+        files = {".gitattributes": File(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n", lfs=False)}
+        if kind == "spaces":
+            files["README.md"] = File(f"---\nsdk: {sdk}\n---\n".encode(), lfs=False)
+        repo.commit("main", None, files, "initial commit")
+        return repo
+
+    def put(self, kind: str, repo_id: str, files: dict[str, bytes], message: str = "put", visibility: str = "public"):
+        """Add files to a repo, which is made if it is not there yet."""
+        with self.lock:
+            repo = self.repos.get((kind, repo_id)) or self.new_repo(kind, repo_id, visibility)
+            added = {path: File(content, goes_by_lfs(path, len(content))) for path, content in files.items()}
+            repo.lfs |= {file.sha256: file for file in added.values() if file.lfs}
+            return repo.commit("main", repo.refs["main"], repo.refs["main"].files | added, message)
+
+    def repo(self, kind: str, repo_id: str) -> Repo:
+        return self.repos[kind, repo_id]
+
+    def files(self, kind: str, repo_id: str, revision: str = "main") -> dict[str, bytes]:
+        return {path: file.content for path, file in self.repo(kind, repo_id).at(revision).files.items()}
+
+    # What shall go wrong. A path is part of one, the method "*" is any, `times` may be math.inf; the oldest goes first.
+
+    def fail(self, method: str, path: str, status: int, times: float = 1, headers: dict[str, str] | None = None):
+        """Answer with an error, and do nothing of what was asked."""
+        answer = Answer.json({"error": "a fault"}, status, headers)
+        self.faults.append(Fault(method, path, times, answer=answer))
+
+    def cut(self, method: str, path: str, after_bytes: int = 0, times: float = 1, in_answer: bool = False):
+        """Drop the connection after so many bytes of what is sent, or of what is answered: then what was asked has been
+        done, and with no byte at all not even a status comes back. A GET is always cut in its answer.
+        """
+        self.faults.append(Fault(method, path, times, after_bytes, in_answer or method in ("GET", "HEAD")))
+
+    def delay(self, method: str, path: str, seconds: float, after_bytes: int = 0, times: float = 1):
+        """Pause after so many bytes of what is sent, of a GET's answer, and go on as if nothing had been."""
+        self.faults.append(Fault(method, path, times, after_bytes, method in ("GET", "HEAD"), seconds))
+
+    def strike(self, fault: Fault) -> None:
+        if fault.seconds is None:
+            raise ConnectionAbortedError
+        self._stopped.wait(fault.seconds)
+
+    def noted(self, request: Request) -> Fault | None:
+        """Keep it in mind, and say what shall go wrong with it."""
+        with self.lock:
+            self.requests.append(request)
+            fault = next((fault for fault in self.faults if fault.fits(request)), None)
+            if fault:
+                fault.times -= 1
+            return fault
+
+    def answer(self, method: str, target: str, headers: Any, body: bytes, token: str | None) -> Answer:
+        url = urlsplit(target)
+        try:
+            if token and token not in self.tokens:
+                raise Refusal(401, "Invalid credentials in Authorization header")
+            call = Call(self, method, headers, body, dict(parse_qsl(url.query)), self.tokens.get(token or ""))
+            for methods, pattern, handle in ROUTES:
+                if method in methods and (found := re.fullmatch(pattern, url.path)):
+                    vars(call).update({name: unquote(text) for name, text in found.groupdict().items() if text})
+                    with self.lock:
+                        answer = handle(call)
+                    return answer if isinstance(answer, Answer) else Answer.json(answer)
+            raise Refusal(501, f"This hub has no word for {method} {url.path}")
+        except Refusal as refusal:
+            return refusal.answer
+
+    def start(self) -> "HubServer":
+        self._stopped.clear()
+        self._server = _Server(self, self._port)
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Be gone: what is being sent is cut, and nobody listens any more."""
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in self._server.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> "HubServer":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, hub: HubServer, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Connection)
+        self.hub = hub
+        self.connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def serve(self) -> None:
+        scheme, _, word = self.headers.get("Authorization", "").partition(" ")
+        token = word if scheme == "Bearer" else None
+        request = Request(self.command, unquote(self.path), token)
+        fault = self.server.hub.noted(request) or Fault("", "", 0, seconds=0)
+        body = self.receive(fault)
+        answer = fault.answer or self.server.hub.answer(self.command, self.path, self.headers, body, token)
+        request.status = answer.status
+        self.send(answer, fault)
+
+    def receive(self, fault: Fault) -> bytes:
+        size = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(min(size, fault.after_bytes))
+        if not fault.in_answer and not fault.answer:
+            self.server.hub.strike(fault)
+        return body + self.rfile.read(size - len(body))
+
+    def send(self, answer: Answer, fault: Fault) -> None:
+        if fault.in_answer and not fault.after_bytes:
+            self.server.hub.strike(fault)
+        self.send_response(answer.status)
+        for name, value in (answer.headers | {"Content-Length": str(len(answer.body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        body = b"" if self.command == "HEAD" else answer.body
+        self.wfile.write(body[: fault.after_bytes])
+        if fault.in_answer and fault.after_bytes:
+            self.server.hub.strike(fault)
+        self.wfile.write(body[fault.after_bytes :])
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -1,0 +1,131 @@
+"""What was pushed is loaded back, by us and by others; and what is none of ours is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+
+from resnet_cifar.data.classes import FINE
+from resnet_cifar.errors import UserError
+from resnet_cifar.hub.catalog import load_classifier
+from resnet_cifar.hub.pull import pull, repo_of
+from resnet_cifar.hub.push import push
+from resnet_cifar.model.checkpoint import load_checkpoint
+from resnet_cifar.runs.run_dir import RunDir
+from tests.awkward import halves
+from tests.builders import CPU, content, result
+from tests.hub.server import HubServer
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    "where,repo",
+    [
+        ("me/tiny", ("me/tiny", None)),
+        ("me/tiny@v1.0", ("me/tiny", "v1.0")),
+        ("me/tiny@refs/pr/1", ("me/tiny", "refs/pr/1")),
+        ("tiny", None),
+        ("./me/tiny", None),
+        ("/me/tiny", None),
+        ("me/tiny/more", None),
+        ("../tiny", None),
+        ("me/ti ny", None),
+    ],
+)
+def test_what_is_a_repo_and_what_a_path(where: str, repo, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    assert repo_of(where) == repo
+
+
+def refuse_all(named: str, files: Callable[[dict[str, bytes]], dict[str, bytes]], says: str):
+    return pytest.param(files, says, id=named)
+
+
+@pytest.mark.parametrize(
+    "files,says",
+    [
+        refuse_all(
+            "a pickle", lambda good: {"pytorch_model.bin": b"x", "config.json": good["config.json"]}, "as a pickle"
+        ),
+        refuse_all("no weights", lambda good: {"config.json": good["config.json"]}, "has no model.safetensors"),
+        refuse_all("no config", lambda good: {"model.safetensors": good["model.safetensors"]}, "has no config.json"),
+        refuse_all(
+            "not ours", lambda good: good | {"config.json": b'{"architecture": "vit"}'}, "not describe a model of ours"
+        ),
+        refuse_all(
+            "wrong sizes",
+            lambda good: good | {"config.json": good["config.json"].replace(b"resnet18", b"resnet34")},
+            "does not fit",
+        ),
+        refuse_all("truncated", lambda good: good | {"model.safetensors": good["model.safetensors"][:-9]}, "truncated"),
+    ],
+)
+def test_a_repo_that_is_no_checkpoint_of_ours_is_refused(hub: HubServer, run: RunDir, files, says: str):
+    good = {name: content(run)[name] for name in ("model.safetensors", "config.json")}
+    hub.put("models", "you/odd", files(good))
+    with pytest.raises(UserError, match=says):
+        load_classifier("you/odd", "cpu")
+
+
+def test_a_repo_that_is_too_large_is_not_fetched(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.hub.pull._LARGEST", 1000)
+    result(push(run, "me/tiny"))
+    hub.requests.clear()
+    with pytest.raises(UserError, match="is no ResNet-34 of ours"):
+        pull("me/tiny")
+    assert not [request for request in hub.requests if "resolve" in request.path]
+
+
+def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
+    result(push(run, "me/tiny"))
+    first = hub.repo("models", "me/tiny").history()[0].id
+    hub.put("models", "me/tiny", {"config.json": b"{}"})
+    with pytest.raises(UserError, match="not describe a model of ours"):
+        load_classifier("me/tiny", "cpu")
+    assert load_classifier(f"me/tiny@{first}", "cpu").predict([halves()])
+    for missing in ("me/tiny@nowhere", "me/nothing"):
+        with pytest.raises(UserError, match=f"there is no '{missing}'"):
+            load_classifier(missing, "cpu")
+
+
+def test_a_private_repo_is_for_who_may_see_it(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    result(push(run, "me/tiny"))
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(UserError, match="if it is private, log in"):
+        pull("me/tiny")
+
+
+def by_timm() -> Network:
+    import timm
+
+    return timm.create_model("hf-hub:me/tiny", pretrained=True).eval()
+
+
+def by_torchvision() -> Network:
+    weights = load_file(hf_hub_download("me/tiny", "model.safetensors"))
+    model = torchvision.models.resnet18(num_classes=100)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def by_transformers() -> Network:
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained("me/tiny").eval()
+    assert model.config.id2label[53] == FINE[53]
+    return lambda inputs: model(pixel_values=inputs).logits
+
+
+@pytest.mark.parametrize("load", [by_timm, by_torchvision, by_transformers])
+def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, load: Callable[[], Network]):
+    """Each from the Hub, with logits equal to the bit; importing the libraries takes 5 to 10 s."""
+    result(push(run, "me/tiny"))
+    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ours = load_checkpoint(run.path, CPU)[0].to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        assert torch.equal(load()(inputs), ours(inputs))

@@ -1,0 +1,180 @@
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from resnet_cifar.cli import main as cli
+from resnet_cifar.data.classes import COARSE, FINE, FINE_TO_COARSE
+from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.errors import UserError
+from resnet_cifar.hub import catalog
+from resnet_cifar.hub.catalog import SHIPPED, checkpoints_in, default_checkpoint, unusable_in
+from resnet_cifar.model.classifier import Classifier
+from tests.awkward import halves, saved
+from tests.builders import CPU, checkpoint, result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path / "model")
+
+
+def test_an_answer_is_what_evaluation_would_give(folder: Path):
+    """Two ways to the same numbers: a test picture as a file, and as a row of the split."""
+    _, test = result(load_official_splits("synthetic", None))
+    images = test.images[:8]
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    classifier = Classifier.load(folder, "cpu")
+    answers = classifier.predict(pictures)
+    with torch.no_grad():
+        shares = classifier._model(Preprocess(64, CIFAR100, CPU)(images)).softmax(1)
+    for answer, row in zip(answers, shares, strict=True):
+        assert answer.label == FINE[int(row.argmax())]
+        assert list(answer.probabilities.values()) == pytest.approx(row.topk(5).values.tolist(), abs=1e-6)
+        assert answer.superclass == COARSE[FINE_TO_COARSE[int(row.argmax())]]
+
+
+def test_what_is_shown_is_what_the_network_saw(folder: Path):
+    seen = Classifier.load(folder, "cpu").predict([halves((300, 100))])[0].seen
+    assert seen.size == (64, 64)
+    above, below = seen.getpixel((32, 10)), seen.getpixel((32, 54))
+    assert max(abs(a - b) for a, b in zip(above + below, (220, 20, 20, 20, 160, 40), strict=True)) <= 2
+
+
+def test_one_at_a_time_or_all_at_once_is_the_same(folder: Path):
+    classifier = Classifier.load(folder, "cpu")
+    pictures = [halves(), halves((10, 90)), halves((90, 10))]
+    for one, other in zip(classifier.predict(pictures), [classifier.predict([p])[0] for p in pictures], strict=True):
+        assert one.label == other.label
+        assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=1e-5)
+    assert classifier.predict([]) == []
+
+
+def test_other_labels_have_no_superclass(tmp_path: Path):
+    folder = checkpoint(tmp_path / "other", labels=("yes", "no"))
+    answer = Classifier.load(folder, "cpu").predict([halves()])[0]
+    assert set(answer.probabilities) == {"yes", "no"} and answer.superclass is None
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_the_shipped_model_comes_first_and_then_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(catalog, "CHECKPOINTS", tmp_path)
+    with pytest.raises(UserError, match="no checkpoint in .* yet; train one"):
+        default_checkpoint()
+    for age, name in enumerate(("newest", "older", "oldest")):
+        file = checkpoint(tmp_path / name) / "model.safetensors"
+        os.utime(file, (1e9 - age, 1e9 - age))
+    (checkpoint(tmp_path / "half-written") / "config.json").unlink()
+    assert [folder.name for folder in checkpoints_in(tmp_path)] == ["newest", "older", "oldest"]
+    checkpoint(tmp_path / SHIPPED)
+    assert default_checkpoint().name == SHIPPED
+
+
+def cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def put(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def change(**fields):
+    def rewrite(folder: Path) -> None:
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return rewrite
+
+
+UNUSABLE = {
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing."),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing."),
+    "cut": (cut, "model.safetensors is truncated"),
+    "empty": (put("model.safetensors", b""), "model.safetensors is truncated"),
+    "pickle": (put("model.safetensors", b"\x80\x02}q\x00." * 99), "is no safetensors file"),
+    "no json": (put("config.json", b"{"), "config.json does not describe a model of ours"),
+    "a list": (put("config.json", b"[]"), "config.json does not describe a model of ours"),
+    "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of ours"),
+    "architecture": (change(arch="vgg16"), "arch 'vgg16' with stem 'stock' is not known here"),
+    "deeper": (change(arch="resnet34"), "layer1.2.conv1.weight is missing"),
+    "stem": (change(stem="cifar"), "conv1.weight is 64x3x7x7 and should be 64x3x3x3"),
+    "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x512 and should be 2x512"),
+    "mean": (change(mean=[0.5, 0.5]), "config.json does not describe how to prepare a picture"),
+    "side": (change(image_size=0), "config.json does not describe how to prepare a picture"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_used_is_told_with_the_reason(tmp_path: Path, name: str):
+    good, bad = checkpoint(tmp_path / "good"), checkpoint(tmp_path / name)
+    assert unusable_in(tmp_path) == {}
+    harm, reason = UNUSABLE[name]
+    harm(bad)
+    assert checkpoints_in(tmp_path) == [good]
+    ((named, told),) = unusable_in(tmp_path).items()
+    assert named == name and reason in told and str(tmp_path) not in told
+    with pytest.raises((UserError, RuntimeError)):  # the cheap look was right
+        Classifier.load(bad, "cpu").predict([halves()])
+    checkpoint(bad)
+    assert set(checkpoints_in(tmp_path)) == {good, bad}  # mended
+
+
+def test_a_run_that_has_kept_nothing_yet_is_nothing_to_tell_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    assert checkpoints_in(tmp_path) == [] and unusable_in(tmp_path) == {}
+    assert unusable_in(tmp_path / "no-such") == {}
+    monkeypatch.setattr(catalog, "CHECKPOINTS", tmp_path)
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="run can't be used: config.json is missing"):
+        default_checkpoint()
+
+
+def test_a_second_look_at_200_folders_takes_no_time(tmp_path: Path):
+    for name in ("model.safetensors", "config.json"):
+        file = checkpoint(tmp_path / "0") / name
+        for number in range(1, 200):
+            (tmp_path / str(number)).mkdir(exist_ok=True)
+            os.link(file, tmp_path / str(number) / name)
+    assert len(checkpoints_in(tmp_path)) == 200
+    began = time.perf_counter()
+    assert len(checkpoints_in(tmp_path)) == 200 and unusable_in(tmp_path) == {}
+    assert time.perf_counter() - began < 0.3
+
+
+def test_a_classifier_does_not_notice_what_becomes_of_its_folder(folder: Path):
+    classifier = Classifier.load(folder, "cpu")
+    before = classifier.predict([halves()])[0].probabilities
+    checkpoint(folder, seed=1)
+    (folder / "config.json").unlink()
+    assert classifier.predict([halves()])[0].probabilities == before
+
+
+def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(saved(halves(), "PNG"))
+    bad.write_bytes(b"no picture at all")
+    arguments = ["--classify", str(good), str(bad), str(tmp_path / "none.png"), "--run", str(folder), "--device", "cpu"]
+    expected = Classifier.load(folder, "cpu").predict([halves()])[0]
+    assert cli.main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{good}: {expected.label} ({expected.superclass})\n")
+    assert len(told.out.splitlines()) == 6
+    assert "error: bad.png is no picture" in told.err and "error: there is no file" in told.err
+    assert cli.main([*arguments, "--json"]) == 2
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["file"] == str(good) and answer["label"] == expected.label
+    assert [c["label"] for c in answer["confidences"]] == list(expected.probabilities)
+
+
+@pytest.mark.parametrize(("run", "says"), [("no-such", "is no checkpoint"), ("", "is no name")])
+def test_a_checkpoint_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, says: str):
+    (tmp_path / "x.png").write_bytes(saved(halves(), "PNG"))
+    assert cli.main(["--classify", str(tmp_path / "x.png"), "--run", run]) == 2
+    assert says in capsys.readouterr().err

@@ -1,0 +1,37 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from resnet_cifar.model.resnet import ResNet, count_multiply_adds
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("stem", ["stock", "cifar"])
+def test_logits_are_torchvisions_bit_for_bit(arch: str, stem: str):
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(arch, num_classes=100)
+    if stem == "cifar":
+        theirs.conv1, theirs.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    ours = ResNet(arch, stem)
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(4, 3, 64, 64)
+    for mode in (True, False):  # training first, so that evaluation uses statistics that have moved
+        ours.train(mode)
+        theirs.train(mode)
+        assert torch.equal(ours(images), theirs(images))
+    assert torch.equal(ours.bn1.running_var, theirs.bn1.running_var)
+
+
+def test_size_and_cost_are_the_papers():
+    """He et al. 2016, table 1: 3.6 billion multiply-adds; 21,797,672 is torchvision's count."""
+    assert sum(p.numel() for p in ResNet(num_classes=1000).parameters()) == 21_797_672
+    assert count_multiply_adds("resnet34", "stock", 224, 1000) == pytest.approx(3.6e9, rel=0.02)
+    assert count_multiply_adds("resnet18", "stock", 224, 1000) == pytest.approx(1.8e9, rel=0.02)
+    assert count_multiply_adds("resnet34", "cifar", 32) == pytest.approx(1.16e9, rel=0.01)
+
+
+def test_a_new_block_is_its_shortcut():
+    model = ResNet().eval()
+    x = torch.rand(2, 64, 8, 8)  # what relu lets through
+    assert torch.equal(model.layer1(x), x)

@@ -1,0 +1,125 @@
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet_cifar.report import figures
+from resnet_cifar.report.series import Along, as_csv
+from resnet_cifar.runs.record import Record
+from resnet_cifar.runs.run_dir import RunDir
+from tests.builders import recipe, stage, staged_recipe, told
+
+
+def lines(chart) -> dict[str, Any]:
+    return {line.meta: line for line in chart.data}
+
+
+def test_a_long_run_is_thinned_to_what_a_screen_shows(tmp_path: Path):
+    """200 epochs and 20,000 steps are written and read: about 3 s."""
+    long = told(tmp_path / "long", recipe(stage(epochs=200, ema_decay=0.9)), steps=100)
+    assert len(long.said.steps) == 20_000
+    for by in ("step", "epoch"):
+        assert len(figures.figure([long], by, smoothing=0.9).to_json(remove_uids=False)) <= 200_000
+
+
+def test_thinning_keeps_every_peak_and_both_ends():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=20_000)
+    y[12_345], y[54] = 100, -100
+    x, thinned = figures.thin(np.arange(20_000), y)
+    assert len(x) <= figures.POINTS
+    assert {0, 54, 12_345, 19_999} <= set(x.tolist()) and (np.diff(x) > 0).all()
+    assert (y[x] == thinned).all()
+    assert figures.thin(x[:7], y[:7])[0] is not None and len(figures.thin(x[:7], y[:7])[0]) == 7
+
+
+def test_smoothing_is_the_mean_so_far_and_keeps_what_is_constant():
+    assert figures.smooth(np.full(50, 3.0), 0.9) == pytest.approx(np.full(50, 3.0))
+    assert figures.smooth(np.array([1.0, 3.0]), 0.5) == pytest.approx([1.0, (0.25 * 1 + 0.5 * 3) / 0.75])
+
+
+def test_stages_are_bands_one_after_the_other(tmp_path: Path):
+    record = told(tmp_path / "run", staged_recipe())
+    assert list(Along(record, "step").bands()) == [("head", 0, 8), ("top", 8, 12), ("everything", 12, 20)]
+    assert list(Along(record, "epoch").bands()) == [("head", 0, 2), ("top", 2, 3), ("everything", 3, 5)]
+    shapes = figures.figure([record]).layout.shapes
+    assert [shape.label.text for shape in shapes if shape.xref == "x"] == ["head", "top", "everything"]
+
+
+def test_events_stand_one_after_the_other_over_all_stages(tmp_path: Path):
+    record = told(tmp_path / "run", staged_recipe())
+    along = Along(record, "step")
+    assert [along.at(step) for step in record.said.steps] == list(range(1, 21))
+    assert [along.at(ended) for ended in record.said.epochs] == [4, 8, 12, 16, 20]
+    assert [Along(record, "epoch").at(ended) for ended in record.said.epochs] == [1, 2, 3, 4, 5]
+
+
+def test_the_curves_are_the_records_numbers(tmp_path: Path):
+    record = told(tmp_path / "run", staged_recipe())
+    found = lines(figures.figure([record]))
+    assert found["run/train/1/"].y == pytest.approx([step.loss for step in record.said.steps])
+    assert found["run/val/2/"].y == pytest.approx([ended.val.top1 for ended in record.said.epochs])
+    assert found["run/val top-5/2/"].y == pytest.approx([ended.val.top5 for ended in record.said.epochs])
+    assert list(found["run/averaged val/2/"].x) == [16, 20]  # only the last stage averages
+    best = found["run/best"]
+    assert (best.x, best.y) == ((20,), (record.said.epochs[-1].val.top1,))
+    assert "best" in best.text[0]
+    by_epoch = lines(figures.figure([record], "epoch"))
+    assert list(by_epoch["run/train/1/"].x) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("top1", "place"), [(0.3, "top left"), (0.65, "bottom left"), (0.8, "top left")])
+def test_what_is_written_at_the_best_epoch_keeps_off_the_tutorials_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top1: float, place: str
+):
+    record = told(tmp_path / "run", staged_recipe())
+    monkeypatch.setattr(record, "best", lambda: (4, top1))
+    assert lines(figures.figure([record]))["run/best"].textposition == place
+
+
+def test_the_tutorials_result_is_marked():
+    (line,) = [shape for shape in figures.figure([]).layout.shapes if shape.type == "line"]
+    assert line.y0 == line.y1 == figures.TUTORIAL_TOP1 and "69.54 %" in line.label.text
+
+
+def test_several_runs_lie_over_one_another_and_each_hides_as_a_whole(tmp_path: Path):
+    records = [told(tmp_path / name, recipe()) for name in ("one", "other")]
+    chart = figures.figure(records)
+    groups = {line.legendgroup for line in chart.data}
+    assert groups == {"one", "other"}
+    assert sum(bool(line.showlegend) for line in chart.data) == 2
+    assert len({line.uid for line in chart.data}) == len(chart.data)
+    assert not [shape for shape in chart.layout.shapes if shape.type == "rect"]
+
+
+def test_the_legend_shows_what_is_smoothed_and_not_what_lies_faint_behind_it(tmp_path: Path):
+    found = lines(figures.figure([told(tmp_path / "run", recipe())], smoothing=0.5))
+    assert found["run/train/1/raw"].opacity < 1 and not found["run/train/1/raw"].showlegend
+    assert found["run/train/1/"].opacity is None and found["run/train/1/"].showlegend
+    assert len(found["run/train/1/raw"].y) == len(found["run/train/1/"].y)
+
+
+def test_what_is_zoomed_stays_unless_the_unit_changes(tmp_path: Path):
+    record = told(tmp_path / "run", recipe())
+    by_step, by_epoch = figures.figure([record]), figures.figure([record], "epoch")
+    assert by_step.layout.uirevision == by_epoch.layout.uirevision
+    assert by_step.layout.xaxis.uirevision != by_epoch.layout.xaxis.uirevision
+
+
+def test_a_run_that_has_said_nothing_yet_is_drawn_as_nothing(tmp_path: Path):
+    empty = Record(RunDir.create(tmp_path / "run", recipe())).read()
+    assert not figures.figure([empty]).data
+    assert as_csv([empty]).count("\n") == 1
+
+
+def test_the_csv_holds_all_that_is_drawn(tmp_path: Path):
+    record = told(tmp_path / "run", staged_recipe())
+    rows = list(csv.DictReader(io.StringIO(as_csv([record]))))
+    assert len(rows) == len(record.said.steps) + len(record.said.epochs)
+    ends = [row for row in rows if row["val_top1"]]
+    assert [float(row["val_top1"]) for row in ends] == [ended.val.top1 for ended in record.said.epochs]
+    assert [int(row["step"]) for row in rows] == sorted(int(row["step"]) for row in rows)
+    assert {row["stage"] for row in rows} == {"head", "top", "everything"} and {row["run"] for row in rows} == {"run"}

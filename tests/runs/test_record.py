@@ -1,0 +1,181 @@
+import os
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from resnet_cifar import events
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import EpochEnded, Metrics, RunStarted, StageStarted, StepLogged
+from resnet_cifar.recipe import cost
+from resnet_cifar.recipe.config import EVERYTHING, HEAD
+from resnet_cifar.runs.record import Record, Records
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.runs.status import state
+from resnet_cifar.training.session import train
+from tests.builders import CPU, recipe, stage, staged_recipe
+
+BEGUN = RunStarted(recipe="tiny", device="cpu", precision="bf16", data_dir=None)
+
+
+def step(epoch: int, number: int, loss: float = 1.0) -> StepLogged:
+    images = min(100, (number + 1) * 16)
+    return StepLogged(stage=0, epoch=epoch, step=number, loss=loss, lr=0.1, images=images, images_per_second=50.0)
+
+
+def epoch(number: int, top1: float, stage: int = 0) -> EpochEnded:
+    val = Metrics(loss=1.0, top1=top1, top5=top1)
+    return EpochEnded(
+        stage=stage,
+        epoch=number,
+        lr=0.1,
+        train_loss=1.0,
+        train_top1=top1,
+        val=val,
+        ema_val=None,
+        image_size=32,
+        best=True,
+    )
+
+
+def started(run: RunDir) -> StageStarted:
+    first = run.recipe().stages[0]
+    return StageStarted(
+        stage=0,
+        name=first.name,
+        epochs=first.epochs,
+        steps=7,
+        images=100,
+        trainable=first.trainable,
+        image_sizes=(32,),
+        batch_size=16,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir.create(tmp_path / "run", recipe())
+
+
+def test_reading_on_is_reading_anew(run: RunDir):
+    """Whatever the steps in which the file grows, torn lines among them."""
+    *_, last = train(run, device=CPU, data_dir=None)
+    content = run.metrics_file.read_bytes()
+    whole = Record(run).read().said
+    assert isinstance(last, events.RunCompleted) and len(whole.epochs) == 2
+    record = Record(run)
+    for size in range(0, len(content) + 1, 97):
+        run.metrics_file.write_bytes(content[:size])
+        record.read()
+    run.metrics_file.write_bytes(content)
+    assert record.read().said == whole
+
+
+def test_what_a_resume_cuts_off_is_forgotten(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2), step(0, 5, loss=9.0)):
+        run.append(event)
+    record = Record(run).read()
+    assert [said.loss for said in record.said.steps] == [1.0, 9.0]
+    lines = run.metrics_file.read_bytes().splitlines(keepends=True)
+    run.cut(len(b"".join(lines[:3])))
+    run.append(step(0, 5, loss=2.0))
+    run.append(step(0, 6, loss=3.0))  # longer than before: its length alone tells nothing
+    assert [said.loss for said in record.read().said.steps] == [1.0, 2.0, 3.0]
+
+
+def test_what_does_not_fit_the_recipe_is_passed_over(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2)):
+        run.append(event)
+    before = Record(run).read().said
+    run.append(replace(step(0, 5), stage=3))
+    run.append(replace(epoch(0, 0.5), stage=1))
+    after = Record(run).read().said
+    assert (after.steps, after.epochs) == (before.steps, before.epochs)
+    assert state(Record(run)).stage == 1
+
+
+def test_what_comes_after_a_torn_line_is_not_lost(run: RunDir):
+    run.append(BEGUN)
+    with open(run.metrics_file, "ab") as metrics:
+        metrics.write(b'{"event": "StepLo')
+    run.append(events.RunFailed(reason="the disk is full", user_error=True))
+    assert Record(run).read().said.last == events.RunFailed(reason="the disk is full", user_error=True)
+    assert run.status() == "failed"
+
+
+def test_a_run_that_was_just_resumed_does_not_show_why_it_had_ended(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.2), events.RunFailed(reason="full", user_error=True)):
+        run.append(event)
+    with run.locked(pid=os.getpid()):
+        now = state(Record(run))
+    assert (now.status, now.reason, now.seconds_left) == ("running", None, None)
+    assert state(Record(run)).reason == "full"
+
+
+def test_the_part_that_is_done_grows_from_nothing_to_all(tmp_path: Path):
+    run = RunDir.create(tmp_path / "run", staged_recipe())
+    record, parts = Record(run), []
+    for _ in train(run, device=CPU, data_dir=None):
+        parts.append(record.read().part_done())
+    assert parts == sorted(parts) and parts[0] == 0 and parts[-1] == 1
+    assert max(after - before for before, after in pairwise(parts[:-1])) < 0.2
+
+
+def test_time_left_is_told_by_the_pace_so_far(run: RunDir, monkeypatch: pytest.MonkeyPatch):
+    clock = 1000.0
+    monkeypatch.setattr("resnet_cifar.runs.run_dir.time.time", lambda: clock)
+    for event in (BEGUN, started(run), step(0, 0)):
+        run.append(event)
+    assert state(Record(run)).seconds_left is None  # a single sign of life tells no pace
+    clock += 10
+    run.append(epoch(0, 0.1))
+    with run.locked():
+        left = state(Record(run)).seconds_left
+    one_epoch = cost.epoch_macs(run.recipe(), run.recipe().stages[0])
+    pace = one_epoch * (1 - 16 / 100) / 10
+    assert left == pytest.approx((one_epoch + cost.testing_macs(run.recipe())) / pace)
+
+
+def test_where_a_run_stands(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.25), step(1, 2, loss=0.5)):
+        run.append(event)
+    with run.locked():
+        now = state(Record(run))
+    assert (now.status, now.stage, now.stages, now.epoch, now.epochs) == ("running", 1, 1, 2, 2)
+    assert (now.loss, now.images_per_second, now.val_top1, now.best_val_top1) == (0.5, 50.0, 0.25, 0.25)
+    assert now.test is None and now.as_json()["status"] == "running"
+    run.append(events.RunFailed(reason="the disk is full", user_error=True))
+    now = state(Record(run))
+    assert (now.status, now.reason, now.epoch) == ("failed", "the disk is full", 1)
+
+
+def test_runs_are_listed_newest_first_and_a_broken_one_is_told_of(tmp_path: Path):
+    for age, name in enumerate(("new", "old")):
+        file = RunDir.create(tmp_path / name, recipe()).recipe_file
+        os.utime(file, (1e9 - age, 1e9 - age))
+    (tmp_path / "nothing").mkdir()
+    records = Records(tmp_path)
+    assert records.names() == ["new", "old"]
+    assert records.get("new") is records.get("new")
+    for name in ("nothing", "../old", ""):
+        with pytest.raises(UserError, match="there is no run"):
+            records.get(name)
+    (tmp_path / "old" / "recipe.json").write_text("{}")
+    with pytest.raises(UserError, match="recipe.json can't be used"):
+        records.get("old")
+
+
+def test_the_costs_are_those_that_are_known():
+    """Of ResNet-34, norms included: 1.164 GMAC at 32 px with the CIFAR stem; 1.20 at 128 and 3.68 at 224 px without."""
+    for stem, size, known in (("cifar", 32, 1.164e9), ("stock", 128, 1.2e9), ("stock", 224, 3.68e9)):
+        assert sum(cost.forward_macs("resnet34", stem, size).values()) == pytest.approx(known, rel=0.01)
+
+
+def test_a_step_costs_what_learns():
+    everything, head = (
+        cost.step_macs(recipe(), stage(trainable=trainable, views=0)) for trainable in (EVERYTHING, HEAD)
+    )
+    forward = sum(cost.forward_macs("resnet18", "stock", 32).values())
+    assert everything == 3 * forward
+    assert head == pytest.approx(forward, rel=0.01)

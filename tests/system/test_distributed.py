@@ -1,0 +1,115 @@
+"""Several processes train one run: two of them, on the CPU, started by torchrun as several GPUs would be."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from resnet_cifar import events
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.distributed import ALONE, World
+from tests.builders import ROOT
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+
+
+def losses(name: str, command: list[str]) -> dict:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, ROOT / "tests" / "engine" / "losses.py", name],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["mixed", "staged"])
+def test_two_processes_learn_what_one_does(name: str):
+    """Every kind of stage and of augmentation; starts three processes: about 25 s."""
+    one, two = losses(name, [sys.executable]), losses(name, TORCHRUN)
+    assert len(one["losses"]) > 10
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-3)
+    assert two["vals"] == pytest.approx(one["vals"], rel=1e-3)
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-5)
+
+
+def torchrun(flags: str) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, "app.py", "--train-only", "--device", "cpu", *flags.split()]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that a torchrun started, in the order of their ranks."""
+    told = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True).stdout.split()
+    return sorted(map(int, told))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path, rank: int):
+    """Starts torchrun twice, with ResNet-34: about 20 s each."""
+    run = RunDir(tmp_path / "pair")
+    flags = f"--run {run.path} --recipe quick --data synthetic --train-images 200 --val-images 100 --epochs 6"
+    process = torchrun(flags)
+    try:
+        deadline = time.monotonic() + 120
+        while not isinstance(run.last_event() if run.path.exists() else None, events.EpochEnded):
+            assert time.monotonic() < deadline and process.poll() is None, process.communicate()[0][-3000:]
+            time.sleep(0.1)
+        os.kill(workers(process.pid)[rank], signal.SIGTERM)  # one of them alone
+        told = process.communicate(timeout=60)[0]
+    finally:
+        for left in (*workers(process.pid), process.pid) if process.poll() is None else ():
+            os.kill(left, signal.SIGKILL)
+    assert "stopped by SIGTERM; all is saved" in told
+    assert run.status() == "stopped"
+    assert sum(isinstance(event, events.RunStopped) for event, _ in run.history()) == 1
+    stages = sum(isinstance(event, events.StageStarted) for event, _ in run.history())
+    assert stages == 1  # two writers would have said it twice
+    assert told.count("first step after") == 1
+
+    done = torchrun(f"--resume {run.path}").communicate(timeout=120)[0]
+    assert done.count("the checkpoint is") == 1, done[-3000:]
+    epochs = [event.epoch for event, _ in run.history() if isinstance(event, events.EpochEnded)]
+    assert epochs == list(range(6)) and run.status() == "completed"
+    assert {"model.safetensors", "eval.json", "config.json"} <= {file.name for file in run.path.iterdir()}
+    assert not run.last_file.exists()
+
+
+def test_alone_everything_is_ones_own():
+    assert ALONE.part(7) == slice(0, 7) and list(ALONE.batches(5, 2)) == [
+        (slice(0, 2), 2),
+        (slice(2, 4), 4),
+        (slice(4, 5), 5),
+    ]
+
+
+@pytest.mark.parametrize("total,batch,size", [(10, 3, 2), (1, 4, 3), (12, 4, 3), (13, 2, 4)])
+def test_shares_cover_everything_once_and_all_have_as_many_batches(total: int, batch: int, size: int):
+    worlds = [World(rank, size) for rank in range(size)]
+    shares = [list(range(total))[world.part(total)] for world in worlds]
+    assert list(chain(*shares)) == list(range(total)) and max(map(len, shares)) - min(map(len, shares)) <= 1
+    batches = [list(world.batches(total, batch)) for world in worlds]
+    assert len({len(own) for own in batches}) == 1 and batches[0][-1][1] == total
+    seen = [index for own in batches for part, _ in own for index in range(total)[part]]
+    assert sorted(seen) == list(range(total))
+
+
+def test_what_the_first_one_refuses_ends_the_others_quietly(tmp_path: Path):
+    """Starts torchrun twice: about 10 s each."""
+    (tmp_path / "there").mkdir()
+    told = torchrun(f"--run {tmp_path / 'there'} --recipe quick --data synthetic").communicate(timeout=60)[0]
+    assert told.count("error: ") == 1 and "already" in told and "gloo" not in told
+    few = torchrun(f"--run {tmp_path / 'few'} --recipe quick --data synthetic --batch-size 3")
+    assert "batches of 3 for 2 processes" in few.communicate(timeout=60)[0]

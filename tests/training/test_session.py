@@ -1,0 +1,288 @@
+"""A run on disk: recorded, stopped, killed, resumed, and ended exactly once."""
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from resnet_cifar import events
+from resnet_cifar.data import cifar100
+from resnet_cifar.data import dataset as data
+from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.engine import loop, step
+from resnet_cifar.engine.evaluate import test as run_test
+from resnet_cifar.errors import UserError
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.device import runs_in
+from resnet_cifar.training.preflight import check
+from resnet_cifar.training.session import train
+from tests.builders import CPU, recipe, result, staged_recipe, start
+from tests.data.test_download import Slow, serve  # noqa: F401
+
+SAVE_OFTEN = """
+import sys, torch
+from pathlib import Path
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.training.session import train
+for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=float(sys.argv[2])):
+    print(type(event).__name__, flush=True)
+"""
+
+
+def finish(run: RunDir, **options) -> list[events.Event]:
+    return list(train(run, device=CPU, data_dir=None, **options))
+
+
+def learnt(run: RunDir) -> list[str]:
+    """What a run says of what it learnt: its lines less times and memory, which differ between processes."""
+    lines = []
+    for event, _ in run.history():
+        if not isinstance(event, events.RunResumed | events.RunStopped | events.Progress):
+            fields = json.loads(events.to_json(event, 0))
+            measured = ("seconds", "images_per_second", "memory")
+            lines.append(json.dumps({k: v for k, v in fields.items() if k not in measured}))
+    return lines
+
+
+def assert_same_run(one: RunDir, other: RunDir) -> None:
+    assert learnt(one) == learnt(other)
+    weights, others = load_file(one.path / MODEL), load_file(other.path / MODEL)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert one.eval_file.read_text() == other.eval_file.read_text()
+    assert (one.path / CONFIG).read_text() == (other.path / CONFIG).read_text()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe())
+    finish(run)
+    return run
+
+
+def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunDir):
+    assert uninterrupted.status() == "completed"
+    files = {file.name for file in uninterrupted.path.iterdir()}
+    assert files == {".lock", "config.json", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
+    last = uninterrupted.last_event()
+    assert isinstance(last, events.RunCompleted)
+    told = json.loads(uninterrupted.eval_file.read_text())
+    assert (told["top1"], told["top5"], told["loss"]) == (last.test.top1, last.test.top5, last.test.loss)
+    assert sum(told["per_class_top1"].values()) / 100 == pytest.approx(last.test.top1)
+    assert told["images"] == 1000
+
+
+def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
+    model, config = load_checkpoint(uninterrupted.path, CPU)
+    _, split = result(load_official_splits("synthetic", None))
+    precision = next(e for e, _ in uninterrupted.history() if isinstance(e, events.RunStarted)).precision
+    preprocess = Preprocess(config.image_size, config.normalization, CPU)
+    summary = result(run_test(model, split, preprocess, runs_in(CPU, precision)))
+    assert summary == json.loads(uninterrupted.eval_file.read_text())
+
+
+def test_every_epoch_has_its_line_and_its_times(uninterrupted: RunDir):
+    ended = [event for event, _ in uninterrupted.history() if isinstance(event, events.EpochEnded)]
+    assert [(event.stage, event.epoch) for event in ended] == [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]
+    assert all(event.seconds > 0 and event.images_per_second > 0 for event in ended)
+    times = [time for _, time in uninterrupted.history()]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("phase", ["features", "train", "evaluate", "test"])
+def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_run, phase: str):
+    run = new_run(staged_recipe(), phase)
+    said, asked = [], 0.0
+    for event in train(run, device=CPU, data_dir=None):
+        said.append(event)
+        if isinstance(event, events.Progress) and event.phase == phase and not asked:
+            run.stop_file.touch()
+            asked = time.monotonic()
+    assert said[-1] == events.RunStopped(by="stop file")
+    assert time.monotonic() - asked < 2
+    assert said[-2].phase == phase
+    assert run.status() == "stopped" and not run.stop_file.exists()
+    rest = finish(run)
+    assert rest[0].step > 0 if phase in ("train", "evaluate") else rest[0].stage == (0 if phase == "features" else 3)
+    assert isinstance(rest[-1], events.RunCompleted)
+    assert_same_run(run, uninterrupted)
+
+
+def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "served").mkdir()
+    serve(Slow)
+    monkeypatch.setattr(data, "download", partial(cifar100.download, tmp_path / "data"))
+    run = new_run(recipe(data="cifar100"))
+    asked = 0.0
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.Progress) and not asked:
+            run.stop_file.touch()
+            asked = time.monotonic()
+    assert event == events.RunStopped(by="stop file")
+    assert time.monotonic() - asked < 2
+    assert run.status() == "stopped"
+
+
+def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
+    """Six Python processes, one after the other: about half a minute."""
+    run = new_run(staged_recipe())
+    draw = random.Random(7)
+    for _ in range(5):
+        child = start("-c", SAVE_OFTEN, run.path, draw.choice((0, 0.3)))
+        assert child.stdout is not None
+        for _ in range(draw.randint(1, 20)):
+            if not child.stdout.readline():
+                break
+        time.sleep(draw.random() * 0.3)
+        assert child.poll() is None, "the run ended before it could be killed"
+        child.kill()
+        child.communicate()
+        assert run.status() == "interrupted"
+    assert isinstance(finish(run)[-1], events.RunCompleted)
+    assert_same_run(run, uninterrupted)
+    assert not list(run.path.glob(".tmp*"))
+
+
+def test_a_run_that_was_killed_before_it_saved_begins_again(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.StepLogged):
+            break
+    with open(run.metrics_file, "a") as metrics:
+        metrics.write('{"event": "EpochEn')
+    assert run.status() == "interrupted" and not run.last_file.exists()
+    said = finish(run)
+    assert isinstance(said[0], events.RunStarted) and isinstance(said[-1], events.RunCompleted)
+    assert len([e for e, _ in run.history() if isinstance(e, events.RunStarted)]) == 1
+
+
+def test_one_run_at_a_time_trains_on_a_device(new_run: Callable[..., RunDir]):
+    first, second = new_run(recipe(), "first"), new_run(recipe(), "second")
+    at_work = train(first, device=CPU, data_dir=None)
+    next(at_work)
+    with pytest.raises(UserError, match="busy with run '.*/first'"):
+        next(train(second, device=CPU, data_dir=None))
+    with pytest.raises(UserError, match="busy with run '.*/first'"):
+        check(recipe(), None, CPU)
+    at_work.close()
+    assert first.status() == "interrupted"
+    assert not second.metrics_file.exists()
+    next(train(second, device=CPU, data_dir=None))
+
+
+def test_a_run_is_trained_by_one_process_alone(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    with run.locked(), pytest.raises(UserError, match="another process"):
+        next(train(run, device=CPU, data_dir=None))
+    next(train(run, device=CPU, data_dir=None))
+
+
+def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None, save_every=0):
+        if isinstance(event, events.EpochEnded):
+            run.stop_file.touch()
+    content = bytearray(run.last_file.read_bytes())
+    content[-5] ^= 1
+    run.last_file.write_bytes(content)
+    before = run.metrics_file.read_text()
+    said = finish(run)
+    assert isinstance(said[-1], events.RunFailed) and "sha256" in said[-1].reason and said[-1].user_error
+    assert run.metrics_file.read_text().startswith(before)
+    assert run.last_file.read_bytes() == content
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Callable[..., RunDir]):
+    run = new_run(recipe(precision="fp32"))
+    original = step.gradients
+    calls = 0
+
+    def poisoned(training, inputs, targets, images):
+        nonlocal calls
+        calls += 1
+        return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "gradients", poisoned)
+        said = finish(run)
+    assert isinstance(said[-1], events.RunFailed) and not said[-1].user_error
+    assert "stage 'everything', epoch 2, step 4" in said[-1].reason
+    assert run.status() == "failed"
+    load_checkpoint(run.path, CPU)  # the first epoch's, whole and finite
+
+
+def test_an_error_of_ours_ends_the_run_too(new_run: Callable[..., RunDir], monkeypatch, capsys):
+    run = new_run(recipe())
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: 1 / 0)
+    said = finish(run)
+    assert said[-1] == events.RunFailed(reason="ZeroDivisionError: division by zero", user_error=False)
+    assert "Traceback" in capsys.readouterr().err
+    assert run.status() == "failed"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MemoryError()])
+def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypatch, error: Exception):
+    def no_room(*_: object) -> None:
+        raise error
+
+    run = new_run(recipe())
+    monkeypatch.setattr(step, "gradients", no_room)
+    last = finish(run)[-1]
+    assert isinstance(last, events.RunFailed) and last.user_error
+    assert "out of memory in stage 'everything' at batch size 16 and 32 px; end other" in last.reason
+    assert "--batch-size 8" in last.reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
+    """Starts a Python process and finishes its run: about 8 s."""
+    run = new_run(staged_recipe(), number.name)
+    child = start("-c", SAVE_OFTEN, run.path, 60)
+    assert child.stdout is not None
+    while child.stdout.readline() != "StepLogged\n":
+        pass
+    child.send_signal(number)
+    asked = time.monotonic()
+    out, _ = child.communicate(timeout=20)
+    assert out.splitlines()[-1] == "RunStopped" and "Traceback" not in out
+    assert time.monotonic() - asked < 3  # 2 to be there, and 1 for Python to end
+    assert run.last_event() == events.RunStopped(by=number.name)
+    finish(run)
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize("every,phases", [(0, {"features", "train", "evaluate", "test"}), (1e9, set())])
+def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, monkeypatch, every: float, phases: set):
+    monkeypatch.setattr("resnet_cifar.training.session._PROGRESS_EVERY", every)
+    run = new_run(staged_recipe())
+    finish(run)
+    assert {event.phase for event, _ in run.history() if isinstance(event, events.Progress)} == phases
+
+
+def test_a_completed_run_is_never_trained_again(uninterrupted: RunDir):
+    before = {file: file.read_bytes() for file in uninterrupted.path.iterdir()}
+    with pytest.raises(UserError, match="is completed"):
+        finish(uninterrupted)
+    assert {file: file.read_bytes() for file in uninterrupted.path.iterdir()} == before
+
+
+def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir]):
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.StepLogged) and event.step == 5:
+            run.stop_file.touch()
+            assert event.images_per_second > 0
+    time.sleep(0.3)
+    said = finish(run)
+    first = next(event for event in said if isinstance(event, events.EpochEnded))
+    second = [event for event in said if isinstance(event, events.EpochEnded)][1]
+    assert first.seconds > second.seconds / 4  # a single step of seven was left, but all of them count
+    assert first.images_per_second < 4 * second.images_per_second
