@@ -63,7 +63,9 @@ def progression(**changes: Any) -> Change:
 
 def plain_middle(recipe: Recipe) -> Recipe:
     """The middle one of three parts augmented like the first."""
-    first, *later = recipe.stages[0].progression
+    first, *later = recipe.stages[0].progression or (None,)
+    if first is None:
+        return recipe
     return stages(progression=(replace(first, augmentation=None), *later))(recipe)
 
 

@@ -39,7 +39,7 @@ def recipe(*stages: Stage, **changes) -> Recipe:
     """ResNet-18 on 100 synthetic pictures: 7 steps an epoch, the last one on 4 pictures."""
     fields = {
         "name": "tiny",
-        "arch": "resnet18",
+        "arch": "tiny",
         "data": "synthetic",
         "train_images": 100,
         "val_images": 100,
@@ -130,8 +130,8 @@ def of_kind(kind: type, said: list[events.Event]) -> list:
 def checkpoint(folder: Path, seed: int = 0, **changes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    config = ModelConfig(**{"arch": "resnet18", "stem": "stock", "image_size": 64, "normalization": CIFAR100} | changes)
-    save_checkpoint(folder, config, ResNet("resnet18", num_classes=len(config.labels)).state_dict())
+    config = ModelConfig(**{"arch": "tiny", "stem": "stock", "image_size": 64, "normalization": CIFAR100} | changes)
+    save_checkpoint(folder, config, ResNet(config.arch, config.stem, len(config.labels)).state_dict())
     return folder
 
 

@@ -54,9 +54,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     from resnet_cifar.training.session import train
 
     root = tmp_path_factory.mktemp("trained")
-    run = RunDir.create(root / "tiny", recipe())
+    run = RunDir.create(root / "tiny", recipe(arch="resnet18"))
     *_, _ = train(run, device=CPU, data_dir=root)
-    run.recipe_file.write_text(replace(recipe(data="cifar100"), init=str(root / "start.pth")).to_json())
+    run.recipe_file.write_text(
+        replace(recipe(arch="resnet18", data="cifar100"), init=str(root / "start.pth")).to_json()
+    )
     return run
 
 

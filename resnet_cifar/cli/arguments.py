@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import DATASETS, PRECISIONS, Recipe
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
 from resnet_cifar.runs.run_dir import locate
 
-_OF_RECIPE = ("data", "train_images", "val_images", "seed", "precision")
+_OF_RECIPE = ("arch", "data", "train_images", "val_images", "seed", "precision")
 _OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
 OF_RUN = ("recipe", "run", "init", "teacher", *_OF_STAGES, *_OF_RECIPE)
 OF_TRAINING = (*OF_RUN, "resume", "data_dir")
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
     run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
     run.add_argument("--teacher", metavar="RUN", help="a run or checkpoint folder, whose probabilities are learned too")
+    run.add_argument("--arch", choices=ARCHITECTURES, help="the network; the recipe's, unless named")
     run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
     flags.add_argument(
         "--export",

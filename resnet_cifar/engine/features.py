@@ -10,7 +10,7 @@ from resnet_cifar.data.batches import Features, Pictures
 from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.events import Progress
-from resnet_cifar.model.resnet import FEATURES, ResNet
+from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.augmentation import Augmentation
 from resnet_cifar.system.device import Autocast, Lead
 from resnet_cifar.system.distributed import World
@@ -33,7 +33,8 @@ def compute_features(
     source = Pictures(split, preprocess, model.stem)
     unflipped = dataclasses.replace(policy, flip="none")
     total = len(split)
-    features, lead = torch.zeros(views, total, FEATURES, device=split.images.device), Lead(split.images.device)
+    device = split.images.device
+    features, lead = torch.zeros(views, total, model.fc.in_features, device=device), Lead(device)
     model.eval()
     for view in range(views):
         for number, start in enumerate(range(0, total, source.evaluation_batch)):

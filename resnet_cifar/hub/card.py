@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from resnet_cifar.events import RunStarted
 from resnet_cifar.model.checkpoint import ModelConfig, read_config
+from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.report.text import STAGE_COLUMNS, learns, percent, sizes, stage_rows
@@ -85,7 +86,7 @@ def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | Non
     told: dict[str, Any] = {"model_name": name, "eval_results": _eval_results(results)} if real and results else {}
     return ModelCardData(
         license="mit",
-        library_name="timm" if config.stem == "stock" else None,
+        library_name="timm" if config.known_elsewhere else None,
         pipeline_tag="image-classification",
         tags=["image-classification", config.arch, "cifar100", "safetensors"],
         datasets=["uoft-cs/cifar100"] if real else None,
@@ -109,8 +110,13 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
     ]
 
 
+def architecture_name(arch: str) -> str:
+    """`resnet34` as people write it."""
+    return f"ResNet-{arch.removeprefix('resnet')}" if ARCHITECTURES[arch].known_elsewhere else f"ResNet ({arch})"
+
+
 def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -> str:
-    network = f"ResNet-{config.arch.removeprefix('resnet')} with {_STEMS[config.stem]}"
+    network = f"{architecture_name(config.arch)} with {_STEMS[config.stem]}"
     data = "CIFAR-100" if recipe.data == "cifar100" else "synthetic pictures, made to try the trainer out with"
     good = f" It classifies {percent(results['top1'])} of the test images correctly, {_NO_TTA}." if results else ""
     trained_at = tuple(dict.fromkeys(size for stage in recipe.stages for size in stage.image_sizes))
@@ -120,10 +126,10 @@ def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -
 
 def _loading(repo: str, config: ModelConfig, onnx: bool) -> str:
     parts = [_OURS.format(repo=repo)]
-    if config.stem == "stock":
+    if config.known_elsewhere:
         parts = [_TIMM.format(repo=repo), _TORCHVISION.format(repo=repo, arch=config.arch), *parts]
     else:
-        parts.append("The CIFAR stem is not one that torchvision, timm or transformers can build.")
+        parts.append("This network is not one that torchvision, timm or transformers can build.")
     if onnx:
         parts.append(_ONNX.format(repo=repo, size=config.image_size))
     return "\n\n".join(parts)

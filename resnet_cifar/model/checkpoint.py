@@ -18,8 +18,9 @@ from torch import Tensor
 from resnet_cifar.data.classes import FINE
 from resnet_cifar.data.preprocess import Normalization
 from resnet_cifar.errors import Diverged, UserError
-from resnet_cifar.model.resnet import FEATURES, ResNet
-from resnet_cifar.recipe.config import ARCHITECTURES, STEMS
+from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.architecture import ARCHITECTURES
+from resnet_cifar.recipe.config import STEMS
 from resnet_cifar.system import files
 
 MODEL = "model.safetensors"
@@ -36,6 +37,11 @@ class ModelConfig:
     normalization: Normalization
     labels: tuple[str, ...] = FINE
 
+    @property
+    def known_elsewhere(self) -> bool:
+        """Whether torchvision, timm and transformers can build the network."""
+        return self.stem == "stock" and ARCHITECTURES[self.arch].known_elsewhere
+
     def to_json(self) -> str:
         """JSON for `config.json`; with the stock stem in timm's keys as well, so that timm can load the folder."""
         fields: dict[str, Any] = {
@@ -46,7 +52,7 @@ class ModelConfig:
             "std": self.normalization.std,
             "label_names": self.labels,
         }
-        return json.dumps(fields | (self._timm() if self.stem == "stock" else {}), indent=2) + "\n"
+        return json.dumps(fields | (self._timm() if self.known_elsewhere else {}), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -71,7 +77,7 @@ class ModelConfig:
         return {
             "architecture": self.arch,
             "num_classes": len(self.labels),
-            "num_features": FEATURES,
+            "num_features": ARCHITECTURES[self.arch].features,
             "global_pool": "avg",
             "pretrained_cfg": {
                 "input_size": [3, side, side],

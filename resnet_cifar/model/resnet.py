@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34 with torchvision's parameter names, so that weights go either way unchanged.
+"""Residual networks with torchvision's parameter names, so that weights go either way unchanged.
 
 Source: He et al., "Deep Residual Learning for Image Recognition" (2016), section 3.3, table 1 and section 4.2.
 """
@@ -6,57 +6,60 @@ Source: He et al., "Deep Residual Learning for Image Recognition" (2016), sectio
 import torch
 from torch import Tensor, nn
 
+from resnet_cifar.recipe.architecture import ARCHITECTURES, Architecture, Block
 from resnet_cifar.recipe.config import Group
 
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-FEATURES = 512
 
+class ResidualBlock(nn.Module):
+    """Convolutions in a row, each with its BatchNorm, and a shortcut around them."""
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a way around them."""
-
-    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+    def __init__(self, kind: Block, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self._depth = len(kind.kernels)
+        width, outputs = inputs, channels * kind.expansion
+        for number, kernel in enumerate(kind.kernels):
+            last = number == self._depth - 1
+            step, out = stride if number == kind.strided else 1, outputs if last else channels
+            self.add_module(f"conv{number + 1}", nn.Conv2d(width, out, kernel, step, padding=kernel // 2, bias=False))
+            self.add_module(f"bn{number + 1}", nn.BatchNorm2d(out))
+            width = out
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
         self.downsample: nn.Module | None = None
-        if stride != 1 or inputs != channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """BatchNorm before the sum."""
+        return getattr(self, f"bn{self._depth}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, channels, H / stride, W / stride)."""
+        """(B, inputs, H, W) -> (B, channels * expansion, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x)) + shortcut
+        for number in range(1, self._depth):
+            x = self.relu(getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x)))
+        x = self.last_norm(getattr(self, f"conv{self._depth}")(x)) + shortcut
         return self.relu(x)
 
 
 class ResNet(nn.Module):
-    """A residual network of basic blocks that knows which of its groups are frozen."""
+    """A residual network that knows which of its groups are frozen."""
 
     def __init__(self, arch: str = "resnet34", stem: str = "stock", num_classes: int = 100) -> None:
         super().__init__()
         self.stem = stem
         self.frozen: frozenset[Group] = frozenset()
-        self.conv1, self.maxpool = _stem(stem)
-        self.bn1 = nn.BatchNorm2d(64)
+        architecture = ARCHITECTURES[arch]
+        self.conv1, self.maxpool = _stem(stem, architecture.width)
+        self.bn1 = nn.BatchNorm2d(architecture.width)
         self.relu = nn.ReLU(inplace=True)
-        blocks = BLOCKS[arch]
-        self.layer1 = _layer(64, 64, blocks[0], stride=1)
-        self.layer2 = _layer(64, 128, blocks[1], stride=2)
-        self.layer3 = _layer(128, 256, blocks[2], stride=2)
-        self.layer4 = _layer(256, FEATURES, blocks[3], stride=2)
+        self.layer1, self.layer2, self.layer3, self.layer4 = _layers(architecture)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(FEATURES, num_classes)
+        self.fc = nn.Linear(architecture.features, num_classes)
         self._initialise()
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised pictures -> (B, 512): what the head sees."""
+        """(B, 3, H, W) normalised images -> (B, features): input of the head."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.avgpool(x).flatten(1)
@@ -82,8 +85,8 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, BasicBlock):
-                nn.init.zeros_(module.bn2.weight)
+            elif isinstance(module, ResidualBlock):
+                nn.init.zeros_(module.last_norm.weight)
 
 
 def count_multiply_adds(arch: str, stem: str, image_size: int, num_classes: int = 100) -> int:
@@ -104,12 +107,18 @@ def count_multiply_adds(arch: str, stem: str, image_size: int, num_classes: int 
     return total
 
 
-def _stem(stem: str) -> tuple[nn.Conv2d, nn.Module]:
+def _stem(stem: str, width: int) -> tuple[nn.Conv2d, nn.Module]:
     if stem == "cifar":
-        return nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False), nn.Identity()
-    return nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.MaxPool2d(3, stride=2, padding=1)
+        return nn.Conv2d(3, width, 3, stride=1, padding=1, bias=False), nn.Identity()
+    return nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), nn.MaxPool2d(3, stride=2, padding=1)
 
 
-def _layer(inputs: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(inputs, channels, stride)
-    return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(blocks - 1)))
+def _layers(architecture: Architecture) -> list[nn.Sequential]:
+    """layer1 to layer4; all but the first begin with a stride of 2."""
+    layers, inputs = [], architecture.width
+    for number, (blocks, channels) in enumerate(zip(architecture.layers, architecture.channels, strict=True)):
+        first = ResidualBlock(architecture.block, inputs, channels, stride=2 if number else 1)
+        inputs = channels * architecture.block.expansion
+        rest = (ResidualBlock(architecture.block, inputs, channels, stride=1) for _ in range(blocks - 1))
+        layers.append(nn.Sequential(first, *rest))
+    return layers

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import typed_json
+from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.limits import check_name, check_one_of, check_range
 
@@ -15,7 +16,6 @@ Group = Literal["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
 EVERYTHING: tuple[Group, ...] = get_args(Group)
 HEAD: tuple[Group, ...] = ("fc",)
 
-ARCHITECTURES = ("resnet18", "resnet34")
 STEMS = ("stock", "cifar")
 DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
 """What there is to learn from, and how many pictures each has."""
@@ -196,7 +196,7 @@ class Recipe:
         check_name("recipe", self.name)
         if not self.stages:
             raise UserError(f"recipe {self.name!r} has no stages; it needs at least one.")
-        check_one_of("arch", self.arch, ARCHITECTURES)
+        check_one_of("arch", self.arch, tuple(ARCHITECTURES))
         check_one_of("stem", self.stem, STEMS)
         check_one_of("data", self.data, tuple(DATASETS))
         check_one_of("precision", self.precision, PRECISIONS)
@@ -217,6 +217,8 @@ class Recipe:
                 )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
+        if self.init == "imagenet" and not ARCHITECTURES[self.arch].known_elsewhere:
+            raise UserError(f"there are no ImageNet weights for arch {self.arch!r}; use another, or --init scratch.")
         check_range("distillation_weight", self.distillation_weight, 0, 1)
         check_range("seed", self.seed, 0, 2**31 - 1)
         check_range("log_every", self.log_every, 1, 100_000)

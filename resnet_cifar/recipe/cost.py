@@ -5,31 +5,43 @@ Counted are convolutions, of which nearly all of the time goes; the rest is left
 
 from functools import lru_cache
 
+from resnet_cifar.recipe.architecture import ARCHITECTURES, Architecture
 from resnet_cifar.recipe.config import DATASETS, EVERYTHING, Group, Recipe, Stage
 
-_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 _TEST_IMAGES = {"cifar100": 10_000, "synthetic": 1_000}
 
 
 def forward_macs(arch: str, stem: str, size: int) -> dict[Group, float]:
-    """Multiply-accumulates of one picture's way through each group (He et al. 2016, table 1)."""
+    """Multiply-accumulates of one image's forward pass through each group (He et al. 2016, table 1)."""
+    architecture = ARCHITECTURES[arch]
     if stem == "stock":
         side = -(-size // 2)
-        macs: dict[Group, float] = {"stem": side**2 * 49 * 3 * 64}
+        macs: dict[Group, float] = {"stem": side**2 * 49 * 3 * architecture.width}
         side = -(-side // 2)
     else:
         side = size
-        macs = {"stem": side**2 * 9 * 3 * 64}
-    channels = 64
-    for group, blocks, width in zip(EVERYTHING[1:5], _BLOCKS[arch], (64, 128, 256, 512), strict=True):
-        shortcut = 0
-        if width != channels:
-            side = -(-side // 2)
-            shortcut = channels * width
-        convolutions = 9 * (channels * width + (2 * blocks - 1) * width * width)
-        macs[group] = side**2 * (convolutions + shortcut)
-        channels = width
-    return macs | {"fc": 512 * 100}
+        macs = {"stem": side**2 * 9 * 3 * architecture.width}
+    inputs = architecture.width
+    for number, group in enumerate(EVERYTHING[1:5]):
+        before, side = side, -(-side // 2) if number else side
+        macs[group] = _layer_macs(architecture, number, inputs, before, side)
+        inputs = architecture.channels[number] * architecture.block.expansion
+    return macs | {"fc": architecture.features * 100}
+
+
+def _layer_macs(architecture: Architecture, number: int, inputs: int, before: int, after: int) -> float:
+    """Of a layer's blocks, on images of `before` pixels a side that it makes `after`."""
+    block, channels = architecture.block, architecture.channels[number]
+    outputs = channels * block.expansion
+    total = after**2 * inputs * outputs if inputs != outputs else 0  # the shortcut's
+    for first in (True, *[False] * (architecture.layers[number] - 1)):
+        width = inputs if first else outputs
+        for index, kernel in enumerate(block.kernels):
+            out = outputs if index == len(block.kernels) - 1 else channels
+            side = before if first and index < block.strided else after
+            total += side**2 * kernel**2 * width * out
+            width = out
+    return total
 
 
 def training_images(recipe: Recipe) -> int:

@@ -13,8 +13,9 @@ from resnet_cifar.engine import loop
 from resnet_cifar.engine.state import Training
 from resnet_cifar.events import Progress
 from resnet_cifar.model.distillation import Teacher
-from resnet_cifar.model.resnet import FEATURES, ResNet
+from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe import cost
+from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.system.device import choose_precision, runs_in, wait_for
 from resnet_cifar.system.memory import PeakMemory
@@ -99,7 +100,7 @@ def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
 
 def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
     views = stage.views * cost.training_images(recipe) + recipe.val_images
-    return _FLOAT * FEATURES * views if stage.caches_features else 0
+    return _FLOAT * ARCHITECTURES[recipe.arch].features * views if stage.caches_features else 0
 
 
 def _affordable(recipe: Recipe, stage: Stage) -> Stage:

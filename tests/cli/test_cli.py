@@ -43,7 +43,7 @@ def main(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
 def test_training_imports_neither_gradio_nor_plotly(tmp_path: Path):
     """Trains in a process of its own: about 6 s."""
     script = (
-        "import sys\nfrom resnet_cifar.cli import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom resnet_cifar.cli.main import main\ncode = main(sys.argv[1:])\n"
         "assert not {'gradio', 'plotly', 'fastapi', 'huggingface_hub'} & set(sys.modules), 'too much was imported'\n"
         "sys.exit(code)"
     )
@@ -63,7 +63,7 @@ def test_training_imports_neither_gradio_nor_plotly(tmp_path: Path):
 
 @pytest.mark.parametrize("flags", [["--list-recipes"], ["--train-only", "--list-recipes"]])
 def test_listing_recipes_imports_no_torch(flags: list[str]):
-    script = f"import sys\nfrom resnet_cifar.cli import main\nmain({flags})\nassert 'torch' not in sys.modules"
+    script = f"import sys\nfrom resnet_cifar.cli.main import main\nmain({flags})\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 0, done.stderr
     for name in ("transfer", "scratch", "quick"):

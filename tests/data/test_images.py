@@ -56,7 +56,7 @@ def test_large_pictures_take_little_memory(tmp_path: Path):
         "palette.gif": saved(halves((4900, 5000)).quantize(4), "GIF"),
     }
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom resnet_cifar.pictures import decode\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom resnet_cifar.data.images import decode\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\ndecode(Path(sys.argv[1]))\nprint((peak() - before) // 1024)"
     )

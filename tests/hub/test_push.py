@@ -98,7 +98,7 @@ def test_what_fails_for_good_gets_its_sentence_and_leaves_the_run(hub: HubServer
 
 
 def test_a_card_that_the_hub_does_not_take_gets_a_sentence(hub: HubServer, run: RunDir, monkeypatch):
-    monkeypatch.setattr("tests.hub_answers.faults", lambda kind, told: ["license is out of fashion"])
+    monkeypatch.setattr("tests.hub.answers.faults", lambda kind, told: ["license is out of fashion"])
     with pytest.raises(UserError, match="refuses the card: .*out of fashion"):
         result(push(run, "me/tiny"))
 

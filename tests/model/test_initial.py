@@ -16,7 +16,7 @@ from tests.builders import recipe, result
 
 
 def tiny(init: object) -> Recipe:
-    return recipe(init=str(init))
+    return recipe(arch="resnet18", init=str(init))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def test_scratch_follows_the_seed_and_leaves_torchs_own_draws_alone():
     expected = torch.rand(1)
     torch.manual_seed(5)
     first, same, other = (
-        build(recipe(seed=seed), result(read_start(recipe(seed=seed)))).fc.weight for seed in (0, 0, 1)
+        build(recipe(arch="resnet18", seed=seed), result(read_start(recipe(arch="resnet18", seed=seed)))).fc.weight
+        for seed in (0, 0, 1)
     )
     assert torch.equal(first, same) and not torch.equal(first, other)
     assert torch.equal(torch.rand(1), expected)
@@ -57,7 +58,7 @@ def test_old_files_without_counters_fit(theirs, tmp_path: Path):
 
 
 def test_a_checkpoint_folder_gives_its_head_and_normalization(tmp_path: Path):
-    model = build(recipe(seed=3), result(read_start(recipe(seed=3))))
+    model = build(recipe(arch="resnet18", seed=3), result(read_start(recipe(arch="resnet18", seed=3))))
     config = ModelConfig(arch="resnet18", stem="stock", image_size=32, normalization=CIFAR100)
     save_checkpoint(tmp_path, config, model.state_dict())
     for named in (tmp_path, tmp_path / "model.safetensors"):

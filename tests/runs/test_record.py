@@ -176,6 +176,6 @@ def test_a_step_costs_what_learns():
     everything, head = (
         cost.step_macs(recipe(), stage(trainable=trainable, views=0)) for trainable in (EVERYTHING, HEAD)
     )
-    forward = sum(cost.forward_macs("resnet18", "stock", 32).values())
+    forward = sum(cost.forward_macs(recipe().arch, "stock", 32).values())
     assert everything == 3 * forward
-    assert head == pytest.approx(forward, rel=0.01)
+    assert forward < head < 1.05 * forward
