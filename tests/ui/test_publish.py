@@ -68,7 +68,7 @@ def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root:
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
     assert hub.repo("models", "me/tiny").private and "model.onnx" in hub.files("models", "me/tiny")
-    assert json.loads(hub.files("models", "me/tiny")["config.json"])["arch"] == "resnet18"
+    assert json.loads(hub.files("models", "me/tiny")["config.json"])["arch"] == "tiny"
     assert {file.name: file.read_bytes() for file in (root / "tiny").iterdir()} == before
 
     page.get_by_role("tab", name="Classify").click()
