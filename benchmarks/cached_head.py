@@ -2,8 +2,8 @@
 
     python benchmarks/cached_head.py [--image-size 64] [--images 5000] [--device auto]
 
-The same stage, once as `transfer` has it and once as a single epoch in which every picture goes through the backbone;
-ResNet-34 with random weights, which cost what trained ones do. Val, 1,000 pictures, is part of both.
+The same stage, once as `transfer` has it and once as a single epoch in which every image goes through the backbone;
+ResNet-34 with random weights, which cost what trained ones do. Val, 1,000 images, is part of both.
 """
 
 import argparse

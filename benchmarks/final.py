@@ -1,4 +1,4 @@
-"""Train the model that ships, from start to end: seeds of `scratch` on all 50,000 train pictures, with nothing chosen.
+"""Train the model that ships, from start to end: seeds of `scratch` on all 50,000 train images, with nothing chosen.
 
     python benchmarks/final.py OUT [--seeds 0 1 2] [--runs checkpoints] [what else app.py takes, as --epochs 300]
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.throughput import WARMUP, Ours, images_per_second, pictures
+from benchmarks.throughput import WARMUP, Ours, images, images_per_second
 from resnet_cifar.engine import compile as compiling
 from resnet_cifar.model.freezing import parameter_groups
 from resnet_cifar.system.device import choose_device, choose_precision, describe
@@ -94,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     precision = choose_precision("auto", device)
-    split = pictures(2 * (WARMUP + args.steps) * args.batch_size)
+    split = images(2 * (WARMUP + args.steps) * args.batch_size)
     shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
     print(f"{describe(device)} in {precision}, torch {torch.__version__}, {shape}")
     compiling._WORTH = math.inf  # so that the levers are pulled one at a time

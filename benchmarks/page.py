@@ -26,10 +26,10 @@ def opened(port: int) -> tuple[subprocess.Popen[str], float]:
     return app, time.perf_counter() - began
 
 
-def asked(client: Client, picture: Path) -> float:
+def asked(client: Client, image: Path) -> float:
     """Seconds of one question."""
     began = time.perf_counter()
-    client.predict(handle_file(picture), None, api_name="/classify")
+    client.predict(handle_file(image), None, api_name="/classify")
     return time.perf_counter() - began
 
 
@@ -43,12 +43,12 @@ def main() -> None:
     try:
         client, *others = [Client(f"http://127.0.0.1:{args.port}", verbose=False) for _ in range(33)]
         with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "picture.png"
-            Image.effect_noise((640, 480), 64).convert("RGB").save(picture)
-            first = asked(client, picture)
-            took = [asked(client, picture) for _ in range(args.questions)]
+            image = Path(folder) / "image.png"
+            Image.effect_noise((640, 480), 64).convert("RGB").save(image)
+            first = asked(client, image)
+            took = [asked(client, image) for _ in range(args.questions)]
             with ThreadPoolExecutor(32) as threads:
-                at_once = list(threads.map(asked, others, [picture] * 32))
+                at_once = list(threads.map(asked, others, [image] * 32))
         print(f"from start to page            {start:6.1f} s")
         print(f"first answer                  {first:6.2f} s (loads the model)")
         print(f"/classify, median of {args.questions:<3}      {1000 * statistics.median(took):6.0f} ms")

@@ -2,7 +2,7 @@
 
     python benchmarks/profile.py [--image-size 64] [--stem stock] [--batch-size 128] [--steps 4] [--device auto]
 
-By kind of work, from torch.profiler, on the device that does it. The ceiling: training costs 2 x 3 x MACs a picture
+By kind of work, from torch.profiler, on the device that does it. The ceiling: training costs 2 x 3 x MACs an image
 (forward, and twice that back; a MAC is two operations), against the rate of a large matrix product in its precision,
 measured here. On a GPU what is missing to 100 % is time in which it waited for the host.
 """
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.throughput import WARMUP, Ours, pictures
+from benchmarks.throughput import WARMUP, Ours, images
 from resnet_cifar.recipe.cost import forward_macs
 from resnet_cifar.system.device import choose_device, choose_precision, describe, wait_for
 
@@ -31,7 +31,7 @@ KINDS = {  # the first whose words stand in an operation's name
     "casts and copies": ("copy", "convert", "nchw", "nhwcto", "memcpy", "memset", "fill", "zero"),
     "convolution": ("conv", "xmma", "gemm", "nvjet", "cutlass", "sm90", "sm80", "wgrad", "dgrad", "fprop", "addmm"),
     "optimizer and average": ("sgd", "_foreach", "lerp", "multi_tensor"),
-    "pictures": ("index", "upsample", "gather", "random", "where", "uint8"),
+    "images": ("index", "upsample", "gather", "random", "where", "uint8"),
     "ReLU and sums": ("relu", "threshold", "clamp", "add", "elementwise"),
 }
 
@@ -75,7 +75,7 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     precision, on_gpu = choose_precision("auto", device), device.type == "cuda"
-    ours = Ours(pictures((WARMUP + args.steps) * args.batch_size), args.image_size, args, device, precision)
+    ours = Ours(images((WARMUP + args.steps) * args.batch_size), args.image_size, args, device, precision)
     steps = ours.steps()
     for _ in range(WARMUP):
         next(steps)

@@ -4,7 +4,7 @@
 
 The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32 (on a GPU torch has its
 convolutions in TF32), and any kernels, where ours are the same ones each time. Both learn everything,
-from the same pictures, flipped at random, with the same optimizer. They take turns in one process; what is told is the
+from the same images, flipped at random, with the same optimizer. They take turns in one process; what is told is the
 median of the pairs, since a machine that is shared is fast at one time and slow at another.
 """
 
@@ -39,8 +39,8 @@ from resnet_cifar.system.device import choose_device, choose_precision, describe
 WARMUP = 2  # steps before the clock starts
 
 
-class PlainPictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """CIFAR-100 as a DataLoader usually gets it: one PIL picture at a time."""
+class PlainImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """CIFAR-100 as a DataLoader usually gets it: one PIL image at a time."""
 
     def __init__(self, split: Split, image_size: int) -> None:
         self.images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in split.images]
@@ -65,9 +65,9 @@ class Plain:
     """The plain loop."""
 
     def __init__(self, split: Split, image_size: int, args: argparse.Namespace, device: torch.device) -> None:
-        pictures = PlainPictures(split, image_size)
+        images = PlainImages(split, image_size)
         self.loader = DataLoader(
-            pictures, args.batch_size, shuffle=True, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda"
+            images, args.batch_size, shuffle=True, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda"
         )
         self.device = device
         self.model = torchvision.models.resnet34(num_classes=100).to(device)
@@ -117,8 +117,8 @@ class Ours:
                 yield
 
 
-def pictures(count: int) -> Split:
-    """The first pictures of train where CIFAR100_DIR says that it is, else made-up ones."""
+def images(count: int) -> Split:
+    """The first images of train where CIFAR100_DIR says that it is, else made-up ones."""
     data_dir = os.environ.get("CIFAR100_DIR")
     train, _ = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
     return train.take(torch.arange(count) % len(train))
@@ -151,7 +151,7 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     precision = choose_precision("auto", device)
-    split = pictures((WARMUP + args.steps) * args.batch_size)
+    split = images((WARMUP + args.steps) * args.batch_size)
     print(f"{describe(device)}, torch {torch.__version__}, {args.stem} stem, batch {args.batch_size}")
     print("size  pair  plain loop, fp32  ours,", precision, "  ratio")
     for size in args.image_size:

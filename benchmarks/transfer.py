@@ -5,7 +5,7 @@
 A backbone learns 80 of CIFAR-100's classes with the recipe `small-budget`. Then `transfer` moves it to the other 20,
 one of each superclass, which it has never seen: the head alone, everything at lower rates, everything with strong
 augmentation. Beside it, that last stage from random weights, for as many epochs as the last two. Each is chosen on a
-tenth of the train pictures, and tested once.
+tenth of the train images, and tested once.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def tested(training: Training, split: Split) -> float:
 
 
 def only(split: Split, labels: list[int]) -> Split:
-    """The pictures of some classes."""
+    """The images of some classes."""
     return split.take(torch.isin(split.labels, torch.tensor(labels)).nonzero()[:, 0])
 
 

@@ -1,9 +1,9 @@
-"""What each part of a recipe is worth: variants of it, trained on the same pictures and judged on val alone.
+"""What each part of a recipe is worth: variants of it, trained on the same images and judged on val alone.
 
     python benchmarks/tune.py [VARIANT ...] [--recipe scratch] [--epochs 30] [--seeds 2] [--teacher RUN]
 
 A variant is a name or several, as `"trivial + not mixed"`. Prints rows for benchmarks/EXPERIMENTS.md. All seeds see the
-same val pictures, those of seed 0; so must the teacher have done. The test pictures are never looked at.
+same val images, those of seed 0; so must the teacher have done. The test images are never looked at.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def main() -> None:
     recipe = stages(epochs=args.epochs)(replace(recipe_named(args.recipe), train_images=args.train_images))
     recipe = recipe if data_dir else replace(recipe, data="synthetic", train_images=None)
     dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))
-    seen = f"{len(dataset.train):,} pictures of {recipe.data}"
+    seen = f"{len(dataset.train):,} images of {recipe.data}"
     print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {args.epochs} epochs of {seen}")
     for name in chosen:
         teacher = str(locate(args.teacher)) if "taught" in name else None

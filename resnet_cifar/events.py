@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metrics:
-    """What a set of pictures says of a model; averages are over pictures."""
+    """What a set of images says of a model; averages are over images."""
 
     loss: float
     top1: float
@@ -98,7 +98,7 @@ class StepLogged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochEnded:
-    """An epoch's sums. Train metrics are a running mean while the weights move, over augmented pictures."""
+    """An epoch's sums. Train metrics are a running mean while the weights move, over augmented images."""
 
     stage: int
     epoch: int

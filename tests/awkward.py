@@ -1,4 +1,4 @@
-"""Pictures that go wrong elsewhere, drawn here: their bytes, and what they must look like or be refused for."""
+"""Images that go wrong elsewhere, drawn here: their bytes, and what they must look like or be refused for."""
 
 import io
 import struct
@@ -117,13 +117,13 @@ GOOD: dict[str, tuple[Callable[[], bytes], tuple[int, int, int], tuple[int, int,
 
 # Name -> bytes, and words of the sentence.
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty.png": (lambda: b"", "no picture"),
-    "text.png": (lambda: b"hello, I am a picture", "no picture"),
-    "zeros.jpg": (lambda: bytes(1000), "no picture"),
-    "vector.svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
-    "document.pdf": (lambda: b"%PDF-1.4\n%%EOF", "no picture"),
-    "phone.heic": (lambda: b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200), "no picture"),
-    "postscript.eps": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no picture"),
+    "empty.png": (lambda: b"", "no image"),
+    "text.png": (lambda: b"hello, I am an image", "no image"),
+    "zeros.jpg": (lambda: bytes(1000), "no image"),
+    "vector.svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+    "document.pdf": (lambda: b"%PDF-1.4\n%%EOF", "no image"),
+    "phone.heic": (lambda: b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200), "no image"),
+    "postscript.eps": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no image"),
     "cut.jpg": (lambda: saved(halves((300, 300)), "JPEG")[:600], "broken or cut short"),
     "cut.png": (lambda: saved(halves((300, 300)), "PNG")[:150], "broken or cut short"),
     "no-pixels.png": (lambda: bomb(64, 64), "broken or cut short"),

@@ -34,7 +34,7 @@ def test_it_knows_the_examples():
 
 
 def test_its_test_result_is_what_evaluating_prints(cifar100_dir: Path):
-    """Tests 10,000 pictures: about 25 s."""
+    """Tests 10,000 images: about 25 s."""
     done = app("--evaluate", SHIPPED, "--data-dir", cifar100_dir)
     found = re.search(r"top-1 ([\d.]+) %", done.stdout)
     assert found, done.stderr

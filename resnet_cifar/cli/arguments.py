@@ -44,9 +44,7 @@ def parser() -> argparse.ArgumentParser:
     what = flags.add_mutually_exclusive_group()
     what.add_argument("--train-only", action="store_true", help="train in this terminal")
     what.add_argument("--evaluate", metavar="RUN", help="test a run's or another checkpoint's weights")
-    what.add_argument(
-        "--classify", metavar="FILE", nargs="+", help="say what is in pictures; with --run, by its weights"
-    )
+    what.add_argument("--classify", metavar="FILE", nargs="+", help="say what is in images; with --run, by its weights")
     what.add_argument("--push", metavar="RUN", help="upload a run to the Hugging Face Hub, to --repo")
     what.add_argument(
         "--deploy-space", metavar="USER/NAME", help="make or update a Space of the app; with --run, its model"

@@ -25,7 +25,7 @@ def list_recipes(_: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Test a checkpoint and say how good it is; on val, with the pictures that its recipe cut from train."""
+    """Test a checkpoint and say how good it is; on val, with the images that its recipe cut from train."""
     from resnet_cifar.cli.terminal import watch
     from resnet_cifar.data.dataset import load, load_official_splits
     from resnet_cifar.data.preprocess import Preprocess
@@ -43,7 +43,7 @@ def evaluate(args: argparse.Namespace) -> int:
     data, folder = args.data or (recipe.data if recipe else "cifar100"), data_folder(args) or earlier_data_folder(run)
     if args.split == "val":
         if recipe is None or not recipe.val_images or recipe.data != data:
-            raise UserError(f"{run.name!r} has no val pictures of {data}; leave --split val out.")
+            raise UserError(f"{run.name!r} has no val images of {data}; leave --split val out.")
         split = watch(load(recipe, folder, device)).val
     else:
         split = watch(load_official_splits(data, folder))[1].to(device)
@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def classify(args: argparse.Namespace) -> int:
-    """Say what is in each picture; those that can't be read are told of, and the rest answered."""
+    """Say what is in each image; those that can't be read are told of, and the rest answered."""
     from resnet_cifar.data.images import decode
     from resnet_cifar.hub.catalog import load_classifier
     from resnet_cifar.report.text import prediction_lines

@@ -84,7 +84,7 @@ class TerminalView:
                 self._epoch = event.epoch + 1
             case BatchSplit():
                 size = -(-self._stages[event.stage].batch_size // event.micro_batches)
-                self._bar.say(f"  not enough memory for a whole batch: it is gone through {size} pictures at a time")
+                self._bar.say(f"  not enough memory for a whole batch: it is gone through {size} images at a time")
             case RunCompleted() | RunStopped():
                 self._bar.say(self._ending(event))
             case RunFailed():

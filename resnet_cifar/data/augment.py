@@ -1,4 +1,4 @@
-"""Random transforms of a whole batch at once, on its device, with a draw of their own for each picture.
+"""Random transforms of a whole batch at once, on its device, with a draw of their own for each image.
 
 All draws come from the generator that is passed in, and nothing here waits for the device.
 """
@@ -38,7 +38,7 @@ def mix(
     policy: Augmentation,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Blend each picture, and its label, with the one before it in the batch, which is a random one.
+    """Blend each image, and its label, with the one before it in the batch, which is a random one.
 
     images, others: (P, 3, H, W) float, a part of the batch, and the ones before them; labels: (B,), of the whole batch
     -> images and (P, classes) shares of each class, which add up to 1. The shares are uniform: Beta(1, 1), as both
@@ -67,9 +67,9 @@ def _shift_and_flip(images: Tensor, padding: float, mirrored: Tensor | None, gen
     columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
     if mirrored is not None:
         columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
-    picture = torch.arange(batch, device=images.device)[:, None, None, None]
+    image = torch.arange(batch, device=images.device)[:, None, None, None]
     channel = torch.arange(channels, device=images.device)[:, None, None]
-    return images[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:

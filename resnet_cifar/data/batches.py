@@ -1,4 +1,4 @@
-"""Where a stage's batches come from: pictures, or features of them that were computed beforehand.
+"""Where a stage's batches come from: images, or features of them that were computed beforehand.
 
 Both kinds of source answer to the same two calls, so that one loop and one evaluation serve them.
 """
@@ -31,9 +31,9 @@ class Source(Protocol):
     def training_batch(
         self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of a part of the batch of pictures at `indices`.
+        """Inputs and targets of a part of the batch of images at `indices`.
 
-        Targets are labels (B,), or shares of each class (B, classes) where pictures are mixed. Draws are made for the
+        Targets are labels (B,), or shares of each class (B, classes) where images are mixed. Draws are made for the
         whole batch, so that it comes out the same however it is divided.
         """
 
@@ -41,8 +41,8 @@ class Source(Protocol):
         """What stands at start .. stop - 1, unaugmented."""
 
 
-class Pictures:
-    """Batches of augmented, preprocessed pictures, made where the split lives."""
+class Images:
+    """Batches of augmented, preprocessed images, made where the split lives."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Pictures:
     def training_batch(
         self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
     ) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, image_size, image_size), augmented anew, and their targets."""
+        """Images (B, 3, image_size, image_size), augmented anew, and their targets."""
         policy = self._policy(epoch)
         mirrored = self._mirrored(indices, epoch) if policy.flip == "alternating" else None
         images, labels = augment(self._images[indices], policy, generator, mirrored), self.labels[indices]
@@ -82,12 +82,12 @@ class Pictures:
         return self._mirrored_first[indices] ^ bool(epoch % 2)
 
     def inputs(self, start: int, stop: int) -> Tensor:
-        """Pictures (B, 3, image_size, image_size) as they are."""
+        """Images (B, 3, image_size, image_size) as they are."""
         return self._preprocess(self._images[start:stop])
 
 
 class Features:
-    """What the backbone makes of each picture, (views, N, 512); an epoch takes one view after the other."""
+    """What the backbone makes of each image, (views, N, 512); an epoch takes one view after the other."""
 
     evaluation_batch = _FEATURE_BATCH
 

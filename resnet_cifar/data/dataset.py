@@ -17,7 +17,7 @@ from resnet_cifar.recipe.config import Recipe
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures (N, 3, 32, 32) uint8 and their labels (N,) int64."""
+    """Images (N, 3, 32, 32) uint8 and their labels (N,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -26,7 +26,7 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: Tensor) -> "Split":
-        """The pictures at `indices`, in that order."""
+        """The images at `indices`, in that order."""
         return Split(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Split":
@@ -64,7 +64,7 @@ def load_official_splits(data: str, data_dir: Path | None) -> Generator[Progress
 
 
 def balanced_order(labels: Tensor, seed: int) -> Tensor:
-    """A random order of all pictures in which any first n hold the classes in equal parts, give or take one."""
+    """A random order of all images in which any first n hold the classes in equal parts, give or take one."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(labels), generator=generator)
     shuffled = labels[order]
@@ -84,7 +84,7 @@ def _official(root: Path, train: bool) -> Split:
 
 
 def _synthetic(count: int, seed: int) -> Split:
-    """Pictures that a network learns in seconds: each class has a pattern of its own, under noise."""
+    """Images that a network learns in seconds: each class has a pattern of its own, under noise."""
     patterns = torch.randint(0, 256, (len(FINE), 3, 4, 4), generator=torch.Generator().manual_seed(0)).float()
     patterns = F.interpolate(patterns, size=(SIDE, SIDE), mode="bilinear")
     generator = torch.Generator().manual_seed(seed)

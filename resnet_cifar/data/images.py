@@ -1,7 +1,7 @@
-"""From whatever file a person has to the picture in it: upright, on white, its first frame, 8 bits of RGB.
+"""From whatever file a person has to the image in it: upright, on white, its first frame, 8 bits of RGB.
 
 Image libraries get several of these silently wrong, and some files are made to fill a machine's memory; so every
-picture, from the page, a program or the terminal, comes in through here.
+image, from the page, a program or the terminal, comes in through here.
 """
 
 import io
@@ -16,12 +16,12 @@ from resnet_cifar.errors import UserError
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
 _ENOUGH = 1024  # pixels a side; a JPEG can be decoded smaller than it is, and no network here looks closer
-_BAND = 512  # rows that are converted at once, so that a large picture is in memory hardly more than once
+_BAND = 512  # rows that are converted at once, so that a large image is in memory hardly more than once
 
 
 def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
-    """The picture in a file, RGB. Raises UserError, which calls it `name`, where there is none or it is too large."""
-    name = name or (source.name if isinstance(source, Path) else "the picture")
+    """The image in a file, RGB. Raises UserError, which calls it `name`, where there is none or it is too large."""
+    name = name or (source.name if isinstance(source, Path) else "the image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -29,7 +29,7 @@ def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
                 return _to_rgb(image, name)
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         if isinstance(error, UnidentifiedImageError):
-            raise UserError(f"{name} is no picture in one of {', '.join(FORMATS)}.") from error
+            raise UserError(f"{name} is no image in one of {', '.join(FORMATS)}.") from error
         raise UserError(_too_large(name, "far too many")) from error
     except FileNotFoundError as error:
         raise UserError(f"there is no file {source!s}.") from error
@@ -38,7 +38,7 @@ def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
 
 
 def centre_square(image: Image.Image, side: int) -> Image.Image:
-    """The middle of a picture as a square of `side` pixels."""
+    """The middle of an image as a square of `side` pixels."""
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     return image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)

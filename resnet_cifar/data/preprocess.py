@@ -23,7 +23,7 @@ IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Preprocess:
-    """What every picture goes through before the network: normalised, then resized. The same for train, val, test
+    """What every image goes through before the network: normalised, then resized. The same for train, val, test
     and prediction.
     """
 
@@ -37,7 +37,7 @@ class Preprocess:
         """(B, 3, H, W) uint8 -> (B, 3, image_size, image_size) float32, channels last.
 
         Resizing is bilinear, and averages where it shrinks. It comes last, since it commutes with normalising and
-        small pictures are normalised faster.
+        small images are normalised faster.
         """
         x = (images.float() - self._mean) * self._scale
         if x.shape[-2:] != (self.image_size, self.image_size):

@@ -1,4 +1,4 @@
-"""TrivialAugment (Mueller and Hutter 2021) for a whole batch at once: one random change of each picture.
+"""TrivialAugment (Mueller and Hutter 2021) for a whole batch at once: one random change of each image.
 
 The changes and their strengths are those of the paper's wide space, but for shifts: 10 pixels of 32 are the most, as in
 its narrow one. Strengths are drawn anywhere in their range, and not from 31 levels.
@@ -36,14 +36,14 @@ _BITS = 6  # of 8, that are dropped at most
 
 
 def change_trivially(images: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, 3, S, S) uint8 -> the same shape, each picture changed in a way and to a degree of its own."""
+    """(B, 3, S, S) uint8 -> the same shape, each image changed in a way and to a degree of its own."""
     batch, device = len(images), images.device
     kind = torch.randint(len(KINDS), (batch,), device=device, generator=generator)
     return change(images, kind, torch.rand(batch, device=device, generator=generator) * 2 - 1)
 
 
 def change(images: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
-    """(B, 3, S, S) uint8, (B,) places in `KINDS`, (B,) from -1 to 1 -> pictures of the same shape."""
+    """(B, 3, S, S) uint8, (B,) places in `KINDS`, (B,) from -1 to 1 -> images of the same shape."""
     chosen = {name: (kind == number)[:, None, None, None] for number, name in enumerate(KINDS)}
     pixels = _move(images.float(), chosen, strength)
     strength = strength[:, None, None, None]

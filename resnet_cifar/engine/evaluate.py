@@ -1,4 +1,4 @@
-"""How good a model is on pictures it does not learn from; every mean is over pictures, not over batches."""
+"""How good a model is on images it does not learn from; every mean is over images, not over batches."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_cifar.data.batches import Pictures, Source
+from resnet_cifar.data.batches import Images, Source
 from resnet_cifar.data.classes import FINE, FINE_TO_COARSE
 from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
@@ -57,11 +57,11 @@ def test(
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Run a split through a model once, and tell all that `eval.json` holds.
 
-    `mirrored`: test-time augmentation; what counts is the mean of the probabilities of a picture and its mirror image.
+    `mirrored`: test-time augmentation; what counts is the mean of the probabilities of an image and its mirror image.
     """
-    logits = yield from predict(model, Pictures(split, preprocess, model.stem), autocast, world, "test")
+    logits = yield from predict(model, Images(split, preprocess, model.stem), autocast, world, "test")
     if mirrored:
-        other = Pictures(Split(split.images.flip(-1), split.labels), preprocess, model.stem)
+        other = Images(Split(split.images.flip(-1), split.labels), preprocess, model.stem)
         seen = torch.stack((logits, (yield from predict(model, other, autocast, world, "test"))))
         logits = seen.log_softmax(-1).logsumexp(0) - math.log(len(seen))
     return summarise(logits, split.labels)
@@ -84,7 +84,7 @@ def coarse_top1(logits: Tensor, labels: Tensor) -> float:
 
 
 def per_class_top1(logits: Tensor, labels: Tensor) -> list[float]:
-    """Accuracy on the pictures of each class, in label order."""
+    """Accuracy on the images of each class, in label order."""
     hits = (logits.argmax(1) == labels).double()
     classes = logits.shape[1]
     sums = torch.zeros(classes, dtype=torch.double, device=logits.device).index_add_(0, labels, hits)

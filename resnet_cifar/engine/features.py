@@ -6,7 +6,7 @@ from collections.abc import Generator
 import torch
 
 from resnet_cifar.data.augment import augment
-from resnet_cifar.data.batches import Features, Pictures
+from resnet_cifar.data.batches import Features, Images
 from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.events import Progress
@@ -28,9 +28,9 @@ def compute_features(
 ) -> Generator[Progress, None, Features]:
     """Run the whole split through the backbone `views` times, augmented differently each time; processes share it.
 
-    Where `policy` flips, views come in pairs, a picture and its mirror image, so that both are always seen.
+    Where `policy` flips, views come in pairs, an image and its mirror image, so that both are always seen.
     """
-    source = Pictures(split, preprocess, model.stem)
+    source = Images(split, preprocess, model.stem)
     unflipped = dataclasses.replace(policy, flip="none")
     total = len(split)
     device = split.images.device

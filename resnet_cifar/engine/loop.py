@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 import torch
 from torch import Tensor
 
-from resnet_cifar.data.batches import Features, Pictures, Source
+from resnet_cifar.data.batches import Features, Images, Source
 from resnet_cifar.data.dataset import Dataset, Split
 from resnet_cifar.data.preprocess import Normalization, Preprocess
 from resnet_cifar.engine.compile import compile_where_it_pays
@@ -77,7 +77,7 @@ def _source(
     """Where the stage's batches of a split come from."""
     stage = training.stage
     if not stage.caches_features:
-        return Pictures(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
+        return Images(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
     if not len(split):
         return Features(torch.empty(1, 0, 0), split.labels)
     generator = training.generator("features", learning)

@@ -16,11 +16,11 @@ class Tally:
     hits: float = 0.0
     images: int = 0
     window: list[tuple[float, float, int]] = field(default_factory=list)
-    """Mean loss, hits and pictures of each step since the last report."""
+    """Mean loss, hits and images of each step since the last report."""
     waiting: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def add(self, loss_and_hits: Tensor, images: int) -> None:
-        """Take in a step's result, (2,) on the device: this process's part of it; and the pictures of all."""
+        """Take in a step's result, (2,) on the device: this process's part of it; and the images of all."""
         self.waiting.append((loss_and_hits, images))
 
     def read(self, world: World) -> None:
@@ -31,7 +31,7 @@ class Tally:
             self.waiting.clear()
 
     def close_window(self) -> float:
-        """Add the window to the sums and begin a new one; the mean loss over its pictures."""
+        """Add the window to the sums and begin a new one; the mean loss over its images."""
         loss = sum(loss * images for loss, _, images in self.window)
         images = sum(images for _, _, images in self.window)
         self.loss += loss

@@ -134,7 +134,7 @@ class Training:
     def wanted(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
         """What is to be learned from a batch's inputs, and how much labels are to be smoothed for that yet."""
         smoothing = self.stage.label_smoothing
-        if self.teacher is None or self.stage.caches_features:  # features are no pictures that it could look at
+        if self.teacher is None or self.stage.caches_features:  # features are no images that it could look at
             return targets, smoothing
         return self.teacher.targets(inputs, targets, smoothing), 0.0
 
@@ -145,7 +145,7 @@ class Training:
         return torch.Generator(self.device).manual_seed(seed)
 
     def share_statistics(self) -> None:
-        """Let all processes have the mean of their BatchNorm statistics, which each gathers from its own pictures."""
+        """Let all processes have the mean of their BatchNorm statistics, which each gathers from its own images."""
         for net in (self.net, self.ema.module if self.ema else None):
             if net is not None:
                 self.world.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])

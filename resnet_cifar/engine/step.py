@@ -34,7 +34,7 @@ def gradients(training: Training, inputs: Tensor, targets: Tensor, images: int) 
 
 
 def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Add to the gradients what some pictures of a batch of `images` have to say; (2,) as in `gradients`."""
+    """Add to the gradients what some images of a batch of `images` have to say; (2,) as in `gradients`."""
     with training.autocast():
         logits = training.way(inputs)(inputs)
     wanted, smoothing = training.wanted(inputs, targets)

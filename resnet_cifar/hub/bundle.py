@@ -18,7 +18,7 @@ from resnet_cifar.runs.run_dir import RunDir
 
 @contextmanager
 def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
-    """A folder with what of a run goes to the Hub: no state of the optimizer, no pictures, no path of this machine.
+    """A folder with what of a run goes to the Hub: no state of the optimizer, no images, no path of this machine.
 
     `onnx`: whether the card is to speak of an ONNX file, which whoever asks puts there.
     """

@@ -19,7 +19,7 @@ from resnet_cifar.runs.run_dir import RunDir
 CARD = "README.md"
 CURVES = "curves.png"
 
-_STEMS = {"stock": "torchvision's own stem", "cifar": "a 3x3 stem without pooling, for small pictures"}
+_STEMS = {"stock": "torchvision's own stem", "cifar": "a 3x3 stem without pooling, for small images"}
 _TIMM = """```python
 import timm
 model = timm.create_model("hf-hub:{repo}", pretrained=True).eval()
@@ -37,7 +37,7 @@ print(classifier.predict([PIL.Image.open("cat.jpg").convert("RGB")])[0].probabil
 ```"""
 _ONNX = """```python
 session = onnxruntime.InferenceSession(huggingface_hub.hf_hub_download("{repo}", "model.onnx"))
-logits = session.run(["logits"], {{"pictures": pictures}})[0]  # (B, 3, {size}, {size}) float32, normalised
+logits = session.run(["logits"], {{"images": images}})[0]  # (B, 3, {size}, {size}) float32, normalised
 ```"""
 _NO_TTA = "without test-time augmentation"
 _CITATION = """@techreport{krizhevsky2009learning,
@@ -117,7 +117,7 @@ def architecture_name(arch: str) -> str:
 
 def _what(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -> str:
     network = f"{architecture_name(config.arch)} with {_STEMS[config.stem]}"
-    data = "CIFAR-100" if recipe.data == "cifar100" else "synthetic pictures, made to try the trainer out with"
+    data = "CIFAR-100" if recipe.data == "cifar100" else "synthetic images, made to try the trainer out with"
     good = f" It classifies {percent(results['top1'])} of the test images correctly, {_NO_TTA}." if results else ""
     trained_at = tuple(dict.fromkeys(size for stage in recipe.stages for size in stage.image_sizes))
     used_at = f", to be used at {config.image_size} px" if trained_at != (config.image_size,) else ""
@@ -171,16 +171,16 @@ def _results(results: dict[str, Any]) -> str:
     ]
     ranked = sorted(results["per_class_top1"].items(), key=lambda item: item[1])
     worst, best = ", ".join(map(_class, ranked[:5])), ", ".join(map(_class, ranked[:-6:-1]))
-    head = f"On the {results['images']:,} test pictures, looked at once, {_NO_TTA}:"
+    head = f"On the {results['images']:,} test images, looked at once, {_NO_TTA}:"
     return f"{head}\n\n{_markdown(('measure', 'test'), rows)}\n\nIt knows best: {best}.\n\nIt knows least: {worst}."
 
 
 def _limits(recipe: Recipe, config: ModelConfig) -> str:
     if recipe.data != "cifar100":
-        return "It has never seen a real picture, and is of no use but to show that the trainer works."
+        return "It has never seen a real image, and is of no use but to show that the trainer works."
     return (
         f"It knows {len(config.labels)} classes and answers with one of them whatever it is shown. It learned from "
-        "pictures of 32 x 32 pixels, and sees little more of a larger one: only the middle square counts. CIFAR-100 "
+        "images of 32 x 32 pixels, and sees little more of a larger one: only the middle square counts. CIFAR-100 "
         "was gathered from the web before 2009; its people and its scenes are of that time. Nothing that matters "
         "should hang on its answer."
     )

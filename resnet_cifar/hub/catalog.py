@@ -92,7 +92,7 @@ def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
     except UserError as error:
         return str(error).replace(f"{folder}/", "")  # a page may be open to strangers: no paths
     except (RuntimeError, TypeError, ValueError) as error:
-        return f"{CONFIG} does not describe how to prepare a picture: {str(error).splitlines()[0]}."
+        return f"{CONFIG} does not describe how to prepare an image: {str(error).splitlines()[0]}."
     return ""
 
 

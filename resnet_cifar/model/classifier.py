@@ -1,4 +1,4 @@
-"""What is in a picture: the one way from pictures to answers, for the page, programs and the terminal."""
+"""What is in an image: the one way from images to answers, for the page, programs and the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from resnet_cifar.system.device import choose_device
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of a picture."""
+    """What a network makes of an image."""
 
     probabilities: dict[str, float]
     """Of the likeliest classes, the likeliest first."""
@@ -55,7 +55,7 @@ class Classifier:
         return cls(*load_checkpoint(folder, chosen), chosen)
 
     def predict(self, images: Sequence[Image.Image], top: int = 5) -> list[Prediction]:
-        """The likeliest `top` classes of RGB pictures of any size, whose middle square is looked at."""
+        """The likeliest `top` classes of RGB images of any size, whose middle square is looked at."""
         if not images:
             return []
         small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
@@ -71,8 +71,8 @@ class Classifier:
         return Prediction(dict(zip(names, values, strict=True)), superclass, seen)
 
     def _seen(self, inputs: torch.Tensor) -> list[Image.Image]:
-        """The network's inputs turned back into pictures."""
+        """The network's inputs turned back into images."""
         normalization = self.config.normalization
         mean, std = (torch.tensor(values, device=self._device) for values in (normalization.mean, normalization.std))
         pixels = (inputs.permute(0, 2, 3, 1) * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
-        return [Image.fromarray(picture.numpy()) for picture in pixels.cpu()]
+        return [Image.fromarray(image.numpy()) for image in pixels.cpu()]

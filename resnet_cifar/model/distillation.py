@@ -28,7 +28,7 @@ class Teacher:
 
     @torch.no_grad()
     def targets(self, inputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """(B, 3, H, W) pictures with their labels (B,) or shares (B, classes) -> shares (B, classes) to learn.
+        """(B, 3, H, W) images with their labels (B,) or shares (B, classes) -> shares (B, classes) to learn.
 
         `smoothing`: of the labels; the probabilities are smooth already.
         """
@@ -43,19 +43,19 @@ class Teacher:
 def read_teacher(
     recipe: Recipe, device: torch.device, normalization: Normalization, autocast: Autocast
 ) -> Teacher | None:
-    """Who teaches a run whose pictures are normalised so. Raises UserError where that can't be."""
+    """Who teaches a run whose images are normalised so. Raises UserError where that can't be."""
     if recipe.teacher is None:
         return None
     net, config = load_checkpoint(Path(recipe.teacher), device)
     if config.normalization != normalization:
         raise UserError(
-            f"the teacher {recipe.teacher} learned from pictures normalised with {config.normalization}, and this "
+            f"the teacher {recipe.teacher} learned from images normalised with {config.normalization}, and this "
             f"run's are with {normalization}; choose one that started from the same kind of weights."
         )
     sizes = {size for stage in recipe.stages if not stage.caches_features for size in stage.image_sizes}
     if other := sizes - {config.image_size}:
         raise UserError(
-            f"the teacher {recipe.teacher} knows pictures of {config.image_size} px, and this run has some of "
+            f"the teacher {recipe.teacher} knows images of {config.image_size} px, and this run has some of "
             f"{other.pop()} px; add --image-size {config.image_size}, or choose another."
         )
     return Teacher(net, recipe.distillation_weight, autocast)

@@ -44,7 +44,7 @@ def need_packages() -> None:
 def export_onnx(folder: Path, target: Path) -> Generator[Progress, None, float]:
     """Write a checkpoint as an ONNX file, and say by how much its logits differ at most.
 
-    Its input `pictures` is (B, 3, image_size, image_size) float32, normalised as `config.json` says; its output is
+    Its input `images` is (B, 3, image_size, image_size) float32, normalised as `config.json` says; its output is
     `logits` (B, classes); B is free. Mean, std, size and labels stand in its metadata too. Raises UserError where
     packages for it are missing, or it answers otherwise.
     """
@@ -58,14 +58,14 @@ def write_onnx(folder: Path, target: Path) -> float:
 
     model, config = load_checkpoint(folder, _CPU)
     model = model.to(memory_format=torch.contiguous_format)
-    pictures = _pictures(config)
+    images = _images(config)
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-onnx-") as name:
         draft = Path(name) / target.name
-        _trace(model, pictures, draft)
+        _trace(model, images, draft)
         exported = onnx.load(draft)
         onnx.helper.set_model_props(exported, _facts(config))
         onnx.save(exported, draft)
-        difference = _difference(model, pictures, draft)
+        difference = _difference(model, images, draft)
         if not difference <= _TOLERANCE:
             raise UserError(f"the ONNX file's logits differ by {difference:g} from the checkpoint's; it was not kept.")
         with files.replacing(target) as place:
@@ -77,25 +77,25 @@ def _missing() -> list[str]:
     return [name for name in _PACKAGES if find_spec(name) is None]
 
 
-def _difference(model: ResNet, pictures: Tensor, file: Path) -> float:
+def _difference(model: ResNet, images: Tensor, file: Path) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {"pictures": pictures.numpy()})
+    (logits,) = session.run(["logits"], {"images": images.numpy()})
     with torch.no_grad():
-        return float((model(pictures) - torch.from_numpy(logits)).abs().max())
+        return float((model(images) - torch.from_numpy(logits)).abs().max())
 
 
-def _trace(model: ResNet, pictures: Tensor, file: Path) -> None:
+def _trace(model: ResNet, images: Tensor, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         try:
             torch.onnx.export(
                 model,
-                (pictures,),
+                (images,),
                 file,
-                input_names=["pictures"],
+                input_names=["images"],
                 output_names=["logits"],
                 dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
                 opset_version=_OPSET,
@@ -107,8 +107,8 @@ def _trace(model: ResNet, pictures: Tensor, file: Path) -> None:
             raise UserError(f"torch can't export this model: {str(error).splitlines()[0]}.") from error
 
 
-def _pictures(config: ModelConfig) -> Tensor:
-    """Pictures of noise, (16, 3, image_size, image_size), preprocessed."""
+def _images(config: ModelConfig) -> Tensor:
+    """Images of noise, (16, 3, image_size, image_size), preprocessed."""
     noise = torch.randint(0, 256, (_PICTURES, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return Preprocess(config.image_size, config.normalization, _CPU)(noise).contiguous()
 

@@ -26,7 +26,7 @@ _HEAD = ("fc.weight", "fc.bias")
 
 @dataclass(frozen=True)
 class Start:
-    """Weights by name, none where they are drawn at random; and what their pictures were normalised with."""
+    """Weights by name, none where they are drawn at random; and what their images were normalised with."""
 
     tensors: dict[str, Tensor] | None
     normalization: Normalization

@@ -65,7 +65,7 @@ class ResNet(nn.Module):
         return self.avgpool(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised pictures -> (B, classes) logits."""
+        """(B, 3, H, W) normalised images -> (B, classes) logits."""
         return self.fc(self.features(x))
 
     def group(self, name: Group) -> tuple[nn.Module, ...]:
@@ -90,7 +90,7 @@ class ResNet(nn.Module):
 
 
 def count_multiply_adds(arch: str, stem: str, image_size: int, num_classes: int = 100) -> int:
-    """Multiply-adds of one picture's forward pass, convolutions and the head, as He et al. count them."""
+    """Multiply-adds of one image's forward pass, convolutions and the head, as He et al. count them."""
     total = 0
 
     def add(module: nn.Module, _: object, output: Tensor) -> None:

@@ -18,7 +18,7 @@ HEAD: tuple[Group, ...] = ("fc",)
 
 STEMS = ("stock", "cifar")
 DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
-"""What there is to learn from, and how many pictures each has."""
+"""What there is to learn from, and how many images each has."""
 _IMAGE_SIZES = (16, 512)
 # Below, layer4 gets single pixels; and oneDNN leaves some gradients of strided convolutions over those unwritten.
 _SMALLEST_STOCK = 32
@@ -64,7 +64,7 @@ class Stage:
     trainable: tuple[Group, ...] = EVERYTHING
     """The groups that learn; the rest is frozen, BatchNorm statistics too."""
     views: int = 2
-    """Where only the head learns: augmented views of each picture whose features are computed once and then
+    """Where only the head learns: augmented views of each image whose features are computed once and then
     trained on. 0: new ones every epoch, at the cost of a forward pass each."""
     batch_size: int = 128
     image_size: int = 32
@@ -179,7 +179,7 @@ class Recipe:
     init: str = "scratch"
     """scratch, imagenet, or the path of a checkpoint folder, a .safetensors or a torchvision .pth."""
     teacher: str | None = None
-    """The path of a checkpoint folder, whose probabilities are learned too wherever pictures are gone through."""
+    """The path of a checkpoint folder, whose probabilities are learned too wherever images are gone through."""
     distillation_weight: float = 0.5
     """Weight of the teacher's probabilities in the targets; the labels have the rest."""
     data: str = "cifar100"

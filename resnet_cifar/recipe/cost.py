@@ -45,12 +45,12 @@ def _layer_macs(architecture: Architecture, number: int, inputs: int, before: in
 
 
 def training_images(recipe: Recipe) -> int:
-    """Pictures in an epoch."""
+    """Images in an epoch."""
     return recipe.train_images or DATASETS[recipe.data] - recipe.val_images
 
 
 def data_bytes(recipe: Recipe) -> int:
-    """Of all pictures that a run has."""
+    """Of all images that a run has."""
     return (DATASETS[recipe.data] + _TEST_IMAGES[recipe.data]) * 3 * 32 * 32
 
 

@@ -6,7 +6,7 @@ from resnet_cifar.recipe.config import Stage
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
-    """Every picture is seen once an epoch; the last batch is what is left, but never a single picture for a process,
+    """Every image is seen once an epoch; the last batch is what is left, but never a single image for a process,
     which BatchNorm could make nothing of: then it joins the batch before it.
     """
     return max(1, (images + batch_size - 2 * processes) // batch_size)

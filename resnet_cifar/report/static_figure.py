@@ -1,4 +1,4 @@
-"""Loss and accuracy of a run as a picture for its model card, drawn without plotly: a trainer may run where none is."""
+"""Loss and accuracy of a run as an image for its model card, drawn without plotly: a trainer may run where none is."""
 
 from collections.abc import Callable, Sequence
 

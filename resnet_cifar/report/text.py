@@ -95,6 +95,6 @@ def learns(trainable: Sequence[str]) -> str:
 
 
 def prediction_lines(name: str, probabilities: Mapping[str, float], superclass: str | None) -> str:
-    """What a network makes of a picture."""
+    """What a network makes of an image."""
     head = f"{name}: {next(iter(probabilities))}" + (f" ({superclass})" if superclass else "")
     return "\n".join([head, *(f"  {percent(value):>8}  {label}" for label, value in probabilities.items())])

@@ -49,14 +49,14 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes
 
 
 def _check_val(recipe: Recipe, teacher: RunDir) -> None:
-    """Refuse a teacher that has learned from the pictures that the run is to be judged by, as far as it says so."""
+    """Refuse a teacher that has learned from the images that the run is to be judged by, as far as it says so."""
     if not recipe.val_images or not teacher.recipe_file.exists():
         return
     theirs = teacher.recipe()
     apart = theirs.seed == recipe.seed and theirs.val_images >= recipe.val_images
     if theirs.data == recipe.data and not apart:
         raise UserError(
-            f"the teacher {teacher.path} learned from pictures that would be this run's val; take its --seed "
+            f"the teacher {teacher.path} learned from images that would be this run's val; take its --seed "
             f"{theirs.seed} and --val-images {theirs.val_images}, or --val-images 0 to do without."
         )
 
@@ -74,12 +74,12 @@ def check_unfinished(run: RunDir) -> None:
 
 
 def check_batches(recipe: Recipe, processes: int) -> None:
-    """Refuse batches that leave a process with a single picture, of which BatchNorm could make nothing."""
+    """Refuse batches that leave a process with a single image, of which BatchNorm could make nothing."""
     for stage in recipe.stages:
         if stage.batch_size < 2 * processes:
             raise UserError(
                 f"stage {stage.name!r} has batches of {stage.batch_size} for {processes} processes; each needs two "
-                "pictures at least: take a larger --batch-size or fewer processes."
+                "images at least: take a larger --batch-size or fewer processes."
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from resnet_cifar.data.batches import Pictures
+from resnet_cifar.data.batches import Images
 from resnet_cifar.data.dataset import Dataset, Split
 from resnet_cifar.data.preprocess import CIFAR100, SIDE, Preprocess
 from resnet_cifar.engine import loop
@@ -41,7 +41,7 @@ class Trial:
 
 
 def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
-    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller pictures."""
+    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller images."""
     peak = PeakMemory(device)
     small = _affordable(recipe, _brief(stage)) if device.type == "cpu" else _brief(stage)
     training = _training(_network(recipe, device), recipe, small, device)
@@ -104,7 +104,7 @@ def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
 
 
 def _affordable(recipe: Recipe, stage: Stage) -> Stage:
-    """The stage with a batch, and if need be with pictures, that a CPU is done with in about half a second."""
+    """The stage with a batch, and if need be with images, that a CPU is done with in about half a second."""
     sizes = [size for size in (stage.image_size, 224, 128, 96, 64, 48, 32) if size <= stage.image_size]
     for size in sizes:
         smaller = replace(stage, image_size=size)
@@ -115,14 +115,14 @@ def _affordable(recipe: Recipe, stage: Stage) -> Stage:
 
 
 def _kept(training: Training, stage: Stage) -> int:
-    """Bytes that autograd keeps for the way back from a batch of the stage, told from few and small pictures.
+    """Bytes that autograd keeps for the way back from a batch of the stage, told from few and small images.
 
-    What is kept of a picture grows with its area.
+    What is kept of an image grows with its area.
     """
     size = min(stage.image_size, _KEPT_SIZE)
     few, more = (_kept_of(training, size, batch) for batch in (2, 4))
-    of_a_picture = (more - few) / 2 * (stage.image_size / size) ** 2
-    return int(few - (more - few) + of_a_picture * stage.batch_size)
+    of_an_image = (more - few) / 2 * (stage.image_size / size) ** 2
+    return int(few - (more - few) + of_an_image * stage.batch_size)
 
 
 def _kept_of(training: Training, size: int, batch: int) -> int:
@@ -140,7 +140,7 @@ def _steps(training: Training) -> Iterator[Progress]:
     images = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     train = Split(images, torch.arange(count) % 100).to(training.device)
     preprocess = Preprocess(training.stage.image_size, CIFAR100, training.device)
-    evaluated = Pictures(train, preprocess, training.model.stem).evaluation_batch
+    evaluated = Images(train, preprocess, training.model.stem).evaluation_batch
     val = train.take(torch.arange(evaluated if training.device.type == "cuda" else 0, device=training.device) % count)
     nothing = train.take(torch.arange(0, device=training.device))
     events = loop.train(training, Dataset(train, val, nothing), CIFAR100)

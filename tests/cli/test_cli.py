@@ -22,7 +22,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT, app, start
 from tests.builders import recipe as tiny
 
-# ResNet-34 as the recipe has it, on few synthetic pictures.
+# ResNet-34 as the recipe has it, on few synthetic images.
 SMALL = ("--recipe", "quick", "--data", "synthetic", "--train-images", "200", "--val-images", "100", "--epochs", "1")
 
 
@@ -255,8 +255,8 @@ def test_flags_change_the_recipe():
     assert recipe.stages[1].warmup_epochs == 0.5 and recipe.seed == 4
 
 
-def test_quick_learns_real_pictures(cifar100_dir: Path, tmp_path: Path):
-    """Trains on 4,000 real pictures, a ninth of `quick`, and tests on all 10,000: about 20 s."""
+def test_quick_learns_real_images(cifar100_dir: Path, tmp_path: Path):
+    """Trains on 4,000 real images, a ninth of `quick`, and tests on all 10,000: about 20 s."""
     arguments = ("--recipe", "quick", "--train-images", 4000, "--val-images", 500, "--epochs", 1, "--seed", 0)
     done = app("--train-only", *arguments, "--run", tmp_path / "run", "--data-dir", cifar100_dir)
     assert done.returncode == 0, done.stderr
@@ -288,7 +288,7 @@ def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.
     assert "--image-size is 8; it must lie between 16 and 512" in capsys.readouterr().err
     run.recipe_file.write_text(tiny(val_images=0).to_json())
     assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", "--split", "val"]) == 2
-    assert "has no val pictures" in capsys.readouterr().err
+    assert "has no val images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.builders import ROOT
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_an_awkward_picture_is_upright_on_white_and_its_first_frame(name: str):
+def test_an_awkward_image_is_upright_on_white_and_its_first_frame(name: str):
     content, upper, lower = GOOD[name]
     image = decode(content(), name)
     assert image.mode == "RGB"
@@ -23,7 +23,7 @@ def test_an_awkward_picture_is_upright_on_white_and_its_first_frame(name: str):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_gets_one_sentence(name: str):
+def test_what_is_no_image_gets_one_sentence(name: str):
     content, says = BAD[name]
     with pytest.raises(UserError) as refusal:
         decode(content(), name)
@@ -33,8 +33,8 @@ def test_what_is_no_picture_gets_one_sentence(name: str):
 
 def test_files_are_read_as_their_bytes_are(tmp_path: Path):
     content = GOOD["plain.png"][0]()
-    (tmp_path / "picture.png").write_bytes(content)
-    assert decode(tmp_path / "picture.png") == decode(content)
+    (tmp_path / "image.png").write_bytes(content)
+    assert decode(tmp_path / "image.png") == decode(content)
     with pytest.raises(UserError, match="there is no file"):
         decode(tmp_path / "nothing.png")
     with pytest.raises(UserError, match="broken"):
@@ -47,8 +47,8 @@ def test_the_middle_square_is_taken():
     assert centre_square(image, 32).getcolors() == [(32 * 32, GREEN)]
 
 
-def test_large_pictures_take_little_memory(tmp_path: Path):
-    """Four pictures of 24 megapixels, each in a Python process of its own: about 6 s."""
+def test_large_images_take_little_memory(tmp_path: Path):
+    """Four images of 24 megapixels, each in a Python process of its own: about 6 s."""
     kinds = {
         "rgba.png": saved(halves((4900, 5000), "RGBA"), "PNG", compress_level=1),
         "rgb.jpg": saved(halves((4900, 5000)), "JPEG"),

@@ -45,7 +45,7 @@ THEIRS: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
-def pictures() -> Tensor:
+def noise_images() -> Tensor:
     """Soft ones and noise; one dark, one without any contrast."""
     draws = torch.Generator(CPU).manual_seed(3)
     soft = torch.nn.functional.interpolate(torch.rand(4, 3, 5, 5, generator=draws) * 255, 32, mode="bilinear")
@@ -56,7 +56,7 @@ def pictures() -> Tensor:
 @pytest.mark.parametrize("strength", [-1.0, -0.35, 0.0, 0.6, 1.0])
 @pytest.mark.parametrize("name", KINDS)
 def test_each_change_is_that_of_torchvision(name: str, strength: float):
-    images = pictures()
+    images = noise_images()
     kind = torch.full((len(images),), KINDS.index(name))
     ours = change(images, kind, torch.full((len(images),), strength))
     theirs = torch.stack([THEIRS[name](image, strength) for image in images])
@@ -66,9 +66,9 @@ def test_each_change_is_that_of_torchvision(name: str, strength: float):
         assert torch.equal(ours[:8], images[:8])
 
 
-def test_the_pictures_of_a_batch_are_changed_each_on_its_own():
+def test_the_images_of_a_batch_are_changed_each_on_its_own():
     """A mixed batch gives what batches of one kind give."""
-    images = pictures()[:1].expand(len(KINDS), -1, -1, -1)
+    images = noise_images()[:1].expand(len(KINDS), -1, -1, -1)
     kinds = torch.arange(len(KINDS))
     strength = torch.linspace(-0.9, 0.9, len(KINDS))
     together = change(images, kinds, strength)
@@ -78,7 +78,7 @@ def test_the_pictures_of_a_batch_are_changed_each_on_its_own():
 
 
 def test_every_change_comes_up_about_as_often():
-    images = pictures()[:1].expand(2800, -1, -1, -1)
+    images = noise_images()[:1].expand(2800, -1, -1, -1)
     once, again = (
         augment(images, Augmentation(trivial_augment=True), torch.Generator(CPU).manual_seed(seed)) for seed in (0, 0)
     )

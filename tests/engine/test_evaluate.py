@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from resnet_cifar.data.batches import Pictures
+from resnet_cifar.data.batches import Images
 from resnet_cifar.data.classes import FINE_TO_COARSE
 from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
@@ -21,7 +21,7 @@ def answers() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, labels
 
 
-def test_metrics_are_means_over_pictures(answers):
+def test_metrics_are_means_over_images(answers):
     logits, labels = answers
     metrics = measure(logits, labels)
     ranks = [row.argsort(descending=True).tolist().index(label) for row, label in zip(logits, labels, strict=True)]
@@ -42,7 +42,7 @@ def test_superclasses_and_classes_add_up(answers):
     assert summarise(logits, labels)["per_class_top1"]["wolf"] == per_class_top1(logits, labels)[97]
 
 
-def test_with_mirror_images_a_picture_and_its_mirror_image_are_one():
+def test_with_mirror_images_an_image_and_its_mirror_image_are_one():
     model, generator = ResNet("resnet18").eval(), torch.Generator().manual_seed(0)
     torch.nn.init.normal_(model.fc.weight, generator=generator)
     images = torch.randint(0, 256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -52,7 +52,7 @@ def test_with_mirror_images_a_picture_and_its_mirror_image_are_one():
     one, mirror = (result(run_test(model, split, preprocess, autocast, mirrored=True)) for split in (plain, other))
     assert one.pop("loss") == pytest.approx(mean_loss := mirror.pop("loss"), rel=1e-4)
     assert one == mirror
-    alone = [result(predict(model, Pictures(split, preprocess, "stock"), autocast)) for split in (plain, other)]
+    alone = [result(predict(model, Images(split, preprocess, "stock"), autocast)) for split in (plain, other)]
     mean = sum(logits.softmax(1) for logits in alone) / 2
     assert mean_loss == pytest.approx(-mean[labels, labels].log().mean().item(), rel=1e-4)
     assert mean_loss != pytest.approx(measure(alone[0], labels).loss, rel=1e-4)
@@ -61,7 +61,7 @@ def test_with_mirror_images_a_picture_and_its_mirror_image_are_one():
 def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
     model = ResNet("resnet18").train()
     split = Split(torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8), torch.zeros(23, dtype=torch.long))
-    source = Pictures(split, Preprocess(32, CIFAR100, CPU), "stock")
+    source = Images(split, Preprocess(32, CIFAR100, CPU), "stock")
     whole = result(predict(model, source, runs_in(CPU, "fp32")))
     source.evaluation_batch = 5
     pieces = list(predict(model, source, runs_in(CPU, "fp32")))

@@ -29,7 +29,7 @@ def test_the_same_seed_says_and_learns_the_same():
     assert same_weights(once.weights(), again.weights())
 
 
-def test_pictures_are_mixed_until_the_last_epochs():
+def test_images_are_mixed_until_the_last_epochs():
     def losses(**changes: object) -> list[float]:
         _, said = finish(recipe(stage(**changes), log_every=1))
         return [event.loss for event in of_kind(events.StepLogged, said)]
@@ -97,7 +97,7 @@ def test_a_head_stage_runs_the_backbone_once_for_each_view(monkeypatch):
     assert seen == 2 * 100 + 100  # train in two views, val in one; 20 epochs cost nothing
 
 
-def test_one_optimizer_step_a_batch_and_every_picture_once(monkeypatch):
+def test_one_optimizer_step_a_batch_and_every_image_once(monkeypatch):
     training, loop = begin(recipe(stage(batch_size=16, epochs=1)))
     batches, steps = [], []
     training.model.register_forward_pre_hook(lambda m, args: batches.append(len(args[0])) if m.training else None)
@@ -112,13 +112,13 @@ def test_one_optimizer_step_a_batch_and_every_picture_once(monkeypatch):
 @pytest.mark.parametrize(
     ("images", "size", "steps"), [(100, 16, 7), (96, 16, 6), (97, 16, 6), (98, 16, 7), (5, 2, 2), (2, 64, 1)]
 )
-def test_no_batch_is_a_single_picture(images: int, size: int, steps: int):
+def test_no_batch_is_a_single_image(images: int, size: int, steps: int):
     assert steps_per_epoch(images, size) == steps
     last = images - (steps - 1) * size
     assert 2 <= last <= size + 1
 
 
-def test_an_uneven_last_batch_weighs_as_many_pictures_as_it_holds():
+def test_an_uneven_last_batch_weighs_as_many_images_as_it_holds():
     training, loop = begin(recipe(stage(epochs=1), log_every=1))
     said = list(loop)
     logged = of_kind(events.StepLogged, said)
@@ -273,7 +273,7 @@ def test_a_val_loss_that_is_not_finite_ends_the_run():
                 training.model.fc.bias.data.fill_(math.nan)
 
 
-def test_a_split_of_two_pictures_trains():
+def test_a_split_of_two_images_trains():
     two = Split(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([0, 1]))
     plan = recipe(stage(batch_size=64, epochs=1))
     training = Training(build(plan, Start(None, CIFAR100, "")), plan, CPU, "fp32")

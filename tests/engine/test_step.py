@@ -12,7 +12,7 @@ from tests.builders import begin, of_kind, recipe, stage
 
 
 def held_still(training: Training) -> Training:
-    """With BatchNorm in evaluation, what a picture does depends on no other picture of its batch."""
+    """With BatchNorm in evaluation, what an image does depends on no other image of its batch."""
     for module in training.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(module.weight)
@@ -38,11 +38,11 @@ def test_a_batch_in_pieces_is_the_same_step(labels: torch.Tensor):
 def test_where_memory_runs_out_batches_are_halved_once():
     """The memory that is asked for here is more than any machine has: a real error of torch's allocator."""
 
-    def limited_to(pictures: int) -> tuple[Training, Iterator[events.Event]]:
+    def limited_to(images: int) -> tuple[Training, Iterator[events.Event]]:
         training, loop = begin(recipe(stage(batch_size=16, epochs=1)))
 
         def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
-            if module.training and len(inputs[0]) > pictures:
+            if module.training and len(inputs[0]) > images:
                 torch.empty(2**58, dtype=torch.uint8)
 
         training.model.layer4.register_forward_pre_hook(hook)

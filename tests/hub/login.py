@@ -71,7 +71,7 @@ def token(call: Call) -> Any:
         "name": visitor.user,
         "preferred_username": visitor.user,
         "profile": f"{call.hub.url}/{visitor.user}",
-        "picture": "",
+        "image": "",
         "orgs": orgs,
     }
     identity = jwt.encode({"alg": "RS256", "kid": "1"}, claims, _KEY)

@@ -1,4 +1,4 @@
-"""The card of a run, and the picture on it."""
+"""The card of a run, and the image on it."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_the_card_says_what_the_hub_shows(run: RunDir):
     assert "It knows best" in card.text and "krizhevsky2009learning" in card.text
 
 
-def test_a_run_on_made_up_pictures_claims_nothing_of_cifar100(trained: RunDir, tmp_path: Path):
+def test_a_run_on_made_up_images_claims_nothing_of_cifar100(trained: RunDir, tmp_path: Path):
     run = RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
     run.recipe_file.write_text(recipe().to_json())
     card = model_card(run, "me/tiny")
@@ -44,9 +44,9 @@ def test_a_run_on_made_up_pictures_claims_nothing_of_cifar100(trained: RunDir, t
     assert "synthetic" in card.text
 
 
-def test_the_curves_are_a_picture(run: RunDir, hub: HubServer, tmp_path: Path):
+def test_the_curves_are_an_image(run: RunDir, hub: HubServer, tmp_path: Path):
     result(push(run, "me/tiny"))
     (tmp_path / "curves.png").write_bytes(hub.files("models", "me/tiny")["curves.png"])
-    picture = Image.open(tmp_path / "curves.png").convert("RGB")
-    teal = [colour for _, colour in picture.getcolors(1_000_000) if colour[0] < 20 and abs(colour[1] - 148) < 8]
-    assert teal and picture.width > 1000
+    image = Image.open(tmp_path / "curves.png").convert("RGB")
+    teal = [colour for _, colour in image.getcolors(1_000_000) if colour[0] < 20 and abs(colour[1] - 148) < 8]
+    assert teal and image.width > 1000

@@ -187,7 +187,7 @@ def test_an_onnx_copy_goes_along_on_request(hub: HubServer, run: RunDir):
     model = load_checkpoint(run.path, CPU)[0]
     for count in (1, 3):
         inputs = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
-        (logits,) = session.run(["logits"], {"pictures": inputs.numpy()})
+        (logits,) = session.run(["logits"], {"images": inputs.numpy()})
         with torch.no_grad():
             assert torch.allclose(torch.from_numpy(logits), model(inputs), atol=1e-4)
     assert b"InferenceSession" in hub.files("models", "me/tiny")["README.md"]

@@ -25,12 +25,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_answer_is_what_evaluation_would_give(folder: Path):
-    """Two ways to the same numbers: a test picture as a file, and as a row of the split."""
+    """Two ways to the same numbers: a test image as a file, and as a row of the split."""
     _, test = result(load_official_splits("synthetic", None))
     images = test.images[:8]
-    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     classifier = Classifier.load(folder, "cpu")
-    answers = classifier.predict(pictures)
+    answers = classifier.predict(images)
     with torch.no_grad():
         shares = classifier._model(Preprocess(64, CIFAR100, CPU)(images)).softmax(1)
     for answer, row in zip(answers, shares, strict=True):
@@ -48,8 +48,8 @@ def test_what_is_shown_is_what_the_network_saw(folder: Path):
 
 def test_one_at_a_time_or_all_at_once_is_the_same(folder: Path):
     classifier = Classifier.load(folder, "cpu")
-    pictures = [halves(), halves((10, 90)), halves((90, 10))]
-    for one, other in zip(classifier.predict(pictures), [classifier.predict([p])[0] for p in pictures], strict=True):
+    images = [halves(), halves((10, 90)), halves((90, 10))]
+    for one, other in zip(classifier.predict(images), [classifier.predict([p])[0] for p in images], strict=True):
         assert one.label == other.label
         assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=1e-5)
     assert classifier.predict([]) == []
@@ -105,8 +105,8 @@ UNUSABLE = {
     "deeper": (change(arch="resnet18"), "and should be"),
     "stem": (change(stem="cifar"), "conv1.weight is 8x3x7x7 and should be 8x3x3x3"),
     "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x64 and should be 2x64"),
-    "mean": (change(mean=[0.5, 0.5]), "config.json does not describe how to prepare a picture"),
-    "side": (change(image_size=0), "config.json does not describe how to prepare a picture"),
+    "mean": (change(mean=[0.5, 0.5]), "config.json does not describe how to prepare an image"),
+    "side": (change(image_size=0), "config.json does not describe how to prepare an image"),
 }
 
 
@@ -159,14 +159,14 @@ def test_a_classifier_does_not_notice_what_becomes_of_its_folder(folder: Path):
 def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(saved(halves(), "PNG"))
-    bad.write_bytes(b"no picture at all")
+    bad.write_bytes(b"no image at all")
     arguments = ["--classify", str(good), str(bad), str(tmp_path / "none.png"), "--run", str(folder), "--device", "cpu"]
     expected = Classifier.load(folder, "cpu").predict([halves()])[0]
     assert cli.main(arguments) == 2
     told = capsys.readouterr()
     assert told.out.startswith(f"{good}: {expected.label} ({expected.superclass})\n")
     assert len(told.out.splitlines()) == 6
-    assert "error: bad.png is no picture" in told.err and "error: there is no file" in told.err
+    assert "error: bad.png is no image" in told.err and "error: there is no file" in told.err
     assert cli.main([*arguments, "--json"]) == 2
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["file"] == str(good) and answer["label"] == expected.label

@@ -61,7 +61,7 @@ def test_targets_are_labels_and_probabilities_in_shares():
     assert torch.equal(Teacher(net, 0.0, nullcontext).targets(inputs, mixed, 0.0), mixed)
 
 
-def test_a_step_learns_labels_and_what_the_teacher_says_of_the_same_pictures(checkpoint: Path):
+def test_a_step_learns_labels_and_what_the_teacher_says_of_the_same_images(checkpoint: Path):
     """The loss is the same mixture of the two losses."""
     images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
 
@@ -115,11 +115,11 @@ def test_a_teacher_of_no_use_is_refused_before_there_is_a_folder(checkpoint: Pat
             check(taught(learned, **changes), None, CPU)
     for folder, reason in (
         (other, "normalised with"),
-        (larger, "knows pictures of 64 px"),
+        (larger, "knows images of 64 px"),
         (tmp_path, "no checkpoint"),
     ):
         with pytest.raises(UserError, match=reason):
             read_teacher(taught(folder), CPU, CIFAR100, nullcontext)
     small = ["--recipe", "quick", "--data", "synthetic", "--epochs", "1", "--device", "cpu"]
     done = app("--train-only", *small, "--teacher", larger, "--run", tmp_path / "run")
-    assert done.returncode == 2 and "knows pictures of 64 px" in done.stderr and not (tmp_path / "run").exists()
+    assert done.returncode == 2 and "knows images of 64 px" in done.stderr and not (tmp_path / "run").exists()

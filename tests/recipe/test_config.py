@@ -73,7 +73,7 @@ def test_an_unknown_recipe_is_told_which_there_are():
         recipe_named("quikc")
 
 
-def test_with_the_stock_stem_a_picture_must_not_shrink_to_nothing():
+def test_with_the_stock_stem_an_image_must_not_shrink_to_nothing():
     with pytest.raises(UserError, match=r"everything: image_size is 31; .* 32 at least"):
         recipe(stage(image_size=31))
     assert recipe(stage(image_size=16), stem="cifar").stages[0].image_size == 16

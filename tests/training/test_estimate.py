@@ -24,10 +24,10 @@ def test_a_trial_tells_a_pace_and_memory():
     assert small.bytes > 60_000 * 3 * 32 * 32
     per_image = (middle.bytes - small.bytes) / 512
     assert large.bytes == pytest.approx(small.bytes + (4096 - 512) * per_image)
-    assert per_image > 4 * 3 * 32 * 32  # a picture's way leaves more behind than the picture
+    assert per_image > 4 * 3 * 32 * 32  # an image's way leaves more behind than the image
 
 
-def test_what_is_frozen_keeps_nothing_of_a_picture():
+def test_what_is_frozen_keeps_nothing_of_an_image():
     everything, head = (
         [try_out(recipe(), stage(batch_size=size, trainable=trainable, views=0), CPU).bytes for size in (8, 1024)]
         for trainable in (stage().trainable, HEAD)

@@ -30,7 +30,7 @@ def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
     return tmp_path / "halves.png"
 
@@ -39,10 +39,10 @@ def drop(page, file: Path) -> None:
     page.set_input_files("input[type=file]", file)
 
 
-def test_a_dropped_picture_is_answered_and_taken_away_again(page, picture: Path):
+def test_a_dropped_image_is_answered_and_taken_away_again(page, image: Path):
     """Opens a page in Chromium: a few seconds."""
-    assert "Drop a picture" in page.inner_text(".answer")
-    drop(page, picture)
+    assert "Drop an image" in page.inner_text(".answer")
+    drop(page, image)
     page.wait_for_selector(".answer .what")
     assert page.inner_text(".answer .what").replace(" ", "_") in FINE
     assert page.locator(".answer li").count() == 5
@@ -52,8 +52,8 @@ def test_a_dropped_picture_is_answered_and_taken_away_again(page, picture: Path)
     page.wait_for_selector(".answer .empty")
 
 
-def test_another_model_answers_anew(page, picture: Path):
-    drop(page, picture)
+def test_another_model_answers_anew(page, image: Path):
+    drop(page, image)
     page.wait_for_selector(".answer .what")
     before = page.inner_text(".answer")
     page.get_by_label("Model").click()
@@ -61,19 +61,19 @@ def test_another_model_answers_anew(page, picture: Path):
     page.wait_for_function("text => document.querySelector('.answer').innerText !== text", arg=before)
 
 
-def test_a_bad_picture_gets_a_sentence_and_the_page_lives_on(page, picture: Path, tmp_path: Path):
-    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:100])
+def test_a_bad_image_gets_a_sentence_and_the_page_lives_on(page, image: Path, tmp_path: Path):
+    (tmp_path / "cut.png").write_bytes(image.read_bytes()[:100])
     drop(page, tmp_path / "cut.png")
     page.get_by_text("cut.png is broken or cut short").wait_for()
     assert page.locator(".answer .what").count() == 0
 
 
-def test_nothing_serious_stands_in_anybodys_way(page, picture: Path):
+def test_nothing_serious_stands_in_anybodys_way(page, image: Path):
     """axe-core, WCAG AA, before and after an answer: about 5 s."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for _ in range(2):
         found = axe.run(page).response["violations"]
         serious = [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in ("serious", "critical")]
         assert not serious
-        drop(page, picture)
+        drop(page, image)
         page.wait_for_selector(".answer .what")

@@ -23,20 +23,20 @@ def client(url: str) -> Client:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
     return tmp_path / "halves.png"
 
 
-def test_an_answer_is_the_classifiers(client: Client, root: Path, picture: Path):
+def test_an_answer_is_the_classifiers(client: Client, root: Path, image: Path):
     for name in ("first", "second"):
         expected = Classifier.load(root / name, "cpu").predict([halves()])[0].as_json()
-        answer = client.predict(handle_file(picture), name, api_name="/classify")
+        answer = client.predict(handle_file(image), name, api_name="/classify")
         assert answer["label"] == expected["label"] and answer["superclass"] == expected["superclass"]
         for one, other in zip(answer["confidences"], expected["confidences"], strict=True):
             assert one["label"] == other["label"]
             assert one["confidence"] == pytest.approx(other["confidence"], rel=1e-4)
-    assert client.predict(handle_file(picture), None, api_name="/classify") == answer  # the newest one
+    assert client.predict(handle_file(image), None, api_name="/classify") == answer  # the newest one
 
 
 def test_nothing_else_is_offered(client: Client):
@@ -44,7 +44,7 @@ def test_nothing_else_is_offered(client: Client):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_awkward_pictures_are_answered(client: Client, root: Path, tmp_path: Path, name: str):
+def test_awkward_images_are_answered(client: Client, root: Path, tmp_path: Path, name: str):
     content = GOOD[name][0]()
     (tmp_path / name).write_bytes(content)
     expected = Classifier.load(root / "second", "cpu").predict([decode(content)])[0]
@@ -53,7 +53,7 @@ def test_awkward_pictures_are_answered(client: Client, root: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_get_a_sentence(client: Client, tmp_path: Path, name: str):
+def test_bad_images_get_a_sentence(client: Client, tmp_path: Path, name: str):
     content, says = BAD[name]
     (tmp_path / name).write_bytes(content())
     with pytest.raises(AppError) as refusal:
@@ -69,15 +69,15 @@ def ask(url: str, payload: dict) -> str:
     return httpx.get(f"{url}gradio_api/call/classify/{called.json()['event_id']}", timeout=20).text
 
 
-def test_what_was_uploaded_is_answered_without_gradios_client(url: str, picture: Path):
-    (uploaded,) = httpx.post(f"{url}gradio_api/upload", files={"files": picture.open("rb")}).json()
+def test_what_was_uploaded_is_answered_without_gradios_client(url: str, image: Path):
+    (uploaded,) = httpx.post(f"{url}gradio_api/upload", files={"files": image.open("rb")}).json()
     assert "event: complete" in ask(url, {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
 
 
 @pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}], ids=["meta", "bare"])
 @pytest.mark.parametrize("path", ["{root}/secret.png", "{uploads}/../secret.png", "/etc/passwd", "nothing.png", ""])
 def test_a_path_on_the_server_is_refused(url: str, root: Path, path: str, meta: dict):
-    """There are pictures at the first two, which must not be opened."""
+    """There are images at the first two, which must not be opened."""
     uploads = Path(get_upload_folder())
     for folder in (root, uploads.parent):
         (folder / "secret.png").write_bytes(saved(halves(), "PNG"))
@@ -99,23 +99,23 @@ def test_an_address_is_refused(url: str, root: Path, scheme: str):
         assert "complete" not in told and "confidences" not in told
 
 
-def test_no_picture_and_no_such_model(client: Client, picture: Path):
-    with pytest.raises(AppError, match="there is no picture"):
+def test_no_image_and_no_such_model(client: Client, image: Path):
+    with pytest.raises(AppError, match="there is no image"):
         client.predict(None, None, api_name="/classify")
     for name in ("third", "../first", "/etc"):
         with pytest.raises(AppError, match="there is no model"):
-            client.predict(handle_file(picture), name, api_name="/classify")
+            client.predict(handle_file(image), name, api_name="/classify")
 
 
-def test_32_clients_at_once(client: Client, url: str, picture: Path):
+def test_32_clients_at_once(client: Client, url: str, image: Path):
     """Sixty-four requests; one after the other first, so that their median can be told: about 8 s."""
     times = []
     for _ in range(15):
         began = time.perf_counter()
-        expected = client.predict(handle_file(picture), None, api_name="/classify")
+        expected = client.predict(handle_file(image), None, api_name="/classify")
         times.append(time.perf_counter() - began)
     assert statistics.median(times) < 1
     clients = [Client(client.src, verbose=False) for _ in range(32)]
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda one: one.predict(handle_file(picture), None, api_name="/classify"), clients))
+        answers = list(pool.map(lambda one: one.predict(handle_file(image), None, api_name="/classify"), clients))
     assert answers == [expected] * 32

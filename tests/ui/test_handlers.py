@@ -106,7 +106,7 @@ def test_a_stage_that_grows_shows_its_sizes_and_can_be_edited():
         assert says in faults["0.image_size"] and stage == base.stages[0]
 
 
-def test_a_head_that_learns_from_mixed_pictures_gets_new_features_every_epoch():
+def test_a_head_that_learns_from_mixed_images_gets_new_features_every_epoch():
     table = rows_of(RECIPES["transfer"])
     table[0]["augmentation"] = "strong"
     (head, *_), faults = stages_from(RECIPES["transfer"], table)

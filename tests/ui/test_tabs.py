@@ -125,7 +125,7 @@ def test_a_run_is_renamed_and_deleted_from_the_table(page, runs: Path):
     assert not (runs / "better").exists() and (runs / "plain").exists()
 
 
-def test_curves_are_saved_as_picture_and_as_numbers(page, runs: Path):
+def test_curves_are_saved_as_image_and_as_numbers(page, runs: Path):
     page.get_by_role("tab", name="Curves").click()
     page.get_by_label("show staged alone").click()
     page.wait_for_function(f"{PLOT}?.data?.[0]?.meta.startsWith('staged')")

@@ -1,4 +1,4 @@
-"""Training from the page, in a real browser: real child processes train a real network on synthetic pictures."""
+"""Training from the page, in a real browser: real child processes train a real network on synthetic images."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def opened(browser, app: App) -> Iterator[Callable]:
 
 
 def describe_run(page, epochs: int) -> None:
-    """`quick` on synthetic pictures."""
+    """`quick` on synthetic images."""
     page.get_by_role("button", name="Data, start and seed").click()
     page.get_by_label("synthetic").check()
     page.get_by_label("quick").check()
@@ -83,7 +83,7 @@ def points(page) -> int:
 
 
 def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
-    """Trains 2 epochs of 8,000 pictures, and torch is imported twice: about a minute."""
+    """Trains 2 epochs of 8,000 images, and torch is imported twice: about a minute."""
     page = opened("Train")
     assert "Nothing is training" in page.inner_text(".live")
     describe_run(page, epochs=2)

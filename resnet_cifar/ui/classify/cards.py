@@ -19,7 +19,7 @@ def empty_card(model: str | None) -> str:
     """What stands where the answer will be."""
     if model is None:
         return _card("<p class='empty'>There is no model yet.<br>Train one: <code>make train</code></p>")
-    return _card("<p class='empty'>Drop a picture, and the answer appears here.</p>")
+    return _card("<p class='empty'>Drop an image, and the answer appears here.</p>")
 
 
 def fetching_card(model: str) -> str:
@@ -37,17 +37,17 @@ def answer_card(prediction: Prediction) -> str:
     )
     side = prediction.seen.width
     return _card(
-        f"<div class='top'><img alt='the picture as the network saw it' src='{_data_url(prediction.seen, 'PNG')}'>"
+        f"<div class='top'><img alt='the image as the network saw it' src='{_data_url(prediction.seen, 'PNG')}'>"
         f"<div><p class='what'>{_words(prediction.label)}</p>{kind}</div></div><ol>{rows}</ol>"
-        f"<p class='seen'>The small picture is all that the network saw: the middle square, {side} pixels a side.</p>"
+        f"<p class='seen'>The small image is all that the network saw: the middle square, {side} pixels a side.</p>"
     )
 
 
-def answer_tile(name: str, picture: str, prediction: Prediction) -> str:
+def answer_tile(name: str, image: str, prediction: Prediction) -> str:
     """One of several answers, under its `thumbnail`."""
     share = f"{100 * prediction.probabilities[prediction.label]:.1f} %"
     return (
-        f"<li><img alt='' src='{picture}'><p class='what'><span>{_words(prediction.label)}</span>"
+        f"<li><img alt='' src='{image}'><p class='what'><span>{_words(prediction.label)}</span>"
         f"<span class='share'>{share}</span></p><p class='file'>{html.escape(name)}</p></li>"
     )
 
@@ -64,14 +64,14 @@ def tiles(items: str) -> str:
 
 def progress_line(done: int, total: int) -> str:
     """How far the work is."""
-    bar = f"<progress max='{total}' value='{done}' aria-label='pictures answered'></progress>"
-    return f"<p class='status' role='status'>{done} of {_pictures(total)} {bar}</p>"
+    bar = f"<progress max='{total}' value='{done}' aria-label='images answered'></progress>"
+    return f"<p class='status' role='status'>{done} of {_images(total)} {bar}</p>"
 
 
 def summary_line(total: int, bad: int, model: str) -> str:
     """What has been done."""
     other = f"; {bad} can't be read" if bad else ""
-    return f"<p class='status' role='status'>{_pictures(total)}, answered by {html.escape(model)}{other}</p>"
+    return f"<p class='status' role='status'>{_images(total)}, answered by {html.escape(model)}{other}</p>"
 
 
 def unusable_note(faults: Mapping[str, str]) -> str:
@@ -85,7 +85,7 @@ def unusable_note(faults: Mapping[str, str]) -> str:
 
 @cache
 def example_buttons() -> str:
-    """A small picture for each example, to press."""
+    """A small image for each example, to press."""
     buttons = "".join(
         f"<button type='button' value='{name}' title='{name}' aria-label='example: {name}'>"
         f"<img alt='' src='{thumbnail(drawn(name))}'></button>"
@@ -94,17 +94,17 @@ def example_buttons() -> str:
     return f"<div class='examples' role='group' aria-label='Examples'><span>or try</span>{buttons}</div>"
 
 
-def thumbnail(picture: Image.Image) -> str:
+def thumbnail(image: Image.Image) -> str:
     """The middle square, small, as an address that holds all of it."""
-    return _data_url(centre_square(picture, _THUMBNAIL), "JPEG")
+    return _data_url(centre_square(image, _THUMBNAIL), "JPEG")
 
 
 def _card(content: str) -> str:
     return f"<div class='answer' role='status'>{content}</div>"
 
 
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _words(name: str) -> str:

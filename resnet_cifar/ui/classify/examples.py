@@ -1,4 +1,4 @@
-"""Pictures to try, drawn with a few lines of arithmetic each: none has to be shipped, fetched or licensed."""
+"""Images to try, drawn with a few lines of arithmetic each: none has to be shipped, fetched or licensed."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _X, _Y = np.meshgrid(np.linspace(0, 1, _SIDE), np.linspace(0, 1, _SIDE))  # from
 
 @cache
 def drawn(name: str) -> Image.Image:
-    """The picture of that name."""
+    """The image of that name."""
     return EXAMPLES[name]().convert("RGB")
 
 

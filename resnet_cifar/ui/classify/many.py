@@ -1,4 +1,4 @@
-"""Several pictures at once: a gallery that grows while they are answered, and a table to take away."""
+"""Several images at once: a gallery that grows while they are answered, and a table to take away."""
 
 import csv
 import io
@@ -17,14 +17,14 @@ from resnet_cifar.data.images import decode
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.classifier import Classifier, Prediction
 from resnet_cifar.ui.classify.cards import answer_tile, error_tile, progress_line, summary_line, thumbnail, tiles
+from resnet_cifar.ui.classify.image_input import ImagesInput
 from resnet_cifar.ui.classify.models import LANE, Models
-from resnet_cifar.ui.classify.picture_input import PicturesInput
 from resnet_cifar.ui.classify.uploads import Upload
 from resnet_cifar.ui.refusals import refuse
 
 LIMIT = 200
 _TOP = 5
-_AT_ONCE, _PATIENCE = 16, 0.5  # pictures, or seconds, after which there is something new to see
+_AT_ONCE, _PATIENCE = 16, 0.5  # images, or seconds, after which there is something new to see
 COLUMNS = (
     "file",
     "label",
@@ -37,18 +37,18 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one file: a prediction and a small picture, or a sentence."""
+    """What came of one file: a prediction and a small image, or a sentence."""
 
     name: str
     prediction: Prediction | None = None
-    picture: str = ""
+    image: str = ""
     error: str = ""
 
     def tile(self) -> str:
         """The answer in the gallery."""
         if self.prediction is None:
             return error_tile(self.name, self.error)
-        return answer_tile(self.name, self.picture, self.prediction)
+        return answer_tile(self.name, self.image, self.prediction)
 
     def row(self) -> list[str]:
         """The answer in the table, in the order of `COLUMNS`."""
@@ -60,10 +60,10 @@ class Answer:
         return [_cell(self.name), _cell(first), f"{sure:.6f}", _cell(self.prediction.superclass or ""), *rest, ""]
 
 
-def several_pictures(models: Models, model: gr.Dropdown, ready: Any) -> None:
+def several_images(models: Models, model: gr.Dropdown, ready: Any) -> None:
     """A folded part of the tab: files in, gallery and table out. `ready`: the trigger of another model's coming."""
-    with gr.Accordion("Several pictures", open=False, elem_classes="many"):
-        files = PicturesInput(label=f"Pictures, up to {LIMIT}", file_count="multiple", file_types=["image"], height=180)
+    with gr.Accordion("Several images", open=False, elem_classes="many"):
+        files = ImagesInput(label=f"Images, up to {LIMIT}", file_count="multiple", file_types=["image"], height=180)
         with gr.Row(elem_classes="summary"):
             status = gr.HTML(container=False, padding=False)
             table = gr.DownloadButton("Download as CSV", size="sm", visible=False, scale=0, min_width=180)
@@ -86,7 +86,7 @@ def answer_all(models: Models, files: Sequence[Upload], model: str | None) -> It
     if not files:
         return
     if len(files) > LIMIT:
-        raise refuse(f"these are {len(files)} pictures; up to {LIMIT} are answered at once. Take some of them away.")
+        raise refuse(f"these are {len(files)} images; up to {LIMIT} are answered at once. Take some of them away.")
     yield progress_line(0, len(files)), "", no_table
     answers: list[Answer] = []
     items = ""

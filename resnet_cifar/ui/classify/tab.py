@@ -1,4 +1,4 @@
-"""The first tab: drop a picture and see what it is."""
+"""The first tab: drop an image and see what it is."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,9 +11,9 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.model.classifier import Prediction
 from resnet_cifar.ui.classify.cards import answer_card, empty_card, example_buttons, fetching_card, unusable_note
 from resnet_cifar.ui.classify.examples import EXAMPLES, drawn
-from resnet_cifar.ui.classify.many import several_pictures
+from resnet_cifar.ui.classify.image_input import ImageInput
+from resnet_cifar.ui.classify.many import several_images
 from resnet_cifar.ui.classify.models import LANE, Models
-from resnet_cifar.ui.classify.picture_input import PictureInput
 from resnet_cifar.ui.refusals import refuse
 
 _QUICK: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
@@ -24,40 +24,40 @@ _PRESSED = """element.addEventListener("click", event => {
 
 
 def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
-    """A picture on the left, the answer on the right, several pictures below.
+    """An image on the left, the answer on the right, several images below.
 
     Returns what the model is chosen with, and the trigger of what is to happen once another one is ready.
     """
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
-            picture = PictureInput(
-                label="Picture",
+            image = ImageInput(
+                label="Image",
                 type="pil",
                 format="png",
                 sources=["upload", "webcam", "clipboard"],
                 height=340,
                 buttons=[],
-                placeholder="Drop a picture here\n- or -\nclick to choose one",
+                placeholder="Drop an image here\n- or -\nclick to choose one",
             )
-            _examples(picture)
+            _examples(image)
             model = _choice(models)
         with gr.Column(scale=1, min_width=300):
             answer = gr.HTML(empty_card(models.default()), container=False, padding=False)
     ready = model.change(
         partial(fetch, models), model, answer, api_visibility="private", show_progress="hidden", concurrency_id="fetch"
     ).success
-    several_pictures(models, model, ready)
+    several_images(models, model, ready)
     answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **LANE}
-    for heard in (picture.change, ready):
-        heard(partial(show, models), [picture, model], answer, **answering)
+    for heard in (image.change, ready):
+        heard(partial(show, models), [image, model], answer, **answering)
     _endpoint(models)
     return model, ready
 
 
-def _examples(picture: PictureInput) -> None:
-    """A row of drawings; the one that is pressed becomes the picture."""
+def _examples(image: ImageInput) -> None:
+    """A row of drawings; the one that is pressed becomes the image."""
     buttons = gr.HTML(html_template=example_buttons(), js_on_load=_PRESSED, container=False, padding=False)
-    buttons.click(example, buttons, picture, **_QUICK)
+    buttons.click(example, buttons, image, **_QUICK)
 
 
 def _choice(models: Models) -> gr.Dropdown:
@@ -77,11 +77,11 @@ def _choice(models: Models) -> gr.Dropdown:
 
 
 def _endpoint(models: Models) -> None:
-    """`/classify` for programs: a picture, and a model's name or nothing."""
-    picture, model = PictureInput(visible=False), gr.Textbox(visible=False, label="model")
+    """`/classify` for programs: an image, and a model's name or nothing."""
+    image, model = ImageInput(visible=False), gr.Textbox(visible=False, label="model")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
-    call.click(partial(answer_as_json, models), [picture, model], answer, api_name="classify", **LANE)
+    call.click(partial(answer_as_json, models), [image, model], answer, api_name="classify", **LANE)
 
 
 def example(name: str | None) -> Image.Image:
@@ -108,20 +108,20 @@ def fetch(models: Models, model: str | None) -> Iterator[Any]:
         raise refuse(error) from error
 
 
-def show(models: Models, picture: Image.Image | None, model: str | None) -> str:
+def show(models: Models, image: Image.Image | None, model: str | None) -> str:
     """The answer as the page shows it."""
-    return empty_card(model) if picture is None else answer_card(_predict(models, picture, model))
+    return empty_card(model) if image is None else answer_card(_predict(models, image, model))
 
 
-def answer_as_json(models: Models, picture: Image.Image | None, model: str | None = None) -> dict[str, Any]:
+def answer_as_json(models: Models, image: Image.Image | None, model: str | None = None) -> dict[str, Any]:
     """The answer as programs get it."""
-    if picture is None:
-        raise refuse("there is no picture; send one.")
-    return _predict(models, picture, model or models.default()).as_json()
+    if image is None:
+        raise refuse("there is no image; send one.")
+    return _predict(models, image, model or models.default()).as_json()
 
 
-def _predict(models: Models, picture: Image.Image, model: str | None) -> Prediction:
+def _predict(models: Models, image: Image.Image, model: str | None) -> Prediction:
     try:
-        return models.classifier(model).predict([picture])[0]
+        return models.classifier(model).predict([image])[0]
     except UserError as error:
         raise refuse(error) from error

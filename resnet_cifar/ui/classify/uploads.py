@@ -22,7 +22,7 @@ def uploaded(file: FileData | ImageData) -> Upload:
     uploads = Path(get_upload_folder()).resolve()
     path = Path(file.path or "").resolve()
     if not file.path or not path.is_relative_to(uploads):
-        raise refuse("only pictures that were uploaded are looked at, not paths on this machine or addresses.")
+        raise refuse("only images that were uploaded are looked at, not paths on this machine or addresses.")
     name = file.orig_name or path.name
     if not path.is_file():
         raise refuse(f"{name} is no longer here, since uploads are not kept for long; drop it again.")

@@ -43,7 +43,7 @@ function save(content, name) {
   link.click();
 }
 
-async function savePicture() {
+async function saveImage() {
   const layout = { ...plot.layout, paper_bgcolor: colour("--block-background-fill"), margin: { l: 64, r: 24, t: 72, b: 48 } };
   const size = { format: "png", width: 1200, height: element.clientWidth >= TWO_COLUMNS ? 760 : 1400, scale: 2 };
   save(await Plotly.toImage({ data: plot.data, layout }, size), "curves.png");
@@ -56,7 +56,7 @@ async function saveNumbers() {
   URL.revokeObjectURL(address);
 }
 
-element.querySelector(".png").addEventListener("click", savePicture);
+element.querySelector(".png").addEventListener("click", saveImage);
 element.querySelector(".csv").addEventListener("click", saveNumbers);
 element.querySelector(".whole").addEventListener("click", () => {
   const axes = {};

@@ -137,7 +137,7 @@ def _repo(repo: str) -> str:
 
 
 def _shown(card: str) -> str:
-    """A card as it can be shown here: without its metadata, its picture, and colours of code that are hard to read."""
+    """A card as it can be shown here: without its metadata, its image, and colours of code that are hard to read."""
     text = card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
     text = _TABLE.sub(r'<div class="wide" tabindex="0">\n\n\g<0>\n</div>\n', text)  # for phones: they scroll
     return text.replace("```python", "```").replace("```bibtex", "```")

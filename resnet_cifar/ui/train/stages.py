@@ -96,7 +96,7 @@ def _stage(like: Stage, row: dict[str, Any]) -> tuple[Stage, Faults]:
             stage = _edited(stage, column, str(row[column]))
         except UserError as error:
             faults[column] = str(error).removeprefix(f"{name}: ")
-    mixes_features = stage.trainable == HEAD and stage.augmentation.mixes  # those of a picture can't be computed once
+    mixes_features = stage.trainable == HEAD and stage.augmentation.mixes  # those of an image can't be computed once
     return replace(stage, views=0 if mixes_features else like.views), faults
 
 

@@ -1,4 +1,4 @@
-"""Where pictures come into the page; their files are decoded by our own code, and only uploads are."""
+"""Where images come into the page; their files are decoded by our own code, and only uploads are."""
 
 import gradio as gr
 from gradio.components.image import ImageData
@@ -11,13 +11,13 @@ from resnet_cifar.ui.classify.uploads import Upload, uploaded
 from resnet_cifar.ui.refusals import refuse
 
 
-class PictureInput(gr.Image):
+class ImageInput(gr.Image):
     """gr.Image, but that it opens nothing except what was uploaded, and nothing that `decode` refuses."""
 
     is_template = True  # to the browser it is a gr.Image
 
     def preprocess(self, payload: ImageData | None) -> Image.Image | None:
-        """The uploaded picture as RGB."""
+        """The uploaded image as RGB."""
         if payload is None:
             return None
         file = uploaded(payload)
@@ -27,7 +27,7 @@ class PictureInput(gr.Image):
             raise refuse(error) from error
 
 
-class PicturesInput(gr.File):
+class ImagesInput(gr.File):
     """gr.File for several files, which are decoded later: a bad one among them must not stop the others."""
 
     is_template = True  # to the browser it is a gr.File
