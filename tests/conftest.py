@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from tests.hub.server import HubServer
 
 
-# A run that someone trains on this machine must not stand in the tests' way, nor they in its.
-if "resnet_cifar-tests" not in os.environ.get("TMPDIR", ""):  # a child of a test's has been here already
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="resnet_cifar-tests-")
+def _own_temporary_folder() -> None:
+    """Give this process, and its children, a temporary folder of their own: locks on devices live there, so runs of
+    other test workers, and those of the person at this machine, do not stand in the way.
+    """
+    name = f"resnet_cifar-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}-"
+    if name in os.environ.get("TMPDIR", ""):  # a child process of a test inherits its folder
+        return
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=name, dir=_OUTERMOST)
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+_OUTERMOST = os.environ.setdefault("RESNET_CIFAR_TESTS_TMPDIR", tempfile.gettempdir())
+_own_temporary_folder()
+# Several workers share the cores; threads that wait for each other would take longer than one thread each.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
