@@ -32,7 +32,7 @@ from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import recipe_named
 from resnet_cifar.report.text import gibibytes
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 from resnet_cifar.system.memory import PeakMemory
 from resnet_cifar.training.stopwatch import Stopwatch
 
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--reach", type=float, nargs="+", default=list(ANCHORS), help="val top-1 in percent")
     args = parser.parse_args()
     recipe, device = recipe_named(args.recipe), choose_device(args.device)
+    prepare(device)
     if recipe.init != "scratch":
         parser.error(f"{recipe.name} starts from {recipe.init}; only what starts from scratch is raced here.")
     if args.epochs:
