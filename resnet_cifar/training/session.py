@@ -17,7 +17,7 @@ from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.evaluate import test
-from resnet_cifar.engine.state import Best, Training
+from resnet_cifar.engine.state import Training
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.events import (
     Event,
@@ -31,7 +31,6 @@ from resnet_cifar.events import (
     StageEnded,
     StepLogged,
 )
-from resnet_cifar.model.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
 from resnet_cifar.model.distillation import read_teacher
 from resnet_cifar.model.initial import Start, build, read_start
 from resnet_cifar.recipe.config import Recipe
@@ -44,11 +43,11 @@ from resnet_cifar.system.memory import PeakMemory
 from resnet_cifar.system.signals import StopRequests
 from resnet_cifar.training.failures import failure
 from resnet_cifar.training.preflight import check_batches, check_unfinished, using
+from resnet_cifar.training.saves import Saves
 from resnet_cifar.training.stopwatch import Stopwatch
 
 _ASKERS = (None, "SIGINT", "SIGTERM", "stop file")
 _PROGRESS_EVERY = 1.0  # seconds without another event after which progress is written to metrics.jsonl
-_FORMAT = 2  # of last.safetensors
 
 
 def train(
@@ -101,6 +100,7 @@ class _Session:
         self.world = world
         self.recipe: Recipe = run.recipe()
         self.precision = choose_precision(self.recipe.precision, device)
+        self.saves = Saves(run, self.recipe)
         self.stopwatch = Stopwatch()
         self.memory = PeakMemory(device)
         self.ready = False
@@ -110,7 +110,6 @@ class _Session:
         self.training: Training | None = None
         self.normalization: Normalization | None = None
         self.saved_at = self.recorded_at = time.monotonic()
-        self.written: Best | None = None
 
     def events(self) -> Iterator[Event]:
         """Yield the run's events; the last one ends it, whatever happens."""
@@ -147,13 +146,7 @@ class _Session:
 
     def _work(self) -> Iterator[Event]:
         """Do all that is left of the run."""
-        tensors, header = read_tensors(self.run.last_file) if self.run.last_file.exists() else ({}, {})
-        saved: dict[str, Any] | None = json.loads(header["resume"]) if header else None
-        if saved is not None and saved.get("format") != _FORMAT:
-            raise UserError(
-                f"{self.run.last_file} was saved by another version of resnet_cifar, and this one cannot resume it; "
-                f"resume it with that version, or start a new run with --init {self.run.handle}."
-            )
+        tensors, saved = self.saves.read()
         if self.world.first:
             self.run.cut(saved["metrics_bytes"] if saved else 0)
         yield self._first_event(saved)
@@ -202,8 +195,8 @@ class _Session:
         training.model.load_state_dict(training.best.weights)
         preprocess = Preprocess(training.best.image_size, normalization, self.device)
         summary = yield from test(training.model, dataset.test, preprocess, training.autocast, self.world)
-        self._save_best(training.best, normalization)
         if self.world.first:
+            self.saves.write_best(training.best, normalization)
             files.write_text(self.run.eval_file, json.dumps(summary, indent=2) + "\n")
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])
@@ -221,35 +214,17 @@ class _Session:
         return event
 
     def _save(self) -> None:
-        """Save all that resuming needs, and how many bytes of metrics.jsonl it belongs to."""
+        """Save all that resuming needs, and the best weights."""
         if self.training is None or self.normalization is None:
             return
-        tensors, facts = self.training.state()
+        tensors, facts = self.training.state()  # in all processes: they share their BatchNorm statistics
         self.saved_at = time.monotonic()
         if not self.world.first:
             return
         if self.training.best is not None:
-            self._save_best(self.training.best, self.normalization)
-        facts |= {
-            "format": _FORMAT,
-            "metrics_bytes": self.run.flush(),
-            "times": self.stopwatch.state(),
-            "normalization": [self.normalization.mean, self.normalization.std],
-        }
-        write_tensors(self.run.last_file, tensors, {"resume": json.dumps(facts)})
+            self.saves.write_best(self.training.best, self.normalization)
+        self.saves.write(tensors, facts | {"times": self.stopwatch.state()}, self.normalization)
         self.saved_at = time.monotonic()  # again: writing can take a while
-
-    def _save_best(self, best: Best, normalization: Normalization) -> None:
-        if self.world.first and best is not self.written:
-            config = ModelConfig(
-                arch=self.recipe.arch,
-                stem=self.recipe.stem,
-                image_size=best.image_size,
-                normalization=normalization,
-                labels=self.recipe.dataset.labels,
-            )
-            save_checkpoint(self.run.path, config, best.weights)
-            self.written = best
 
     def _fail(self, error: Exception) -> RunFailed:
         """Save the best weights so far, and say in a sentence why the run ends here."""
@@ -264,5 +239,5 @@ class _Session:
             self.run.append(event)
         with suppress(UserError, Diverged):  # a full disk must not hide the reason
             if self.training and self.training.best and self.normalization:
-                self._save_best(self.training.best, self.normalization)
+                self.saves.write_best(self.training.best, self.normalization)
         return event

@@ -37,7 +37,7 @@ def test_an_unknown_optimizer_is_refused_before_the_start():
 
 def test_a_save_of_another_version_is_refused_in_words(tmp_path, monkeypatch: pytest.MonkeyPatch):
     run = RunDir.create(tmp_path / "run", recipe())
-    monkeypatch.setattr("resnet_cifar.training.session._FORMAT", 1)
+    monkeypatch.setattr("resnet_cifar.training.saves.FORMAT", 1)
     for event in train(run, device=CPU, data_dir=None):
         if isinstance(event, events.EpochEnded):
             run.stop_file.touch()
