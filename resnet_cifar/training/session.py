@@ -141,7 +141,7 @@ class _Session:
         asker = _ASKERS.index(self.stop.requested())
         due = time.monotonic() - self.saved_at >= self.save_every
         asker, save, wait = self.world.agree(asker, due, self.world.first and not self.ready)
-        self.others_wait = bool(wait)
+        self.others_wait = self.world.size > 1 and bool(wait)
         return _ASKERS[asker], bool(save)
 
     def _work(self) -> Iterator[Event]:
