@@ -15,7 +15,8 @@ from pathlib import Path
 sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_cifar.cli.arguments import parser, recipe_from
+from resnet_cifar.cli.arguments import parse
+from resnet_cifar.cli.chosen import recipe_from
 from resnet_cifar.events import RunFailed, StepLogged
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import choose_device, prepare
@@ -53,7 +54,7 @@ def measure(flags: str, device_name: str) -> None:
     prepare(device)
     data = "cifar100" if data_dir else "synthetic"
     short = f"--train-only --epochs 2 --train-images 512 --val-images 500 --data {data}"
-    recipe = recipe_from(parser().parse_args([*short.split(), *flags.split()]), device.type == "cuda")
+    recipe = recipe_from(parse([*short.split(), *flags.split()])[1], device.type == "cuda")
     told, peak = memory_needed(recipe, device), 0
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir.create(Path(folder) / "run", recipe)

@@ -1,177 +1,196 @@
-"""What can be typed after `python app.py`, and what recipe it asks for."""
+"""Commands of `python app.py`, each with a parser of its own: an option that a command does not use is refused."""
 
 import argparse
-import os
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Never
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
-from resnet_cifar.recipe.config import PRECISIONS, Recipe
+from resnet_cifar.recipe.config import PRECISIONS
 from resnet_cifar.recipe.datasets import DATASETS
-from resnet_cifar.recipe.presets import RECIPES, recipe_named
-from resnet_cifar.runs.run_dir import locate
+from resnet_cifar.training.reporters import REPORTERS
 
-_OF_RECIPE = ("arch", "data", "train_images", "val_images", "seed", "precision")
-_OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
-OF_RUN = ("recipe", "run", "init", "teacher", *_OF_STAGES, *_OF_RECIPE)
-OF_TRAINING = (*OF_RUN, "resume", "data_dir")
+OF_RECIPE = ("arch", "data", "train_images", "val_images", "seed", "precision")
+"""Options that replace a field of the recipe."""
+OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
+"""Options that replace a field of every stage."""
 
 
-# What belongs to certain commands, of which one must be there.
-_OF_COMMANDS = {
-    "json": ("classify",),
-    "split": ("evaluate",),
-    "tta": ("evaluate",),
-    "repo": ("push",),
-    "push_to": ("train_only",),
-    "dry_run": ("push", "deploy_space"),
-    "create_pr": ("push", "push_to"),
-    "public": ("push", "push_to", "deploy_space"),
+class Parser(argparse.ArgumentParser):
+    """Parser of one command; errors are raised, to be printed in one line."""
+
+    def error(self, message: str) -> Never:
+        """Raise UserError instead of printing a screen of usage."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            message = f"{self.prog} does not take {unknown}"
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line's form."""
+
+    flag: str | None
+    """Flag that selects the command; None for the page."""
+    about: str
+    add_options: Callable[[Parser], None]
+
+    def parser(self) -> Parser:
+        """Build the command's parser."""
+        prog = f"app.py {self.flag}" if self.flag else "app.py"
+        parser = Parser(prog=prog, usage=None, description=self.about, allow_abbrev=False)
+        parser.prog = "python app.py" + (f" {self.flag}" if self.flag else "")
+        self.add_options(parser)
+        return parser
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, argparse.Namespace]:
+    """Find the command in a command line and parse its options: the command's name, and the options.
+
+    Raises UserError for a command line that makes no sense.
+    """
+    given = {argument.partition("=")[0] for argument in arguments}
+    name = next((name for name, command in COMMANDS.items() if command.flag in given), "page")
+    wants_help = given & {"--help", "-h"}  # also where the command's flag lacks its value
+    return name, COMMANDS[name].parser().parse_args(["--help"] if wants_help else arguments)
+
+
+def _page(parser: Parser) -> None:
+    parser.add_argument("--host", help="address to listen on; default: this machine only")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--share", action="store_true", help="give the page a public address, through gradio's servers")
+    parser.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="ask for a login; or set RESNET_CIFAR_AUTH, which ps does not show"
+    )
+    parser.add_argument("--read-only", action="store_true", help="only classify and show curves")
+    lines = [f"  {command.flag:<16} {command.about}" for command in COMMANDS.values() if command.flag]
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "other commands, each with its own --help:\n" + "\n".join(lines)
+
+
+def _train(parser: Parser) -> None:
+    parser.add_argument("--train-only", action="store_true", help=argparse.SUPPRESS)
+    run = parser.add_argument_group("run")
+    run.add_argument("--recipe", metavar="NAME", help="or a FILE.json; default: transfer with a CUDA GPU, else quick")
+    run.add_argument("--run", metavar="NAME", help="name or path of the new run; default: the recipe and a number")
+    run.add_argument("--init", metavar="START", help="scratch, imagenet, a run, or the path of weights")
+    run.add_argument("--teacher", metavar="RUN", help="run or checkpoint folder to distill from")
+    run.add_argument("--arch", choices=ARCHITECTURES)
+    run.add_argument("--seed", type=int, metavar="N", help="seed of all random draws")
+    stages = parser.add_argument_group("changes to every stage of the recipe")
+    stages.add_argument("--epochs", type=int, metavar="N")
+    stages.add_argument("--batch-size", type=int, metavar="N")
+    stages.add_argument(
+        "--lr", type=float, metavar="X", help="peak learning rate of the head; the backbone's keeps its ratio"
+    )
+    stages.add_argument("--image-size", type=int, metavar="N", help="pixels a side, in every epoch")
+    data = parser.add_argument_group("data")
+    _add_data(data)
+    data.add_argument("--train-images", type=int, metavar="N", help="use a class-balanced part of train")
+    data.add_argument("--val-images", type=int, metavar="N", help="cut from train; 0: keep the last epoch's weights")
+    _add_machine(parser)
+    _add_afterwards(parser)
+
+
+def _resume(parser: Parser) -> None:
+    parser.add_argument("--train-only", action="store_true", required=True, help="required with --resume")
+    parser.add_argument("--resume", metavar="RUN", help="stopped, failed or interrupted run")
+    _add_data_dir(parser)
+    _add_device(parser)
+    _add_afterwards(parser)
+    # Set by the page for the run that it starts: descriptors of locks that it holds for it.
+    parser.add_argument("--inherited-locks", type=int, nargs="*", help=argparse.SUPPRESS)
+
+
+def _evaluate(parser: Parser) -> None:
+    parser.add_argument("--evaluate", metavar="RUN", help="run or checkpoint folder")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation: average with the mirror image")
+    parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side; default: the checkpoint's")
+    _add_data(parser)
+    _add_machine(parser)
+
+
+def _classify(parser: Parser) -> None:
+    parser.add_argument("--classify", metavar="FILE", nargs="+", help="image files")
+    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to ask; default: the newest")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_device(parser)
+
+
+def _push(parser: Parser) -> None:
+    parser.add_argument("--push", metavar="RUN", help="run to upload")
+    parser.add_argument("--repo", metavar="USER/NAME", required=True, help="model repository")
+    _add_visibility(parser)
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
+    parser.add_argument("--export", choices=("onnx",), help="upload model.onnx too")
+
+
+def _deploy(parser: Parser) -> None:
+    parser.add_argument("--deploy-space", metavar="USER/NAME", help="Space to make or update")
+    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to deploy; default: the newest")
+    _add_visibility(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
+
+
+def _export(parser: Parser) -> None:
+    parser.add_argument("--export", choices=("onnx",), required=True)
+    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to export; default: the newest")
+
+
+def _only(flag: str) -> Callable[[Parser], None]:
+    def add(parser: Parser) -> None:
+        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+
+    return add
+
+
+def _add_data(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, needs no download")
+    _add_data_dir(parser)
+
+
+def _add_data_dir(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder of cifar-100-python; default: CIFAR100_DIR, or download"
+    )
+
+
+def _add_machine(parser: argparse._ActionsContainer) -> None:
+    _add_device(parser)
+    parser.add_argument("--precision", choices=PRECISIONS)
+
+
+def _add_device(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
+
+
+def _add_visibility(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--public", action="store_true", help="make a new repository public; default: private")
+
+
+def _add_afterwards(parser: Parser) -> None:
+    """Options of what happens beside training and after it."""
+    group = parser.add_argument_group("reports and publishing")
+    group.add_argument("--report-to", choices=REPORTERS, help="report metrics to this tool too")
+    group.add_argument("--export", choices=("onnx",), help="write model.onnx when the run is completed")
+    group.add_argument("--push-to", metavar="USER/NAME", help="upload the run when it is completed")
+    _add_visibility(group)
+    group.add_argument("--create-pr", action="store_true", help="with --push-to: open a pull request")
+
+
+COMMANDS = {  # in order of precedence: some flags are an option of an earlier command
+    "resume": Command("--resume", "Resume a run (with --train-only).", _resume),
+    "train": Command("--train-only", "Train a new run in this terminal.", _train),
+    "evaluate": Command("--evaluate", "Evaluate a run on the test or val images.", _evaluate),
+    "classify": Command("--classify", "Classify image files.", _classify),
+    "push": Command("--push", "Upload a run to the Hugging Face Hub.", _push),
+    "deploy": Command("--deploy-space", "Deploy the app with a run as a Space.", _deploy),
+    "export": Command("--export", "Write a run's weights as ONNX.", _export),
+    "list-runs": Command("--list-runs", "List the runs in checkpoints/.", _only("--list-runs")),
+    "list-recipes": Command("--list-recipes", "List the recipes.", _only("--list-recipes")),
+    "page": Command(None, "ResNet-34 on CIFAR-100: open the page.", _page),
 }
-_APART = {
-    "export": ("classify", "evaluate", "deploy_space", "list_recipes"),
-    "list_recipes": ("classify", "evaluate", "deploy_space", "push"),
-}
-
-
-def parser() -> argparse.ArgumentParser:
-    """All flags there are."""
-    flags = argparse.ArgumentParser(
-        prog="app.py", description="ResNet-34 on CIFAR-100: the page, or what else is named."
-    )
-    what = flags.add_mutually_exclusive_group()
-    what.add_argument("--train-only", action="store_true", help="train in this terminal")
-    what.add_argument("--evaluate", metavar="RUN", help="test a run's or another checkpoint's weights")
-    what.add_argument("--classify", metavar="FILE", nargs="+", help="say what is in images; with --run, by its weights")
-    what.add_argument("--push", metavar="RUN", help="upload a run to the Hugging Face Hub, to --repo")
-    what.add_argument(
-        "--deploy-space", metavar="USER/NAME", help="make or update a Space of the app; with --run, its model"
-    )
-    run = flags.add_argument_group("what to train")
-    run.add_argument(
-        "--recipe", metavar="NAME", help="or a FILE.json; default: transfer with a CUDA GPU, quick without"
-    )
-    run.add_argument("--list-recipes", action="store_true", help="show what can be trained")
-    run.add_argument("--run", metavar="NAME", help="the new run's name, or path; the recipe and a number, unless named")
-    run.add_argument("--resume", metavar="RUN", help="go on with a stopped, failed or interrupted run")
-    run.add_argument("--init", metavar="START", help="scratch, imagenet, or a checkpoint folder, .safetensors or .pth")
-    run.add_argument("--teacher", metavar="RUN", help="a run or checkpoint folder, whose probabilities are learned too")
-    run.add_argument("--arch", choices=ARCHITECTURES, help="the network; the recipe's, unless named")
-    run.add_argument("--seed", type=int, metavar="N", help="what all random draws come from")
-    flags.add_argument(
-        "--export",
-        choices=("onnx",),
-        help="write model.onnx beside weights: those of --run, or what is trained or pushed",
-    )
-    flags.add_argument("--split", choices=("test", "val"), help="with --evaluate: on what; test, unless named")
-    flags.add_argument(
-        "--tta", action="store_true", help="with --evaluate: test-time augmentation, the mirror images too"
-    )
-    flags.add_argument("--json", action="store_true", help="with --classify: answers as JSON")
-    change = flags.add_argument_group("changes to every stage of the recipe")
-    change.add_argument("--epochs", type=int, metavar="N")
-    change.add_argument("--batch-size", type=int, metavar="N")
-    change.add_argument("--lr", type=float, metavar="X", help="peak of the head's rate; the backbone's keeps its ratio")
-    change.add_argument(
-        "--image-size", type=int, metavar="N", help="pixels a side in every epoch; with --evaluate: to test at"
-    )
-    _add_places(flags)
-    return flags
-
-
-def _add_places(flags: argparse.ArgumentParser) -> None:
-    """Where data comes from, where the page and the weights go, and what computes."""
-    data = flags.add_argument_group("data")
-    data.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, for a look without a download")
-    data.add_argument("--data-dir", metavar="DIR", help="holds cifar-100-python; or CIFAR100_DIR; else it's downloaded")
-    data.add_argument("--train-images", type=int, metavar="N", help="a class-balanced part of train")
-    data.add_argument("--val-images", type=int, metavar="N", help="cut from train to choose with; 0: the last is kept")
-    page = flags.add_argument_group("the page")
-    page.add_argument("--host", help="who may come: this machine alone, unless it is another")
-    page.add_argument("--port", type=int, default=7860)
-    page.add_argument("--share", action="store_true", help="lend it a public address, through gradio's servers")
-    page.add_argument(
-        "--auth", metavar="USER:PASSWORD", help="who may come; or RESNET_CIFAR_AUTH, which ps doesn't show"
-    )
-    page.add_argument("--read-only", action="store_true", help="classify and curves alone")
-    hub = flags.add_argument_group("the Hugging Face Hub")
-    hub.add_argument("--repo", metavar="USER/NAME", help="with --push: where to")
-    hub.add_argument("--push-to", metavar="USER/NAME", help="with --train-only: upload the run once it is completed")
-    hub.add_argument("--public", action="store_true", help="for everybody to see; a new repo is private otherwise")
-    hub.add_argument("--create-pr", action="store_true", help="as a pull request")
-    hub.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
-    machine = flags.add_argument_group("machine")
-    machine.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
-    machine.add_argument("--precision", choices=PRECISIONS)
-    # What the page hands down to the run that it starts: descriptors of the locks that it took for it.
-    machine.add_argument("--inherited-locks", type=int, nargs="*", help=argparse.SUPPRESS)
-
-
-def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
-    """The recipe that is named, with the changes that the flags ask for."""
-    if args.recipe:
-        recipe = recipe_named(args.recipe) if args.recipe in RECIPES else _recipe_file(args.recipe)
-    else:
-        recipe = RECIPES["transfer" if gpu else "quick"]
-        why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
-        print(f"recipe {recipe.name}, since {why} and no --recipe was named")
-    changes, of_stages = _given(args, _OF_RECIPE), _given(args, _OF_STAGES)
-    if args.init is not None:
-        changes["init"] = _start(args.init)
-    if args.teacher is not None:
-        changes["teacher"] = str(locate(args.teacher))
-    if args.data == "synthetic" and args.train_images is None:
-        changes["train_images"] = None  # a recipe's own number is made for CIFAR-100
-    return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
-
-
-def _recipe_file(named: str) -> Recipe:
-    """The recipe in a file. Raises UserError where it can't be read, or where neither a file nor a recipe is named."""
-    path = Path(os.path.expanduser(named))
-    if path.suffix != ".json" and os.sep not in named:
-        return recipe_named(named)
-    try:
-        return Recipe.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UserError(f"cannot read the recipe {path}: {why}.") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def refuse_strays(args: argparse.Namespace) -> None:
-    """Refuse flags that would change nothing. Raises UserError."""
-    there = {name for name, value in vars(args).items() if value not in (None, False)}
-    for name, commands in _OF_COMMANDS.items():
-        if name in there and not there & set(commands):
-            raise UserError(f"{_typed(name)} belongs to {' or '.join(map(_typed, commands))}; leave it out.")
-    for name, commands in _APART.items():
-        if name in there and (others := there & set(commands)):
-            raise UserError(f"{_typed(name)} does not go with {_typed(others.pop())}; leave one of them out.")
-    if "export" in there and not there & {"train_only", "push"} and (others := there & {*OF_TRAINING} - {"run"}):
-        raise UserError(f"{_typed(others.pop())} belongs to training; --export by itself takes --run alone.")
-
-
-def _typed(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
-
-
-def given_flags(args: argparse.Namespace, names: Sequence[str]) -> str:
-    """Those of `names` that were given, as they are typed."""
-    return ", ".join(map(_typed, _given(args, names)))
-
-
-def _start(init: str) -> str:
-    """Where weights start; a path is made absolute, since the run may be resumed from elsewhere."""
-    if init in ("scratch", "imagenet"):
-        return init
-    path = Path(os.path.expanduser(init))
-    is_name = not path.exists() and not path.suffix
-    return str(locate(init) if is_name else path.resolve())

@@ -1,4 +1,4 @@
-"""What each command does that neither trains nor serves; each gives an exit code."""
+"""Commands other than training; each returns an exit code."""
 
 import argparse
 import json
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_cifar.cli.chosen import chosen_run, data_folder, earlier_data_folder
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import RunResumed, RunStarted
 from resnet_cifar.recipe.limits import check_range
 from resnet_cifar.runs.run_dir import RunDir, locate
 
@@ -17,15 +17,58 @@ if TYPE_CHECKING:
 
 
 def list_recipes(_: argparse.Namespace) -> int:
-    """Show what can be trained."""
+    """Print the recipes and their stages."""
     from resnet_cifar.report.text import recipe_lines
 
     print(recipe_lines())
     return 0
 
 
+def list_runs(_: argparse.Namespace) -> int:
+    """Print the runs in `checkpoints/`, the newest first."""
+    from resnet_cifar.paths import CHECKPOINTS
+    from resnet_cifar.report.text import percent, table
+    from resnet_cifar.runs.record import Records
+    from resnet_cifar.runs.status import state
+
+    records, rows = Records(CHECKPOINTS), []
+    for name in records.names():
+        try:
+            now = state(records.get(name))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        best = percent(now.best_val_top1) if now.best_val_top1 is not None else "-"
+        test = percent(now.test.top1) if now.test is not None else "-"
+        rows.append((now.name, now.recipe, now.status, f"{now.epochs_done}/{now.epochs_planned}", best, test))
+    columns = ("run", "recipe", "status", "epochs", "best val top-1", "test top-1")
+    print(table(columns, rows) if rows else f"no runs in {CHECKPOINTS}; start one with --train-only")
+    return 0
+
+
+def open_page(args: argparse.Namespace) -> int:
+    """Open the page."""
+    from resnet_cifar.paths import CHECKPOINTS
+    from resnet_cifar.ui.page import serve
+
+    host = args.host or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
+    serve(CHECKPOINTS, host, args.port, share=args.share, auth=_login(args), read_only=args.read_only)
+    return 0
+
+
+def _login(args: argparse.Namespace) -> tuple[str, str] | None:
+    """User and password that the page asks for."""
+    named = args.auth or os.environ.get("RESNET_CIFAR_AUTH")
+    if not named:
+        return None
+    user, _, password = named.partition(":")
+    if not user or not password:
+        raise UserError("--auth, or RESNET_CIFAR_AUTH, must be USER:PASSWORD, with neither of them empty.")
+    return user, password
+
+
 def evaluate(args: argparse.Namespace) -> int:
-    """Test a checkpoint and say how good it is; on val, with the images that its recipe cut from train."""
+    """Evaluate a checkpoint on test, or on the images that its recipe cut from train as val."""
     from resnet_cifar.cli.terminal import watch
     from resnet_cifar.data.dataset import load, official_splits
     from resnet_cifar.data.preprocess import Preprocess
@@ -44,7 +87,7 @@ def evaluate(args: argparse.Namespace) -> int:
     data, folder = args.data or (recipe.data if recipe else "cifar100"), data_folder(args) or earlier_data_folder(run)
     if args.split == "val":
         if recipe is None or not recipe.val_images or recipe.data != data:
-            raise UserError(f"{run.name!r} has no val images of {data}; leave --split val out.")
+            raise UserError(f"{run.name!r} has no val images of {data}; evaluate it without --split val.")
         split = watch(load(recipe, folder, device)).val
     else:
         split = watch(official_splits(data, folder))[1].to(device)
@@ -58,14 +101,14 @@ def evaluate(args: argparse.Namespace) -> int:
     preprocess = Preprocess(size, config.normalization, device)
     summary = watch(test(model, split, preprocess, runs_in(device, precision), mirrored=args.tta))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
-    print(metrics_line(args.split or "test", metrics, summary["coarse_top1"]))
+    print(metrics_line(args.split, metrics, summary["coarse_top1"]))
     views = ", mirror images too" if args.tta else ""
     print(f"on {len(split):,} images at {size} px{views}, {device} in {precision}")
     return 0
 
 
 def classify(args: argparse.Namespace) -> int:
-    """Say what is in each image; those that can't be read are told of, and the rest answered."""
+    """Classify image files; report the ones that cannot be read, and go on with the rest."""
     from resnet_cifar.data.images import decode
     from resnet_cifar.hub.catalog import load_classifier
     from resnet_cifar.report.text import prediction_lines
@@ -89,13 +132,13 @@ def classify(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Write a checkpoint's weights as ONNX too."""
-    export_run(_chosen(args.run))
+    """Write a checkpoint's weights as ONNX."""
+    export_run(chosen_run(args.run))
     return 0
 
 
 def export_run(run: RunDir) -> None:
-    """Write a run's weights as ONNX too."""
+    """Write a run's weights as ONNX, and print how far its logits differ."""
     from resnet_cifar.cli.terminal import watch
     from resnet_cifar.model.export import ONNX, export_onnx
 
@@ -105,8 +148,6 @@ def export_run(run: RunDir) -> None:
 
 def push(args: argparse.Namespace) -> int:
     """Upload a run, or show what would be uploaded."""
-    if args.repo is None:
-        raise UserError("--push needs --repo USER/NAME: where to upload the run to.")
     run = RunDir.open(locate(args.push))
     if args.dry_run:
         from resnet_cifar.hub.push import plan
@@ -124,19 +165,12 @@ def deploy(args: argparse.Namespace) -> int:
     from resnet_cifar.cli.terminal import watch
     from resnet_cifar.hub.space import deploy, plan_app
 
-    run = _chosen(args.run)
+    run = chosen_run(args.run)
     if args.dry_run:
         _show(plan_app(run, args.deploy_space, args.public))
         return 0
     print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
     return 0
-
-
-def _chosen(run: str | None) -> RunDir:
-    """The run that is named, or else the one that answers by default."""
-    from resnet_cifar.hub.catalog import default_checkpoint
-
-    return RunDir(locate(run) if run else default_checkpoint())
 
 
 def _show(planned: "Plan") -> None:
@@ -146,21 +180,9 @@ def _show(planned: "Plan") -> None:
 
 
 def upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:
-    """Push a run, and say where it is."""
+    """Upload a run, and print its address."""
     from resnet_cifar.cli.terminal import watch
     from resnet_cifar.hub.push import push
 
     onnx = args.export is not None
     print(f"it is at {watch(push(run, repo, public=args.public, create_pr=args.create_pr, onnx=onnx))}")
-
-
-def data_folder(args: argparse.Namespace) -> Path | None:
-    """Where the data is said to be."""
-    named = args.data_dir or os.environ.get("CIFAR100_DIR")
-    return Path(os.path.expanduser(named)).resolve() if named else None
-
-
-def earlier_data_folder(run: RunDir) -> Path | None:
-    """Where a run found its data before."""
-    begun = [event for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
-    return Path(begun[-1].data_dir) if begun and begun[-1].data_dir else None

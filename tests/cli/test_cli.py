@@ -17,7 +17,8 @@ import torch
 
 from resnet_cifar import events
 from resnet_cifar.cli import main as cli
-from resnet_cifar.cli.arguments import parser, recipe_from
+from resnet_cifar.cli.arguments import COMMANDS, parse
+from resnet_cifar.cli.chosen import recipe_from
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT, app, start
 from tests.builders import recipe as tiny
@@ -61,9 +62,11 @@ def test_training_imports_neither_gradio_nor_plotly(tmp_path: Path):
     assert told.group(0) in evaluated.stdout
 
 
-@pytest.mark.parametrize("flags", [["--list-recipes"], ["--train-only", "--list-recipes"]])
-def test_listing_recipes_imports_no_torch(flags: list[str]):
-    script = f"import sys\nfrom resnet_cifar.cli.main import main\nmain({flags})\nassert 'torch' not in sys.modules"
+def test_listing_imports_no_torch():
+    script = (
+        "import sys\nfrom resnet_cifar.cli.main import main\n"
+        "main(['--list-runs'])\nmain(['--list-recipes'])\nassert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 0, done.stderr
     for name in ("transfer", "scratch", "quick"):
@@ -132,7 +135,7 @@ def test_neither_an_existing_nor_a_finished_run_is_touched(main, tmp_path: Path)
     code, error = main("--train-only", "--resume", run)
     assert code == 2 and "is completed" in error
     code, error = main("--train-only", "--resume", run, "--lr", "0.1", "--seed", "3")
-    assert code == 2 and "leave out --lr, --seed" in error
+    assert code == 2 and "--resume does not take --lr 0.1 --seed 3" in error
     assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 
@@ -243,12 +246,12 @@ def test_the_default_recipe_is_told(main, capsys, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         cli.main(["--train-only", "--device", "cpu"])
     assert chosen[0].name == "quick"
-    assert "recipe quick, since there is no CUDA GPU in use" in capsys.readouterr().out
+    assert "recipe quick, because there is no CUDA GPU in use" in capsys.readouterr().out
 
 
 def test_flags_change_the_recipe():
     arguments = "--train-only --recipe transfer --epochs 5 --lr 0.2 --batch-size 32 --image-size 64 --seed 4"
-    args = parser().parse_args(arguments.split())
+    _, args = parse(arguments.split())
     recipe = recipe_from(args, gpu=False)
     assert [(s.epochs, s.lr, s.batch_size, s.image_size) for s in recipe.stages] == [(5, 0.2, 32, 64)] * 3
     assert recipe.stages[1].backbone_lr == pytest.approx(0.1)  # half the head's, as before
@@ -294,22 +297,70 @@ def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ("--push-to me/x", "--push-to belongs to --train-only"),
-        ("--repo me/x", "--repo belongs to --push"),
-        ("--train-only --run x --push-to me/x --dry-run", "--dry-run belongs to --push or --deploy-space"),
-        ("--deploy-space me/x --create-pr", "--create-pr belongs to"),
-        ("--train-only --public", "--public belongs to"),
-        ("--evaluate x --json", "--json belongs to --classify"),
-        ("--push x --repo me/x --tta", "--tta belongs to --evaluate"),
-        ("--train-only --split val", "--split belongs to --evaluate"),
-        ("--list-recipes --evaluate x", "--list-recipes does not go with --evaluate"),
-        ("--deploy-space me/x --export onnx", "--export does not go with --deploy-space"),
-        ("--export onnx --epochs 3", "--epochs belongs to training"),
+        ("--push-to me/x", "python app.py does not take --push-to me/x; see python app.py --help"),
+        ("--epochs 3", "python app.py does not take --epochs 3"),
+        ("--resume x", "required: --train-only"),
+        ("--train-only --dry-run", "--train-only does not take --dry-run"),
+        ("--train-only --public", "--public needs --push-to"),
+        ("--train-only --split val", "--train-only does not take --split val"),
+        ("--train-only --host 0.0.0.0", "--train-only does not take --host"),
+        ("--train-only --resume x --seed 3", "--resume does not take --seed 3"),
+        ("--evaluate x --epochs 3", "--evaluate does not take --epochs 3"),
+        ("--evaluate x --seed 3", "--evaluate does not take --seed 3"),
+        ("--evaluate x --json", "--evaluate does not take --json; see python app.py --evaluate --help"),
+        ("--evaluate x --push y", "--evaluate does not take --push y"),
+        ("--evaluate=x --port 1", "--evaluate does not take --port 1"),
+        ("--classify x --data synthetic", "--classify does not take --data synthetic"),
+        ("--push x", "required: --repo"),
+        ("--push x --repo me/x --tta", "--push does not take --tta"),
+        ("--deploy-space me/x --create-pr", "--deploy-space does not take --create-pr"),
+        ("--deploy-space me/x --export onnx", "--deploy-space does not take --export onnx"),
+        ("--export onnx --epochs 3", "--export does not take --epochs 3"),
+        ("--list-recipes --seed 3", "--list-recipes does not take --seed 3"),
+        ("--evaluat x", "python app.py does not take --evaluat x"),
     ],
 )
-def test_a_flag_that_would_change_nothing_is_refused(flags: str, says: str, capsys: pytest.CaptureFixture[str]):
-    assert cli.main(flags.split()) == 2
-    assert says in capsys.readouterr().err
+def test_an_option_that_would_change_nothing_is_refused_in_one_line(flags: str, says: str, main):
+    code, error = main(*flags.split())
+    assert code == 2 and says in error and error.count("\n") == 1 and error.startswith("error: ")
+
+
+def test_every_command_has_its_own_help(capsys: pytest.CaptureFixture[str]):
+    def shown(*flags: str) -> str:
+        with pytest.raises(SystemExit):
+            cli.main([*flags, "--help"])
+        return capsys.readouterr().out
+
+    assert all(command.flag in shown() for command in COMMANDS.values() if command.flag)
+    assert "--port" in shown() and "--epochs" not in shown()
+    assert "--epochs" in shown("--train-only") and "--port" not in shown("--train-only")
+    assert "--tta" in shown("--evaluate") and "--epochs" not in shown("--evaluate", "x")
+
+
+def test_runs_are_listed(run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr("resnet_cifar.paths.CHECKPOINTS", run.path.parent)
+    assert cli.main(["--list-runs"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["run", "recipe", "status", "epochs"]
+    assert re.match(r"tiny +tiny +completed +2/2 +[\d.]+ % +[\d.]+ %", row)
+    monkeypatch.setattr("resnet_cifar.paths.CHECKPOINTS", run.path / "none")
+    assert cli.main(["--list-runs"]) == 0
+    assert "no runs in" in capsys.readouterr().out
+
+
+def test_starts_and_teachers_are_named_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.runs.run_dir.CHECKPOINTS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for named, path in (
+        ("mine", tmp_path / "mine"),
+        ("v1.0", tmp_path / "v1.0"),
+        ("./mine", tmp_path / "mine"),
+        ("a.pth", tmp_path / "a.pth"),
+    ):
+        _, args = parse(["--train-only", "--recipe", "quick", "--init", named, "--teacher", named])
+        recipe = recipe_from(args, gpu=False)
+        assert recipe.init == recipe.teacher == str(path)
 
 
 def test_what_an_export_needs_is_asked_for_before_training(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):

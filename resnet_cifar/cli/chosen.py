@@ -1,0 +1,76 @@
+"""Recipe, run and folders that the options of a command line ask for."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnet_cifar.cli.arguments import OF_RECIPE, OF_STAGES
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunResumed, RunStarted
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.presets import RECIPES, recipe_named
+from resnet_cifar.runs.run_dir import RunDir, locate
+
+
+def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
+    """Build the named recipe, with the changes that the options ask for. Raises UserError."""
+    if args.recipe:
+        recipe = recipe_named(args.recipe) if args.recipe in RECIPES else _recipe_file(args.recipe)
+    else:
+        recipe = RECIPES["transfer" if gpu else "quick"]
+        why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
+        print(f"recipe {recipe.name}, because {why} and no --recipe was given")
+    changes, of_stages = _given(args, OF_RECIPE), _given(args, OF_STAGES)
+    if args.init is not None:
+        changes["init"] = args.init if args.init in ("scratch", "imagenet") else str(weights(args.init))
+    if args.teacher is not None:
+        changes["teacher"] = str(weights(args.teacher))
+    if args.data == "synthetic" and args.train_images is None:
+        changes["train_images"] = None  # a recipe's own number is meant for CIFAR-100
+    return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
+
+
+def weights(named: str) -> Path:
+    """Absolute path of weights that are named by a run, a folder or a file; the run may be resumed from elsewhere."""
+    path = Path(os.path.expanduser(named))
+    return path.resolve() if path.suffix in (".safetensors", ".pth") else locate(named)
+
+
+def data_folder(args: argparse.Namespace) -> Path | None:
+    """Folder of the data, from --data-dir or CIFAR100_DIR; None: download."""
+    named = args.data_dir or os.environ.get("CIFAR100_DIR")
+    return Path(os.path.expanduser(named)).resolve() if named else None
+
+
+def earlier_data_folder(run: RunDir) -> Path | None:
+    """Folder of the data that a run used last."""
+    begun = [event.data_dir for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
+    return Path(begun[-1]) if begun and begun[-1] else None
+
+
+def chosen_run(named: str | None) -> RunDir:
+    """The named run, or the default checkpoint."""
+    from resnet_cifar.hub.catalog import default_checkpoint
+
+    return RunDir(locate(named) if named else default_checkpoint())
+
+
+def _recipe_file(named: str) -> Recipe:
+    """Read a recipe from a file. Raises UserError if it cannot be read, or names neither a file nor a recipe."""
+    path = Path(os.path.expanduser(named))
+    if path.suffix != ".json" and os.sep not in named:
+        return recipe_named(named)
+    try:
+        return Recipe.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"cannot read the recipe {path}: {why}.") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
