@@ -7,7 +7,6 @@ named. The test is the one that `python app.py --evaluate NAME` repeats, and its
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -59,7 +58,7 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     model, config = load_checkpoint(draft.path, device)
     preprocess = Preprocess(config.image_size, config.normalization, device)
     summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
-    draft.eval_file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    draft.save_results(summary)
     _tell(draft, summary)
     draft.path.rename(target.path)
     (target.path / CARD).write_text(str(model_card(target, f"USER/{target.name}")), encoding="utf-8")

@@ -4,13 +4,15 @@ Who writes into the folder holds its lock. The kernel frees the lock when its ho
 running is never a matter of what some file says.
 """
 
+import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from resnet_cifar import events
 from resnet_cifar.errors import UserError
@@ -149,6 +151,19 @@ class RunDir:
             else:
                 shutil.rmtree(self.path)
 
+    def save_results(self, summary: dict[str, Any]) -> None:
+        """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""
+        text = json.dumps(events.without_nan(summary), indent=2, allow_nan=False)
+        files.write_text(self.eval_file, text + "\n")
+
+    def results(self) -> dict[str, Any] | None:
+        """Read the test results; null is read as nan. None before the run is tested."""
+        try:
+            text = self.eval_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return json.loads(text, object_hook=_with_nan)
+
     def append(self, event: events.Event) -> None:
         """Write down one more event."""
         line = events.to_json(event, round(time.time(), 3)) + "\n"
@@ -189,6 +204,10 @@ class RunDir:
             return "running"
         last = self.last_event()
         return _ENDS.get(type(last), "interrupted") if last else "stopped"
+
+
+def _with_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in values.items()}
 
 
 @contextmanager

@@ -35,7 +35,6 @@ from resnet_cifar.model.distillation import read_teacher
 from resnet_cifar.model.initial import Start, build, read_start
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system import files
 from resnet_cifar.system.device import choose_precision, runs_in
 from resnet_cifar.system.distributed import ALONE, World
 from resnet_cifar.system.memory import PeakMemory
@@ -184,7 +183,7 @@ class _Session:
         summary = yield from test(training.model, dataset.test, preprocess, training.autocast, self.world)
         self._save_best(training.best, normalization)
         if self.world.first:
-            files.write_text(self.run.eval_file, json.dumps(summary, indent=2) + "\n")
+            self.run.save_results(summary)
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])
 

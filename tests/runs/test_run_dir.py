@@ -1,4 +1,6 @@
 import errno
+import json
+import math
 import os
 import signal
 import threading
@@ -151,6 +153,16 @@ def test_looking_at_the_status_never_gets_in_the_way_of_the_lock(run: RunDir):
     finally:
         done.set()
         thread.join()
+
+
+def test_test_results_are_json_and_a_loss_that_is_not_finite_reads_back_as_nan(run: RunDir):
+    assert run.results() is None
+    run.save_results({"images": 2, "loss": math.nan, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": math.inf}})
+    written = json.loads(run.eval_file.read_text(), parse_constant=lambda _: pytest.fail("not JSON"))
+    assert written == {"images": 2, "loss": None, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": None}}
+    results = run.results()
+    assert results is not None and math.isnan(results["loss"]) and math.isnan(results["per_class_top1"]["bee"])
+    assert (results["images"], results["per_class_top1"]["apple"]) == (2, 0.5)
 
 
 def test_who_takes_the_lock_sweeps_leftovers(run: RunDir):
