@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -10,6 +11,8 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import EpochEnded, Metrics, RunStarted, StageStarted, StepLogged
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import EVERYTHING, HEAD
+from resnet_cifar.report import figures
+from resnet_cifar.report.series import XAxis, as_csv
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
@@ -62,37 +65,81 @@ def test_reading_on_is_reading_anew(run: RunDir):
     """Whatever the steps in which the file grows, torn lines among them."""
     *_, last = train(run, device=CPU, data_dir=None)
     content = run.metrics_file.read_bytes()
-    whole = Record(run).read().said
+    whole = Record(run).read().events
     assert isinstance(last, events.RunCompleted) and len(whole.epochs) == 2
     record = Record(run)
     for size in range(0, len(content) + 1, 97):
         run.metrics_file.write_bytes(content[:size])
         record.read()
     run.metrics_file.write_bytes(content)
-    assert record.read().said == whole
+    assert record.read().events == whole
 
 
 def test_what_a_resume_cuts_off_is_forgotten(run: RunDir):
     for event in (BEGUN, started(run), step(0, 2), step(0, 5, loss=9.0)):
         run.append(event)
     record = Record(run).read()
-    assert [said.loss for said in record.said.steps] == [1.0, 9.0]
+    assert [logged.loss for logged in record.events.steps] == [1.0, 9.0]
     lines = run.metrics_file.read_bytes().splitlines(keepends=True)
     run.cut(len(b"".join(lines[:3])))
     run.append(step(0, 5, loss=2.0))
     run.append(step(0, 6, loss=3.0))  # longer than before: its length alone tells nothing
-    assert [said.loss for said in record.read().said.steps] == [1.0, 2.0, 3.0]
+    assert [logged.loss for logged in record.read().events.steps] == [1.0, 2.0, 3.0]
 
 
 def test_what_does_not_fit_the_recipe_is_passed_over(run: RunDir):
     for event in (BEGUN, started(run), step(0, 2)):
         run.append(event)
-    before = Record(run).read().said
+    before = Record(run).read().events
     run.append(replace(step(0, 5), stage=3))
     run.append(replace(epoch(0, 0.5), stage=1))
-    after = Record(run).read().said
+    after = Record(run).read().events
     assert (after.steps, after.epochs) == (before.steps, before.epochs)
     assert state(Record(run)).stage == 1
+
+
+def test_a_stage_whose_start_is_missing_is_rebuilt_from_the_recipe(run: RunDir):
+    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.25), step(1, 2)):
+        run.append(event)
+    whole = state(Record(run))
+    run.cut(0)
+    for event in (BEGUN, step(0, 2), epoch(0, 0.25), step(1, 2)):
+        run.append(event)
+    record = Record(run).read()
+    assert record.events.stages == [started(run)]
+    assert replace(state(record), seconds=whole.seconds, updated=whole.updated) == whole
+
+
+def test_a_stage_that_starts_twice_counts_once(run: RunDir):
+    for event in (BEGUN, started(run), started(run), step(0, 2), epoch(0, 0.25)):
+        run.append(event)
+    record = Record(run).read()
+    assert list(XAxis(record, "step").stages()) == [("everything", 0, 7)]
+
+
+EDITED: dict[str, list[object]] = {
+    "stage": [0.0, "0", None, True, [0]],
+    "epoch": [None, "1", 0.5],
+    "step": [None, "1", 0.5],
+    "loss": ["low", [1], True],
+    "images": [None, "all"],
+    "images_per_second": ["fast"],
+    "time": ["now", None, [], float("nan")],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(name, value) for name, values in EDITED.items() for value in values])
+def test_a_line_with_a_value_of_another_type_is_passed_over(run: RunDir, field: str, value: object):
+    for event in (BEGUN, started(run), step(0, 2)):
+        run.append(event)
+    before = state(Record(run))
+    line = json.loads(events.to_json(step(0, 5, loss=9.0), 1e9)) | {field: value}
+    with open(run.metrics_file, "a") as metrics:
+        metrics.write(json.dumps(line) + "\n")
+    record = Record(run).read()
+    assert state(record) == before
+    assert as_csv([record]).count("\n") == 2
+    figures.figure([record])
 
 
 def test_what_comes_after_a_torn_line_is_not_lost(run: RunDir):
@@ -100,7 +147,7 @@ def test_what_comes_after_a_torn_line_is_not_lost(run: RunDir):
     with open(run.metrics_file, "ab") as metrics:
         metrics.write(b'{"event": "StepLo')
     run.append(events.RunFailed(reason="the disk is full", user_error=True))
-    assert Record(run).read().said.last == events.RunFailed(reason="the disk is full", user_error=True)
+    assert Record(run).read().events.last == events.RunFailed(reason="the disk is full", user_error=True)
     assert run.status() == "failed"
 
 
