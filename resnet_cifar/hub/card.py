@@ -1,5 +1,6 @@
 """The model card of a run: what it is, how it came about, how good it is and how to load it, in the Hub's form."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +61,7 @@ def model_card(run: RunDir, repo: str, onnx: bool = False) -> ModelCard:
     Raises UserError where the run's recipe or config can't be read.
     """
     recipe, config = run.recipe(), read_config(run.path)
-    results = run.results()
+    results = json.loads(run.eval_file.read_text(encoding="utf-8")) if run.eval_file.exists() else None
     name = repo.rpartition("/")[2]
     parts = [
         f"# {name}",

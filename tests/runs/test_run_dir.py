@@ -43,13 +43,13 @@ def test_an_existing_run_is_never_overwritten(run: RunDir):
 
 
 def test_an_unknown_run_is_told_which_there_are(run: RunDir):
-    with pytest.raises(UserError, match="no run 'walk'.*runs there: run"):
+    with pytest.raises(UserError, match="no run 'walk'.*it contains: run"):
         RunDir.open(run.path.parent / "walk")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="cannot create the folder"):
         RunDir.create(tmp_path / "file" / "run", recipe())
 
 
@@ -61,6 +61,22 @@ def test_a_disk_that_takes_nothing_leaves_no_half_a_run(tmp_path: Path, monkeypa
     with pytest.raises(UserError, match="cannot write .*recipe.json: No space left on device"):
         RunDir.create(tmp_path / "run", recipe())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "<b>x", "-x", ".hidden", "=1+1", "x" * 65, "a\nb", "é"])
+def test_a_run_is_created_only_with_a_name_that_rename_accepts(run: RunDir, name: str):
+    with pytest.raises(UserError, match="name for a run") as renaming:
+        run.rename(name)
+    with pytest.raises(UserError, match="name for a run") as creating:
+        RunDir.create(run.path.parent / "deep" / name, recipe())
+    assert str(creating.value) == str(renaming.value) and repr(name) in str(creating.value)
+    assert [folder.name for folder in run.path.parent.iterdir()] == ["run"]
+
+
+def test_a_recipe_with_the_longest_name_can_be_run_by_default(tmp_path: Path):
+    named = recipe(name="x" * 64)
+    names = [RunDir.create_numbered(named, tmp_path).name for _ in range(11)]
+    assert len(set(names)) == 11 and names[-1].endswith("-11") and max(map(len, names)) <= 64
 
 
 def test_two_default_names_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -155,14 +171,10 @@ def test_looking_at_the_status_never_gets_in_the_way_of_the_lock(run: RunDir):
         thread.join()
 
 
-def test_test_results_are_json_and_a_loss_that_is_not_finite_reads_back_as_nan(run: RunDir):
-    assert run.results() is None
+def test_a_test_result_that_is_not_finite_is_null(run: RunDir):
     run.save_results({"images": 2, "loss": math.nan, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": math.inf}})
     written = json.loads(run.eval_file.read_text(), parse_constant=lambda _: pytest.fail("not JSON"))
     assert written == {"images": 2, "loss": None, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": None}}
-    results = run.results()
-    assert results is not None and math.isnan(results["loss"]) and math.isnan(results["per_class_top1"]["bee"])
-    assert (results["images"], results["per_class_top1"]["apple"]) == (2, 0.5)
 
 
 def test_who_takes_the_lock_sweeps_leftovers(run: RunDir):
@@ -185,7 +197,41 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
     assert (reader.read(), target.read_text()) == ("old", "new")  # who reads on reads the old one, whole
     reader.close()
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
-    umask = os.umask(0o022)
-    os.umask(umask)
-    assert target.stat().st_mode & 0o777 == 0o666 & ~umask
     assert time.time() - target.stat().st_mtime < 60
+
+
+def test_replacing_a_file_leaves_the_modes_of_other_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The umask belongs to the whole process: were it changed, another thread could create a file at that moment."""
+    umask = os.umask
+    before = umask(0o077)
+
+    def observed(mask: int) -> int:
+        previous = umask(mask)
+        (tmp_path / f"other-{mask:o}").touch()
+        return previous
+
+    monkeypatch.setattr(os, "umask", observed)
+    try:
+        files.write_text(tmp_path / "file", "text")
+    finally:
+        umask(before)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_a_replaced_file_has_the_mode_of_an_ordinary_file(tmp_path: Path, umask: int):
+    """Whatever mode its writer, such as safetensors, gave it."""
+    before = os.umask(umask)
+    try:
+        with files.replacing(tmp_path / "file") as draft:
+            draft.touch(0o600)
+        (tmp_path / "ordinary").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path):
+    with pytest.raises(UserError, match="cannot write"), files.replacing(tmp_path / "file"):
+        pass
+    assert not list(tmp_path.iterdir())
