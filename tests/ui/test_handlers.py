@@ -16,7 +16,7 @@ from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import HEAD, Stage
 from resnet_cifar.recipe.presets import RECIPES
-from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.estimate import Estimate, Estimates
@@ -222,7 +222,8 @@ def test_what_runs_is_shown_before_what_is_newer(records: Records):
 
 
 def test_what_comes_from_files_is_no_html(tmp_path: Path):
-    record = told(tmp_path / "<b>run", recipe())
+    folder = told(tmp_path / "run", recipe()).run.path.rename(tmp_path / "<b>run")  # such a name is not made here
+    record = Record(RunDir(folder)).read()
     card = live_card(state(record), record.recipe, False)
     assert "<b>run" not in card and "&lt;b&gt;run" in card
     assert "<i>" not in header("a device", "<i>model")
