@@ -216,7 +216,7 @@ def _build(kind: Any, fields: dict[str, Any]) -> Any:
 
 def _typed(hint: Any, value: Any) -> Any:
     """Convert a JSON value to the type of a field. Raises TypeError where it is of another type."""
-    if type(value) is hint:  # of nearly all values
+    if type(value) is hint:  # true for most values, so checked first
         return value
     if isinstance(hint, UnionType):
         return None if value is None else _typed(get_args(hint)[0], value)
