@@ -97,9 +97,8 @@ def _held_by_parent(file: Path) -> bool:
 
 
 def _acquire(file: Path) -> int:
-    descriptor = os.open(
-        file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666
-    )  # /tmp is writable for all users: never follow their links
+    # The temporary folder is writable for all users, so links in it are never followed.
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     deadline = time.monotonic() + _TIMEOUT
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
