@@ -101,7 +101,7 @@ def main() -> None:
     if on_gpu:
         print(f"  the GPU was at work for {busy / wall:.1%} of a step")
     rate = matrix_rate(device, precision, 8192 if on_gpu else 2048)
-    macs = sum(forward_macs("resnet34", args.stem, args.image_size).values())
+    macs = sum(forward_macs("resnet34", args.stem, args.image_size, 100).values())
     ceiling = rate / (2 * 3 * macs)
     print(
         f"matrix products run at {rate / 1e12:.2f} TFLOP/s; at that rate {ceiling:,.0f} images/s would be the ceiling,"

@@ -18,7 +18,7 @@ sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar.cli.terminal import watch
-from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine.evaluate import test
 from resnet_cifar.events import Metrics, RunCompleted, to_json
@@ -44,7 +44,7 @@ def main() -> None:
 def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | None = None) -> str:
     """Make `target` of `source`; returns its size and its test top-1 in a line."""
     device, recipe = choose_device(device_name), source.recipe()
-    _, split = watch(load_official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
+    _, split = watch(official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
     draft = RunDir(target.path.with_name(f".{target.name}"))
     shutil.rmtree(draft.path, ignore_errors=True)
     with staged(source, f"USER/{target.name}") as folder:

@@ -26,8 +26,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from resnet_cifar.cli.terminal import watch
-from resnet_cifar.data.dataset import Dataset, Split, load_official_splits
+from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.state import Training
 from resnet_cifar.events import Progress
@@ -120,7 +121,7 @@ class Ours:
 def images(count: int) -> Split:
     """The first images of train where CIFAR100_DIR says that it is, else made-up ones."""
     data_dir = os.environ.get("CIFAR100_DIR")
-    train, _ = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
+    train, _ = watch(official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
     return train.take(torch.arange(count) % len(train))
 
 

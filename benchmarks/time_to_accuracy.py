@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from resnet_cifar.cli.terminal import watch
-from resnet_cifar.data.dataset import Dataset, load
+from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.evaluate import test
 from resnet_cifar.engine.state import Training

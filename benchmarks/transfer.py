@@ -21,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from resnet_cifar.cli.terminal import Bar, watch
-from resnet_cifar.data.classes import FINE_TO_COARSE
-from resnet_cifar.data.dataset import Dataset, Split, balanced_order, load_official_splits
+from resnet_cifar.data.dataset import balanced_order, official_splits
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.evaluate import test
 from resnet_cifar.engine.state import Training, Weights
 from resnet_cifar.events import EpochEnded, StageEnded
 from resnet_cifar.model.initial import Start, build
+from resnet_cifar.recipe.classes import FINE_TO_COARSE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import recipe_named
 from resnet_cifar.report.text import duration, percent, table
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device, data_dir = choose_device(args.device), os.environ.get("CIFAR100_DIR")
-    official = watch(load_official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
+    official = watch(official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
     known = [label for label in range(100) if label not in NEW]
     print(f"{describe(device)}, torch {torch.__version__}, {args.image_size} px, seed {args.seed}")
 

@@ -136,7 +136,8 @@ class RunCompleted:
     """Every stage ran, and the weights that were kept were tested once."""
 
     test: Metrics
-    coarse_top1: float
+    coarse_top1: float | None
+    """Superclass top-1; None for a data set without superclasses."""
     seconds: float | None = None
     """Of the whole run, what was done before a stop included."""
 

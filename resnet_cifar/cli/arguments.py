@@ -9,7 +9,8 @@ from typing import Any
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
-from resnet_cifar.recipe.config import DATASETS, PRECISIONS, Recipe
+from resnet_cifar.recipe.config import PRECISIONS, Recipe
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
 from resnet_cifar.runs.run_dir import locate
 

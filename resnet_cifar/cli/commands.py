@@ -27,12 +27,12 @@ def list_recipes(_: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Test a checkpoint and say how good it is; on val, with the images that its recipe cut from train."""
     from resnet_cifar.cli.terminal import watch
-    from resnet_cifar.data.dataset import load, load_official_splits
+    from resnet_cifar.data.dataset import load, official_splits
     from resnet_cifar.data.preprocess import Preprocess
     from resnet_cifar.engine.evaluate import test
     from resnet_cifar.events import Metrics
     from resnet_cifar.model.checkpoint import load_checkpoint
-    from resnet_cifar.report.text import metrics_line, percent
+    from resnet_cifar.report.text import metrics_line
     from resnet_cifar.system.device import choose_device, choose_precision, runs_in
 
     device = choose_device(args.device)
@@ -46,13 +46,13 @@ def evaluate(args: argparse.Namespace) -> int:
             raise UserError(f"{run.name!r} has no val images of {data}; leave --split val out.")
         split = watch(load(recipe, folder, device)).val
     else:
-        split = watch(load_official_splits(data, folder))[1].to(device)
+        split = watch(official_splits(data, folder))[1].to(device)
     size = args.image_size or config.image_size
     check_range("--image-size", size, 16, 512)
     preprocess = Preprocess(size, config.normalization, device)
     summary = watch(test(model, split, preprocess, runs_in(device, precision), mirrored=args.tta))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
-    print(f"{metrics_line(args.split or 'test', metrics)}, superclass {percent(summary['coarse_top1'])}")
+    print(metrics_line(args.split or "test", metrics, summary["coarse_top1"]))
     views = ", mirror images too" if args.tta else ""
     print(f"on {len(split):,} images at {size} px{views}, {device} in {precision}")
     return 0

@@ -116,7 +116,7 @@ class TerminalView:
             memory = f" with {gibibytes(self._memory)} of memory at most" if self._memory else ""
             return (
                 f"\n{table(STAGE_COLUMNS, stage_rows(event for event, _ in self._run.history()))}\n\n"
-                f"{metrics_line('test', event.test)}, superclass {percent(event.coarse_top1)}\n"
+                f"{metrics_line('test', event.test, event.coarse_top1)}\n"
                 f"done in {duration(event.seconds or 0)}{memory}; the checkpoint is {self._run.path}"
             )
         return f"stopped by {event.by}; all is saved. Go on with --resume {self._run.handle}"

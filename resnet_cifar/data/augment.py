@@ -18,10 +18,8 @@ def augment(images: Tensor, policy: Augmentation, generator: torch.Generator, mi
 
     mirrored: (B,) bool, the images that an alternating flip mirrors in this epoch.
     """
-    if policy.flip == "random":
-        mirrored = _uniform(len(images), images.device, generator) < 0.5
-    if policy.crop_padding or mirrored is not None:
-        images = _shift_and_flip(images, policy.crop_padding, mirrored, generator)
+    if policy.crop_padding or policy.flip != "none":
+        images = _shift_and_flip(images, policy, mirrored, generator)
     if policy.trivial_augment:
         images = change_trivially(images, generator)
     if policy.random_erasing:
@@ -58,13 +56,17 @@ def mix(
     return torch.lerp(images, others, weight[:, None]), torch.lerp(targets[part], targets.roll(1, 0)[part], share)
 
 
-def _shift_and_flip(images: Tensor, padding: float, mirrored: Tensor | None, generator: torch.Generator) -> Tensor:
+def _shift_and_flip(
+    images: Tensor, policy: Augmentation, mirrored: Tensor | None, generator: torch.Generator
+) -> Tensor:
     """One gather does both: each image reads its rows and columns from a shifted, maybe mirrored place."""
     batch, channels, height, width = images.shape
-    farthest = round(padding * height)
+    farthest = round(policy.crop_padding * height)
     shifts = torch.randint(-farthest, farthest + 1, (2, batch, 1), device=images.device, generator=generator)
     rows = _reflect(torch.arange(height, device=images.device) + shifts[0], height)
     columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
+    if policy.flip == "random":  # drawn after the shifts: the order of draws is part of what a seed means
+        mirrored = _uniform(batch, images.device, generator) < 0.5
     if mirrored is not None:
         columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     image = torch.arange(batch, device=images.device)[:, None, None, None]

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from resnet_cifar.data.augment import augment, mix
-from resnet_cifar.data.classes import FINE
-from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 
 # Pixels of an evaluation batch with the stock stem: on 2 cores a quarter of a second, on a GPU about a gigabyte.
@@ -26,6 +25,7 @@ class Source(Protocol):
 
     labels: Tensor
     """(N,) int64."""
+    classes: int
     evaluation_batch: int
 
     def training_batch(
@@ -56,6 +56,7 @@ class Images:
         mirrors in even epochs; the others are mirrored in odd ones.
         """
         self.labels = split.labels
+        self.classes = len(split.spec.labels)
         self._images = split.images
         self._preprocess = preprocess
         self._policy = policy
@@ -74,7 +75,7 @@ class Images:
             return self._preprocess(images[part]), labels[part]
         with_one_before = torch.arange(part.start - 1, part.stop, device=images.device) % len(images)
         ready = self._preprocess(images[with_one_before])
-        return mix(ready[1:], ready[:-1], labels, part, len(FINE), policy, generator)
+        return mix(ready[1:], ready[:-1], labels, part, self.classes, policy, generator)
 
     def _mirrored(self, indices: Tensor, epoch: int) -> Tensor | None:
         if self._mirrored_first is None:
@@ -91,8 +92,9 @@ class Features:
 
     evaluation_batch = _FEATURE_BATCH
 
-    def __init__(self, views: Tensor, labels: Tensor) -> None:
-        self.labels = labels
+    def __init__(self, views: Tensor, split: Split) -> None:
+        self.labels = split.labels
+        self.classes = len(split.spec.labels)
         self._views = views
 
     def training_batch(

@@ -1,4 +1,4 @@
-"""The official CIFAR-100 files: found, checked by MD5, downloaded."""
+"""The official CIFAR-100 files: find, check by MD5, download and read them."""
 
 import os
 import time
@@ -6,15 +6,38 @@ from collections.abc import Generator
 from http.client import HTTPException
 from pathlib import Path
 
+import torch
+
+from resnet_cifar.data.split import Split
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.paths import DATA
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.system.background import in_background
 
 _FOLDER = "cifar-100-python"
 _ARCHIVE = "cifar-100-python.tar.gz"
 _ARCHIVE_BYTES = 169_001_437
 _ABANDONED = 3600  # seconds after which nobody is writing to a partial download any more
+
+
+def splits(data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
+    """Read train and test onto the CPU; without a folder, download the files first. Raises UserError."""
+    root = (yield from download()) if data_dir is None else find(data_dir)
+    return _split(root, train=True), _split(root, train=False)
+
+
+def check(data_dir: Path) -> None:
+    """Raise UserError if the folder lacks the official files, or if one of them is damaged."""
+    find(data_dir)
+
+
+def _split(root: Path, train: bool) -> Split:
+    from torchvision.datasets import CIFAR100 as Official
+
+    official = Official(root, train=train)
+    images = torch.from_numpy(official.data).permute(0, 3, 1, 2).contiguous()
+    return Split(images, torch.tensor(official.targets), DATASETS["cifar100"])
 
 
 def find(folder: Path) -> Path:

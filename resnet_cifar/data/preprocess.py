@@ -1,23 +1,15 @@
 """The one way from uint8 images to the input of a network, the same for train, val, test and prediction."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_cifar.recipe.datasets import DATASETS, Normalization
+
 SIDE = 32
 
 
-@dataclass(frozen=True)
-class Normalization:
-    """Mean and standard deviation of each channel, of pixels between 0 and 1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-CIFAR100 = Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+CIFAR100 = DATASETS["cifar100"].normalization
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_cifar.data.batches import Images, Source
-from resnet_cifar.data.classes import FINE, FINE_TO_COARSE
-from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.events import Metrics, Progress
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.datasets import DatasetSpec
 from resnet_cifar.system.device import Autocast, Lead
 from resnet_cifar.system.distributed import ALONE, World
 
@@ -22,10 +22,10 @@ from resnet_cifar.system.distributed import ALONE, World
 def predict(
     net: nn.Module, source: Source, autocast: Autocast, world: World = ALONE, phase: str = "evaluate"
 ) -> Generator[Progress, None, Tensor]:
-    """(N, 100) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
+    """(N, classes) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
     total = len(source.labels)
     was_training = net.training
-    logits, lead = torch.zeros(total, len(FINE), device=source.labels.device), Lead(source.labels.device)
+    logits, lead = torch.zeros(total, source.classes, device=source.labels.device), Lead(source.labels.device)
     for batch, done in world.batches(total, source.evaluation_batch):
         net.eval()
         if batch.start < batch.stop:
@@ -41,7 +41,7 @@ def measure(logits: Tensor, labels: Tensor) -> Metrics:
     """Loss, top-1 and top-5 of (N, classes) logits. One wait for the device."""
     loss = F.cross_entropy(logits, labels)
     first = logits.argmax(1) == labels  # as in the superclasses and per class: topk breaks ties in another way
-    top5 = (first | (logits.topk(5).indices == labels[:, None]).any(1)).double().mean()
+    top5 = (first | (logits.topk(min(5, logits.shape[1])).indices == labels[:, None]).any(1)).double().mean()
     top1 = first.double().mean()
     loss_value, top1_value, top5_value = torch.stack((loss.double(), top1, top5)).tolist()
     return Metrics(loss=loss_value, top1=top1_value, top5=top5_value)
@@ -61,25 +61,27 @@ def test(
     """
     logits = yield from predict(model, Images(split, preprocess, model.stem), autocast, world, "test")
     if mirrored:
-        other = Images(Split(split.images.flip(-1), split.labels), preprocess, model.stem)
+        other = Images(dataclasses.replace(split, images=split.images.flip(-1)), preprocess, model.stem)
         seen = torch.stack((logits, (yield from predict(model, other, autocast, world, "test"))))
         logits = seen.log_softmax(-1).logsumexp(0) - math.log(len(seen))
-    return summarise(logits, split.labels)
+    return summarise(logits, split.labels, split.spec)
 
 
-def summarise(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+def summarise(logits: Tensor, labels: Tensor, spec: DatasetSpec) -> dict[str, Any]:
     """What is told of a tested model: the metrics, superclass top-1, and top-1 of each class by name."""
     return {
         "images": len(labels),
         **dataclasses.asdict(measure(logits, labels)),
-        "coarse_top1": coarse_top1(logits, labels),
-        "per_class_top1": dict(zip(FINE, per_class_top1(logits, labels), strict=True)),
+        "coarse_top1": coarse_top1(logits, labels, spec),
+        "per_class_top1": dict(zip(spec.labels, per_class_top1(logits, labels), strict=True)),
     }
 
 
-def coarse_top1(logits: Tensor, labels: Tensor) -> float:
-    """How often the likeliest class lies in the right superclass."""
-    coarse = torch.tensor(FINE_TO_COARSE, device=logits.device)
+def coarse_top1(logits: Tensor, labels: Tensor, spec: DatasetSpec) -> float | None:
+    """Fraction whose most likely class is in the right superclass; None for a data set without superclasses."""
+    if not spec.superclass_of:
+        return None
+    coarse = torch.tensor(spec.superclass_of, device=logits.device)
     return (coarse[logits.argmax(1)] == coarse[labels]).double().mean().item()
 
 

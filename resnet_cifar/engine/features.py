@@ -7,8 +7,8 @@ import torch
 
 from resnet_cifar.data.augment import augment
 from resnet_cifar.data.batches import Features, Images
-from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.events import Progress
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.augmentation import Augmentation
@@ -48,4 +48,4 @@ def compute_features(
                 lead.keep()
             yield Progress(phase="features", done=view * total + stop, total=views * total)
     model.train()
-    return Features(world.add_up(features), split.labels)
+    return Features(world.add_up(features), split)

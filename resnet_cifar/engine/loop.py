@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from resnet_cifar.data.batches import Features, Images, Source
-from resnet_cifar.data.dataset import Dataset, Split
-from resnet_cifar.data.preprocess import Normalization, Preprocess
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine.compile import compile_where_it_pays
 from resnet_cifar.engine.evaluate import measure, predict
 from resnet_cifar.engine.features import compute_features
@@ -22,6 +22,7 @@ from resnet_cifar.engine.step import gradients, gradients_if_memory_lasts, updat
 from resnet_cifar.errors import Diverged
 from resnet_cifar.events import BatchSplit, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.recipe.schedule import learning_rate_factor, steps_per_epoch
 
 
@@ -79,7 +80,7 @@ def _source(
     if not stage.caches_features:
         return Images(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
     if not len(split):
-        return Features(torch.empty(1, 0, 0), split.labels)
+        return Features(torch.empty(1, 0, 0), split)
     generator = training.generator("features", learning)
     policy, views = (stage.augmentation, stage.views) if learning else (AUGMENTATIONS["none"], 1)
     return (

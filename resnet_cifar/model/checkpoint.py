@@ -15,12 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from resnet_cifar.data.classes import FINE
-from resnet_cifar.data.preprocess import Normalization
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.architecture import ARCHITECTURES
+from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.recipe.config import STEMS
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.system import files
 
 MODEL = "model.safetensors"

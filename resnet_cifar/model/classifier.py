@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnet_cifar.data.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.data.images import centre_square
 from resnet_cifar.data.preprocess import SIDE, Preprocess
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.system.device import choose_device
 
 

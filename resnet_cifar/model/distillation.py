@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_cifar.data.preprocess import Normalization
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.checkpoint import load_checkpoint
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.system.device import Autocast
 
 

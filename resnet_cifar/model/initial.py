@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from resnet_cifar.data.preprocess import CIFAR100, IMAGENET, Normalization
+from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, check_finite, load_weights, read_tensors
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.system.background import in_background
 
 _HEAD = ("fc.weight", "fc.bias")
@@ -61,7 +62,7 @@ def build(recipe: Recipe, start: Start) -> ResNet:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = ResNet(recipe.arch, recipe.stem)
+        model = ResNet(recipe.arch, recipe.stem, len(recipe.dataset.labels))
     if start.tensors is not None:
         own = model.state_dict()
         fits = all(name in start.tensors and start.tensors[name].shape == own[name].shape for name in _HEAD)

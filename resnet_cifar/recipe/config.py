@@ -10,6 +10,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import typed_json
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
+from resnet_cifar.recipe.datasets import DATASETS, DatasetSpec
 from resnet_cifar.recipe.limits import check_name, check_one_of, check_range
 
 Group = Literal["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
@@ -17,8 +18,6 @@ EVERYTHING: tuple[Group, ...] = get_args(Group)
 HEAD: tuple[Group, ...] = ("fc",)
 
 STEMS = ("stock", "cifar")
-DATASETS = {"cifar100": 50_000, "synthetic": 10_000}
-"""What there is to learn from, and how many images each has."""
 _IMAGE_SIZES = (16, 512)
 # Below, layer4 gets single pixels; and oneDNN leaves some gradients of strided convolutions over those unwritten.
 _SMALLEST_STOCK = 32
@@ -201,9 +200,9 @@ class Recipe:
         check_one_of("data", self.data, tuple(DATASETS))
         check_one_of("precision", self.precision, PRECISIONS)
         if self.train_images is not None:
-            check_range("train_images", self.train_images, 100, 50_000)
+            check_range("train_images", self.train_images, 100, self.dataset.train_images)
         check_range("val_images", self.val_images, 0, 25_000)
-        least, there = self.train_images or 100, DATASETS[self.data]
+        least, there = self.train_images or 100, self.dataset.train_images
         if self.val_images + least > there:
             raise UserError(
                 f"{self.val_images} val images and at least {least} train images are asked for, of {there} in all; "
@@ -222,6 +221,11 @@ class Recipe:
         check_range("distillation_weight", self.distillation_weight, 0, 1)
         check_range("seed", self.seed, 0, 2**31 - 1)
         check_range("log_every", self.log_every, 1, 100_000)
+
+    @property
+    def dataset(self) -> DatasetSpec:
+        """Facts of the data set."""
+        return DATASETS[self.data]
 
     def to_json(self) -> str:
         """The recipe as a JSON object, indented for people."""

@@ -6,12 +6,10 @@ Counted are convolutions, of which nearly all of the time goes; the rest is left
 from functools import lru_cache
 
 from resnet_cifar.recipe.architecture import ARCHITECTURES, Architecture
-from resnet_cifar.recipe.config import DATASETS, EVERYTHING, Group, Recipe, Stage
-
-_TEST_IMAGES = {"cifar100": 10_000, "synthetic": 1_000}
+from resnet_cifar.recipe.config import EVERYTHING, Group, Recipe, Stage
 
 
-def forward_macs(arch: str, stem: str, size: int) -> dict[Group, float]:
+def forward_macs(arch: str, stem: str, size: int, classes: int) -> dict[Group, float]:
     """Multiply-accumulates of one image's forward pass through each group (He et al. 2016, table 1)."""
     architecture = ARCHITECTURES[arch]
     if stem == "stock":
@@ -26,7 +24,11 @@ def forward_macs(arch: str, stem: str, size: int) -> dict[Group, float]:
         before, side = side, -(-side // 2) if number else side
         macs[group] = _layer_macs(architecture, number, inputs, before, side)
         inputs = architecture.channels[number] * architecture.block.expansion
-    return macs | {"fc": architecture.features * 100}
+    return macs | {"fc": architecture.features * classes}
+
+
+def _forward(recipe: Recipe, size: int) -> dict[Group, float]:
+    return forward_macs(recipe.arch, recipe.stem, size, len(recipe.dataset.labels))
 
 
 def _layer_macs(architecture: Architecture, number: int, inputs: int, before: int, after: int) -> float:
@@ -46,12 +48,13 @@ def _layer_macs(architecture: Architecture, number: int, inputs: int, before: in
 
 def training_images(recipe: Recipe) -> int:
     """Images in an epoch."""
-    return recipe.train_images or DATASETS[recipe.data] - recipe.val_images
+    return recipe.train_images or recipe.dataset.train_images - recipe.val_images
 
 
 def data_bytes(recipe: Recipe) -> int:
     """Of all images that a run has."""
-    return (DATASETS[recipe.data] + _TEST_IMAGES[recipe.data]) * 3 * 32 * 32
+    dataset = recipe.dataset
+    return (dataset.train_images + dataset.test_images) * 3 * dataset.side**2
 
 
 def step_macs(recipe: Recipe, part: Stage) -> float:
@@ -59,7 +62,7 @@ def step_macs(recipe: Recipe, part: Stage) -> float:
 
     Forward, and back to the first group that learns. A teacher is taken to be as large as the network.
     """
-    macs = forward_macs(recipe.arch, recipe.stem, part.image_size)
+    macs = _forward(recipe, part.image_size)
     first = min(EVERYTHING.index(group) for group in part.trainable)
     taught = recipe.teacher is not None and not part.caches_features
     return (1 + taught) * sum(macs.values()) + 2 * sum(macs[group] for group in EVERYTHING[first:])
@@ -69,13 +72,13 @@ def feature_macs(recipe: Recipe, stage: Stage) -> float:
     """Multiply-accumulates of the features that a stage computes once before its first epoch."""
     if not stage.caches_features:
         return 0.0
-    forward = sum(forward_macs(recipe.arch, recipe.stem, stage.image_size).values())
+    forward = sum(_forward(recipe, stage.image_size).values())
     return forward * (stage.views * training_images(recipe) + recipe.val_images)
 
 
 def epoch_macs(recipe: Recipe, part: Stage) -> float:
     """Multiply-accumulates of the first epoch of a stage, its evaluation included."""
-    macs = forward_macs(recipe.arch, recipe.stem, part.image_size)
+    macs = _forward(recipe, part.image_size)
     if part.caches_features:
         return 3 * macs["fc"] * training_images(recipe)
     evaluations = recipe.val_images * (2 if part.ema_decay else 1)
@@ -103,8 +106,8 @@ def stage_macs(recipe: Recipe, stage: Stage) -> float:
 
 def testing_macs(recipe: Recipe) -> float:
     """Of the test at the end."""
-    forward = sum(forward_macs(recipe.arch, recipe.stem, recipe.stages[-1].image_sizes[-1]).values())
-    return forward * _TEST_IMAGES[recipe.data]
+    forward = sum(_forward(recipe, recipe.stages[-1].image_sizes[-1]).values())
+    return forward * recipe.dataset.test_images
 
 
 def run_macs(recipe: Recipe) -> float:

@@ -25,9 +25,10 @@ def gibibytes(count: float) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def metrics_line(split: str, metrics: Metrics) -> str:
-    """Format the metrics of a split in one line."""
-    return f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"
+def metrics_line(split: str, metrics: Metrics, coarse_top1: float | None) -> str:
+    """Format the metrics of a split in one line, with superclass top-1 if the data set has superclasses."""
+    line = f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"
+    return line if coarse_top1 is None else f"{line}, superclass {percent(coarse_top1)}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

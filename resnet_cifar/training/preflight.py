@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from resnet_cifar.data.cifar100 import find
+from resnet_cifar.data.dataset import check_folder
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted
@@ -36,8 +36,7 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes
     """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
     check_batches(recipe, processes)
     check_free(device)
-    if recipe.data == "cifar100" and data_dir is not None:
-        find(data_dir)
+    check_folder(recipe.data, data_dir)
     normalization = IMAGENET if recipe.init == "imagenet" else CIFAR100
     if recipe.init not in ("scratch", "imagenet"):
         start = read_file(Path(recipe.init))

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from resnet_cifar.data.dataset import Dataset, load
-from resnet_cifar.data.preprocess import Normalization, Preprocess
+from resnet_cifar.data.dataset import load
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.evaluate import test
 from resnet_cifar.engine.state import Best, Training
@@ -34,6 +35,7 @@ from resnet_cifar.model.checkpoint import ModelConfig, read_tensors, save_checkp
 from resnet_cifar.model.distillation import read_teacher
 from resnet_cifar.model.initial import Start, build, read_start
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import choose_precision, runs_in
 from resnet_cifar.system.distributed import ALONE, World
@@ -224,6 +226,7 @@ class _Session:
                 stem=self.recipe.stem,
                 image_size=best.image_size,
                 normalization=normalization,
+                labels=self.recipe.dataset.labels,
             )
             save_checkpoint(self.run.path, config, best.weights)
             self.written = best

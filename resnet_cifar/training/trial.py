@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from resnet_cifar.data.batches import Images
-from resnet_cifar.data.dataset import Dataset, Split
-from resnet_cifar.data.preprocess import CIFAR100, SIDE, Preprocess
+from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.state import Training
 from resnet_cifar.events import Progress
@@ -76,7 +76,7 @@ def _brief(stage: Stage) -> Stage:
 
 def _network(recipe: Recipe, device: torch.device) -> ResNet:
     torch.manual_seed(0)  # the weights' values do not matter
-    return ResNet(recipe.arch, recipe.stem).to(device)
+    return ResNet(recipe.arch, recipe.stem, len(recipe.dataset.labels)).to(device)
 
 
 def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.device) -> Training:
@@ -137,8 +137,9 @@ def _steps(training: Training) -> Iterator[Progress]:
     """Yields after each step. On a GPU, where more memory goes into an evaluation than is left, one follows."""
     count = training.stage.batch_size * _STEPS
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    train = Split(images, torch.arange(count) % 100).to(training.device)
+    spec = training.recipe.dataset
+    images = torch.randint(0, 256, (count, 3, spec.side, spec.side), generator=generator, dtype=torch.uint8)
+    train = Split(images, torch.arange(count) % len(spec.labels), spec).to(training.device)
     preprocess = Preprocess(training.stage.image_size, CIFAR100, training.device)
     evaluated = Images(train, preprocess, training.model.stem).evaluation_batch
     val = train.take(torch.arange(evaluated if training.device.type == "cuda" else 0, device=training.device) % count)

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import torch
 
-from resnet_cifar.data.dataset import Dataset, load_official_splits
+from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
 from resnet_cifar.engine.state import Training
 from resnet_cifar.events import EpochEnded, StepLogged
@@ -37,7 +38,7 @@ def main(name: str) -> None:
                 torch.nn.init.ones_(module.weight)
                 module.eval()
                 module.train = lambda mode=True, same=module: same  # type: ignore[method-assign]
-        train, test = result(load_official_splits("synthetic", None))
+        train, test = result(official_splits("synthetic", None))
         dataset = Dataset(train.take(torch.arange(101)), test.take(torch.arange(50)), test)
         said = list(loop.train(Training(model, chosen, CPU, "fp32", world), dataset, CIFAR100))
         if world.first:

@@ -2,14 +2,17 @@ import pytest
 import torch
 
 from resnet_cifar.data.batches import Images
-from resnet_cifar.data.classes import FINE_TO_COARSE
-from resnet_cifar.data.dataset import Split
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.engine.evaluate import coarse_top1, measure, per_class_top1, predict, summarise
 from resnet_cifar.engine.evaluate import test as run_test
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.classes import FINE_TO_COARSE
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.system.device import Lead, runs_in
 from tests.builders import CPU, result
+
+SPEC = DATASETS["cifar100"]
 
 
 @pytest.fixture
@@ -35,11 +38,11 @@ def test_superclasses_and_classes_add_up(answers):
     logits, labels = answers
     guesses = logits.argmax(1).tolist()
     right = [FINE_TO_COARSE[guess] == FINE_TO_COARSE[label] for guess, label in zip(guesses, labels, strict=True)]
-    assert coarse_top1(logits, labels) == pytest.approx(sum(right) / 777)
+    assert coarse_top1(logits, labels, SPEC) == pytest.approx(sum(right) / 777)
     shares = torch.bincount(labels, minlength=100) / 777
     total = sum(top1 * share for top1, share in zip(per_class_top1(logits, labels), shares.tolist(), strict=True))
     assert total == pytest.approx(measure(logits, labels).top1, rel=1e-5)
-    assert summarise(logits, labels)["per_class_top1"]["wolf"] == per_class_top1(logits, labels)[97]
+    assert summarise(logits, labels, SPEC)["per_class_top1"]["wolf"] == per_class_top1(logits, labels)[97]
 
 
 def test_with_mirror_images_an_image_and_its_mirror_image_are_one():
@@ -48,7 +51,7 @@ def test_with_mirror_images_an_image_and_its_mirror_image_are_one():
     images = torch.randint(0, 256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
     labels = torch.arange(40)
     preprocess, autocast = Preprocess(32, CIFAR100, CPU), runs_in(CPU, "fp32")
-    plain, other = Split(images, labels), Split(images.flip(-1), labels)
+    plain, other = (Split(seen, labels, SPEC) for seen in (images, images.flip(-1)))
     one, mirror = (result(run_test(model, split, preprocess, autocast, mirrored=True)) for split in (plain, other))
     assert one.pop("loss") == pytest.approx(mean_loss := mirror.pop("loss"), rel=1e-4)
     assert one == mirror
@@ -60,7 +63,11 @@ def test_with_mirror_images_an_image_and_its_mirror_image_are_one():
 
 def test_batches_make_no_difference_and_the_last_one_may_be_uneven():
     model = ResNet("resnet18").train()
-    split = Split(torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8), torch.zeros(23, dtype=torch.long))
+    split = Split(
+        torch.randint(0, 256, (23, 3, 32, 32), dtype=torch.uint8),
+        torch.zeros(23, dtype=torch.long),
+        SPEC,
+    )
     source = Images(split, Preprocess(32, CIFAR100, CPU), "stock")
     whole = result(predict(model, source, runs_in(CPU, "fp32")))
     source.evaluation_batch = 5

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from resnet_cifar import events
-from resnet_cifar.data.dataset import Dataset, Split, load
+from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import CIFAR100
+from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine.loop import _keep_if_best, train
 from resnet_cifar.engine.state import Training
 from resnet_cifar.engine.step import gradients
@@ -17,6 +18,7 @@ from resnet_cifar.errors import Diverged
 from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import HEAD
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.recipe.schedule import learning_rate_factor, steps_per_epoch
 from tests.builders import CPU, begin, finish, of_kind, recipe, result, same_weights, stage, staged_recipe
 
@@ -274,7 +276,7 @@ def test_a_val_loss_that_is_not_finite_ends_the_run():
 
 
 def test_a_split_of_two_images_trains():
-    two = Split(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([0, 1]))
+    two = Split(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([0, 1]), DATASETS["cifar100"])
     plan = recipe(stage(batch_size=64, epochs=1))
     training = Training(build(plan, Start(None, CIFAR100, "")), plan, CPU, "fp32")
     assert list(train(training, Dataset(two, two, two), CIFAR100))

@@ -9,8 +9,9 @@ import torch
 from resnet_cifar import events
 from resnet_cifar.data.augment import augment
 from resnet_cifar.data.batches import Images
-from resnet_cifar.data.dataset import Split, load
+from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.engine.loop import train
 from resnet_cifar.engine.state import Training
 from resnet_cifar.hub.card import model_card
@@ -18,6 +19,7 @@ from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import Change, Recipe, Stage
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.recipe.schedule import learning_rate_factor
 from resnet_cifar.report.text import recipe_lines
 from resnet_cifar.runs.record import Record, Records
@@ -109,7 +111,9 @@ def test_an_alternating_flip_shows_every_image_both_ways_in_two_epochs():
     images = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
     labels, first = torch.arange(50), torch.rand(50) < 0.5
     policy = Augmentation(flip="alternating")
-    source = Images(Split(images, labels), Preprocess(32, CIFAR100, CPU), "stock", lambda _: policy, first)
+    source = Images(
+        Split(images, labels, DATASETS["cifar100"]), Preprocess(32, CIFAR100, CPU), "stock", lambda _: policy, first
+    )
     shown = [source.training_batch(labels, epoch, torch.Generator(), slice(0, 50))[0] for epoch in range(4)]
     assert torch.equal(shown[0], shown[2]) and torch.equal(shown[1], shown[3])
     assert torch.equal(shown[0], shown[1].flip(-1)) and not torch.equal(shown[0], shown[1])

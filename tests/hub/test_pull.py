@@ -9,12 +9,12 @@ import torchvision
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 
-from resnet_cifar.data.classes import FINE
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.catalog import load_classifier
 from resnet_cifar.hub.pull import pull, repo_of
 from resnet_cifar.hub.push import push
 from resnet_cifar.model.checkpoint import load_checkpoint
+from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
 from tests.builders import CPU, content, result

@@ -8,7 +8,6 @@ import pytest
 import torch
 from huggingface_hub import HfApi, hf_hub_download
 
-from resnet_cifar.data.classes import FINE
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.card import model_card
 from resnet_cifar.hub.catalog import load_classifier
@@ -17,6 +16,7 @@ from resnet_cifar.hub.push import check_rights, plan, push, visitor
 from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.model.export import ONNX, export_onnx
+from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
 from tests.builders import CPU, app, content, result

@@ -7,7 +7,6 @@ import timm
 import torch
 import torchvision
 
-from resnet_cifar.data.classes import FINE
 from resnet_cifar.data.preprocess import CIFAR100
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.model.checkpoint import (
@@ -19,6 +18,7 @@ from resnet_cifar.model.checkpoint import (
     write_tensors,
 )
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.recipe.classes import FINE
 from tests.builders import CPU
 
 

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from resnet_cifar.cli import main as cli
-from resnet_cifar.data.classes import COARSE, FINE, FINE_TO_COARSE
-from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub import catalog
 from resnet_cifar.hub.catalog import SHIPPED, checkpoints_in, default_checkpoint, unusable_in
 from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 from tests.awkward import halves, saved
 from tests.builders import CPU, checkpoint, result
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_answer_is_what_evaluation_would_give(folder: Path):
     """Two ways to the same numbers: a test image as a file, and as a row of the split."""
-    _, test = result(load_official_splits("synthetic", None))
+    _, test = result(official_splits("synthetic", None))
     images = test.images[:8]
     images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     classifier = Classifier.load(folder, "cpu")

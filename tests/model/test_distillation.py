@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnet_cifar.data.preprocess import CIFAR100, IMAGENET, Normalization
+from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.engine.state import Training
 from resnet_cifar.engine.step import _go_through
 from resnet_cifar.errors import UserError
@@ -19,6 +19,7 @@ from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import HEAD, Recipe
+from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check

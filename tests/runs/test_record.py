@@ -216,13 +216,13 @@ def test_runs_are_listed_newest_first_and_a_broken_one_is_told_of(tmp_path: Path
 def test_the_costs_are_those_that_are_known():
     """Of ResNet-34, norms included: 1.164 GMAC at 32 px with the CIFAR stem; 1.20 at 128 and 3.68 at 224 px without."""
     for stem, size, known in (("cifar", 32, 1.164e9), ("stock", 128, 1.2e9), ("stock", 224, 3.68e9)):
-        assert sum(cost.forward_macs("resnet34", stem, size).values()) == pytest.approx(known, rel=0.01)
+        assert sum(cost.forward_macs("resnet34", stem, size, 100).values()) == pytest.approx(known, rel=0.01)
 
 
 def test_a_step_costs_what_learns():
     everything, head = (
         cost.step_macs(recipe(), stage(trainable=trainable, views=0)) for trainable in (EVERYTHING, HEAD)
     )
-    forward = sum(cost.forward_macs(recipe().arch, "stock", 32).values())
+    forward = sum(cost.forward_macs(recipe().arch, "stock", 32, 100).values())
     assert everything == 3 * forward
     assert forward < head < 1.05 * forward

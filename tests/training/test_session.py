@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from resnet_cifar import events
 from resnet_cifar.data import cifar100
 from resnet_cifar.data import dataset as data
-from resnet_cifar.data.dataset import load_official_splits
+from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine import loop, step
 from resnet_cifar.engine.evaluate import test as run_test
@@ -82,7 +82,7 @@ def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunD
 
 def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
     model, config = load_checkpoint(uninterrupted.path, CPU)
-    _, split = result(load_official_splits("synthetic", None))
+    _, split = result(official_splits("synthetic", None))
     precision = next(e for e, _ in uninterrupted.history() if isinstance(e, events.RunStarted)).precision
     preprocess = Preprocess(config.image_size, config.normalization, CPU)
     summary = result(run_test(model, split, preprocess, runs_in(CPU, precision)))

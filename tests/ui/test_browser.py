@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cifar.data.classes import FINE
+from resnet_cifar.recipe.classes import FINE
 from tests.awkward import halves, saved
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cifar.data.classes import FINE
 from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.recipe.classes import FINE
 from tests.builders import checkpoint
 
 

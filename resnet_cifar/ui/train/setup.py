@@ -10,7 +10,8 @@ import gradio as gr
 
 from resnet_cifar.data.cifar100 import find
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe.config import DATASETS, Recipe
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
 from resnet_cifar.report.text import duration, gibibytes
 from resnet_cifar.system.device import count, describe

@@ -1,7 +1,7 @@
 import pickle
 from pathlib import Path
 
-from resnet_cifar.data.classes import COARSE, FINE, FINE_TO_COARSE
+from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 
 
 def test_five_classes_in_each_superclass():
