@@ -27,7 +27,7 @@ from resnet_cifar.engine.state import Training
 from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.recipe.presets import RECIPES
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 
 
 def seconds(stage: Stage, args: argparse.Namespace, device: torch.device) -> float:
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
+    prepare(device)
     stage = replace(RECIPES["transfer"].stages[0], image_size=args.image_size)
     print(f"{describe(device)}, torch {torch.__version__}, {args.images} images at {args.image_size} px")
     seconds(replace(stage, epochs=1, views=0), replace_images(args, 500), device)  # warm-up, not counted

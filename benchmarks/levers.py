@@ -25,7 +25,7 @@ import torch
 from benchmarks.throughput import WARMUP, Ours, images, images_per_second
 from resnet_cifar.engine import compile as compiling
 from resnet_cifar.model.freezing import parameter_groups
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 
 Change = Callable[[argparse.Namespace, Ours], None]
 
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
+    prepare(device)
     precision = choose_precision("auto", device)
     split = images(2 * (WARMUP + args.steps) * args.batch_size)
     shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"

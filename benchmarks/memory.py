@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from resnet_cifar.cli.arguments import parser, recipe_from
 from resnet_cifar.events import RunFailed, StepLogged
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system.device import choose_device
+from resnet_cifar.system.device import choose_device, prepare
 from resnet_cifar.training.session import train
 from resnet_cifar.training.trial import memory_needed
 
@@ -51,6 +51,7 @@ def main() -> None:
 def measure(flags: str, device_name: str) -> None:
     """Print the estimate and the peak of one run."""
     data_dir, device = os.environ.get("CIFAR100_DIR"), choose_device(device_name)
+    prepare(device)
     data = "cifar100" if data_dir else "synthetic"
     short = f"--train-only --epochs 2 --train-images 512 --val-images 500 --data {data}"
     recipe = recipe_from(parser().parse_args([*short.split(), *flags.split()]), device.type == "cuda")

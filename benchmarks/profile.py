@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.throughput import WARMUP, Ours, images
 from resnet_cifar.recipe.cost import forward_macs
-from resnet_cifar.system.device import choose_device, choose_precision, describe, wait_for
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare, wait_for
 
 KINDS = {  # an operation is of the first kind that has one of its words
     "fused by torch.compile": ("triton", "cpp_fused"),
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
+    prepare(device)
     precision, on_gpu = choose_precision("auto", device), device.type == "cuda"
     ours = Ours(images((WARMUP + args.steps) * args.batch_size), args.image_size, args, device, precision)
     steps = ours.steps()

@@ -27,7 +27,7 @@ from resnet_cifar.hub.card import CARD, model_card
 from resnet_cifar.model.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.run_dir import RunDir, locate
-from resnet_cifar.system.device import choose_device, choose_precision, runs_in
+from resnet_cifar.system.device import choose_device, choose_precision, prepare, runs_in
 
 
 def main() -> None:
@@ -44,6 +44,7 @@ def main() -> None:
 def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | None = None) -> str:
     """Build `target` from `source`; returns a line with its size and test top-1."""
     device, recipe = choose_device(device_name), source.recipe()
+    prepare(device)
     _, split = watch(official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
     draft = RunDir(target.path.with_name(f".{target.name}"))
     shutil.rmtree(draft.path, ignore_errors=True)

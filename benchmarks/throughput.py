@@ -35,7 +35,7 @@ from resnet_cifar.events import Progress
 from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import Recipe, Stage
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 
 WARMUP = 2  # steps before the clock starts
 
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
+    prepare(device)
     precision = choose_precision("auto", device)
     split = images((WARMUP + args.steps) * args.batch_size)
     print(f"{describe(device)}, torch {torch.__version__}, {args.stem} stem, batch {args.batch_size}")

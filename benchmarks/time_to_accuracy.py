@@ -32,7 +32,7 @@ from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import recipe_named
 from resnet_cifar.report.text import gibibytes
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 from resnet_cifar.system.memory import PeakMemory
 from resnet_cifar.training.stopwatch import Stopwatch
 
@@ -79,10 +79,9 @@ def main() -> None:
     parser.add_argument("--reach", type=float, nargs="+", default=list(PUBLISHED), help="val top-1 in percent")
     args = parser.parse_args()
     recipe, device = recipe_named(args.recipe), choose_device(args.device)
+    prepare(device)
     if recipe.init != "scratch":
-        parser.error(
-            f"{recipe.name} starts from {recipe.init}; use a recipe that starts from scratch."
-        )
+        parser.error(f"{recipe.name} starts from {recipe.init}; use a recipe that starts from scratch.")
     if args.epochs:
         recipe = replace(recipe, stages=tuple(stage.changed(epochs=args.epochs) for stage in recipe.stages))
     data_dir = os.environ.get("CIFAR100_DIR")

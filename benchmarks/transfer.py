@@ -33,7 +33,7 @@ from resnet_cifar.recipe.classes import FINE_TO_COARSE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import recipe_named
 from resnet_cifar.report.text import duration, percent, table
-from resnet_cifar.system.device import choose_device, choose_precision, describe
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare
 
 NEW = [max(label for label in range(100) if FINE_TO_COARSE[label] == coarse) for coarse in range(20)]
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device, data_dir = choose_device(args.device), os.environ.get("CIFAR100_DIR")
+    prepare(device)
     official = watch(official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
     known = [label for label in range(100) if label not in NEW]
     print(f"{describe(device)}, torch {torch.__version__}, {args.image_size} px, seed {args.seed}")

@@ -38,7 +38,7 @@ from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
 from resnet_cifar.report.text import duration, percent
 from resnet_cifar.runs.run_dir import locate
-from resnet_cifar.system.device import choose_device, choose_precision, describe, runs_in
+from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare, runs_in
 
 Change = Callable[[Recipe], Recipe]
 
@@ -127,6 +127,7 @@ def main() -> None:
             parser.error(f"{name!r} needs --teacher RUN.")
     compiling._WORTH = 0  # always compile: many short runs share one compiled network
     device, data_dir = choose_device(args.device), os.environ.get("CIFAR100_DIR")
+    prepare(device)
     recipe = stages(epochs=args.epochs)(replace(recipe_named(args.recipe), train_images=args.train_images))
     recipe = recipe if data_dir else replace(recipe, data="synthetic", train_images=None)
     dataset = watch(load(recipe, Path(data_dir) if data_dir else None, device))

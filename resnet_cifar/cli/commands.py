@@ -33,9 +33,10 @@ def evaluate(args: argparse.Namespace) -> int:
     from resnet_cifar.events import Metrics
     from resnet_cifar.model.checkpoint import load_checkpoint
     from resnet_cifar.report.text import metrics_line
-    from resnet_cifar.system.device import choose_device, choose_precision, runs_in
+    from resnet_cifar.system.device import choose_device, choose_precision, prepare, runs_in
 
     device = choose_device(args.device)
+    prepare(device)
     run = RunDir(locate(args.evaluate))
     recipe = run.recipe() if run.recipe_file.exists() else None
     precision = choose_precision(args.precision or (recipe.precision if recipe else "auto"), device)
@@ -47,6 +48,11 @@ def evaluate(args: argparse.Namespace) -> int:
         split = watch(load(recipe, folder, device)).val
     else:
         split = watch(official_splits(data, folder))[1].to(device)
+    if config.labels != split.spec.labels:
+        raise UserError(
+            f"{run.name!r} knows other classes ({config.labels[0]}, ...; {len(config.labels)} in all) than {data} has; "
+            "it can only be evaluated on the data it was trained on."
+        )
     size = args.image_size or config.image_size
     check_range("--image-size", size, 16, 512)
     preprocess = Preprocess(size, config.normalization, device)

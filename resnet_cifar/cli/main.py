@@ -69,13 +69,14 @@ def _train(args: argparse.Namespace) -> int:
     """Start or resume a run and show it."""
     from resnet_cifar.cli.terminal import TerminalView
     from resnet_cifar.system.background import is_at_work
-    from resnet_cifar.system.device import choose_device
+    from resnet_cifar.system.device import choose_device, prepare
     from resnet_cifar.system.distributed import joined
     from resnet_cifar.training.session import train
 
     device = choose_device(args.device)
+    prepare(device)
     with joined(device) as world:
-        prepared = world.told(_prepared(args, device, world) if world.first else None)
+        prepared = world.broadcast(_prepared(args, device, world) if world.first else None)
         if prepared is None:
             return 2  # the first process has said why
         path, data_dir = prepared
@@ -121,7 +122,7 @@ def _prepared(args: argparse.Namespace, device: "torch.device", world: "World") 
     try:
         return _ready_run(args, device)
     except BaseException:
-        world.told(None)
+        world.broadcast(None)
         raise
 
 

@@ -1,4 +1,4 @@
-"""torch.compile, for stages so long that fused operations repay the wait for them."""
+"""torch.compile, for stages long enough that faster steps make up for the compilation."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,30 +13,33 @@ from resnet_cifar.recipe import cost
 from resnet_cifar.system.background import in_background
 from resnet_cifar.system.device import release_memory, wait_for
 
-# Multiply-accumulates of a stage's epochs of one image size. With a tenth won, at 250 TFLOP/s, so many win back 8 s:
-# what it takes where what was compiled before is still there. Lesser GPUs, which are longer at it, win back the minute
-# of a first time too.
+# Multiply-accumulates of a stage's epochs at one image size. If compiled steps are a tenth faster, at 250 TFLOP/s this
+# many save 8 s, which is what compiling takes with a warm cache. Slower GPUs train longer and save the minute of a
+# cold cache too.
 _WORTH = 1e16
 _BACKEND = "inductor"
 _LONGEST_REASON = 500  # characters
 
 
 def compile_where_it_pays(training: Training, source: Source) -> Iterator[Progress]:
-    """Have a stage's whole batches go through a compiled network. Where that fails, say so and go on without it."""
+    """Compile the network for the stage's full batches, where that saves time. If it fails, warn and go on without."""
     if not _pays(training) or len(source.labels) < training.stage.batch_size:
         return
     try:
+        # Compiling runs the network once, which moves its BatchNorm statistics; a save meanwhile must not see that.
+        training.buffers_before_compiling = {name: buffer.clone() for name, buffer in training.model.named_buffers()}
         training.compiled = yield from in_background(
             lambda: _compiled(training, source), lambda: Progress(phase="compile", done=0, total=1)
         )
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
         warnings.warn(f"torch.compile failed, so training goes on without it: {reason}", stacklevel=2)
+    training.buffers_before_compiling = {}
     release_memory(training.device)
 
 
 def _pays(training: Training) -> bool:
-    """On a CPU it never did; several processes go without, and so do batches that don't fit in memory as a whole."""
+    """Whether compiling saves time: never on a CPU; not done with several processes or with micro-batches."""
     stage, size = training.stage, training.settings.image_size
     macs = sum(cost.stage_macs(training.recipe, part) for part in stage.parts() if part.image_size == size)
     return (
@@ -48,16 +51,15 @@ def _pays(training: Training) -> bool:
 
 
 def _compiled(training: Training, source: Source) -> nn.Module:
-    """The stage's network, compiled for its batches on its way there and back; what it learned stays as it was."""
+    """Compile the stage's network, forward and backward, for its batches. Weights and statistics end as they began."""
     compiled = torch.compile(training.net, dynamic=False, backend=_BACKEND)
-    before = [buffer.clone() for buffer in training.net.buffers()]
     inputs = _example(training, source)
     try:
         with training.autocast():
             logits = compiled(inputs)
-    finally:  # at once, since the run may be saved at any time: BatchNorm has noted the example
-        for buffer, value in zip(training.net.buffers(), before, strict=True):
-            buffer.data.copy_(value)
+    finally:
+        for name, buffer in training.model.named_buffers():
+            buffer.data.copy_(training.buffers_before_compiling[name])
     logits.float().sum().backward()
     training.optimizer.zero_grad(set_to_none=True)
     wait_for(training.device)
@@ -65,7 +67,7 @@ def _compiled(training: Training, source: Source) -> nn.Module:
 
 
 def _example(training: Training, source: Source) -> Tensor:
-    """A batch as the loop makes them."""
+    """A batch such as the loop makes."""
     indices = torch.arange(training.stage.batch_size, device=training.device)
     inputs, _ = source.training_batch(
         indices, training.position.epoch, training.generator("example"), slice(0, len(indices))

@@ -8,10 +8,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 class Ema:
-    """The average of a network as it trains, a network of its own.
+    """EMA of a network, kept as a second network.
 
-    It forgets its beginning: the decay climbs as (1 + n) / (10 + n) to its value, or a short stage would average in its
-    first, random weights.
+    The decay grows as (1 + n) / (10 + n) up to its value; otherwise a short stage would average in its first, random
+    weights.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
@@ -28,20 +28,20 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average a little towards the network. AveragedModel's own update would wait for the device."""
+        """Move the average towards the network. AveragedModel's own update would wait for the device."""
         count = int(self._average.n_averaged)  # lives on the CPU
         decay = min(self._decay, (1 + count) / (10 + count)) if count else 0.0
         get_ema_multi_avg_fn(decay)(*self._floats, count)  # type: ignore[no-untyped-call]
-        if self._counters[0]:  # BatchNorm's; the head alone has none
+        if self._counters[0]:  # of BatchNorm; the head has none
             torch._foreach_copy_(*self._counters)
         self._average.n_averaged += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors for `load_state_dict`, the live ones."""
+        """Live tensors for `load_state_dict`."""
         return self._average.state_dict()
 
     def load_state_dict(self, tensors: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._average.load_state_dict(tensors)
 
 

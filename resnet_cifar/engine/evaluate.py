@@ -1,4 +1,4 @@
-"""How good a model is on images it does not learn from; every mean is over images, not over batches."""
+"""Evaluation of a model on a split; every mean is over images, not over batches."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ from resnet_cifar.system.distributed import ALONE, World
 def predict(
     net: nn.Module, source: Source, autocast: Autocast, world: World = ALONE, phase: str = "evaluate"
 ) -> Generator[Progress, None, Tensor]:
-    """(N, classes) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
+    """Compute (N, classes) float32 logits of a whole source, in its order. Leaves `net` in the mode it was in."""
     total = len(source.labels)
     was_training = net.training
     logits, lead = torch.zeros(total, source.classes, device=source.labels.device), Lead(source.labels.device)
@@ -31,16 +31,16 @@ def predict(
         if batch.start < batch.stop:
             with torch.no_grad(), autocast():
                 logits[batch] = net(source.inputs(batch.start, batch.stop)).float()
-        net.train(was_training)  # before the yield: whoever pulls may stop here
+        net.train(was_training)  # before the yield: the consumer may stop here
         lead.keep()
         yield Progress(phase=phase, done=done, total=total)
-    return world.add_up(logits)
+    return world.all_reduce(logits)
 
 
 def measure(logits: Tensor, labels: Tensor) -> Metrics:
-    """Loss, top-1 and top-5 of (N, classes) logits. One wait for the device."""
+    """Compute loss, top-1 and top-5 of (N, classes) logits. One wait for the device."""
     loss = F.cross_entropy(logits, labels)
-    first = logits.argmax(1) == labels  # as in the superclasses and per class: topk breaks ties in another way
+    first = logits.argmax(1) == labels  # as for superclasses and classes: topk breaks ties differently
     top5 = (first | (logits.topk(min(5, logits.shape[1])).indices == labels[:, None]).any(1)).double().mean()
     top1 = first.double().mean()
     loss_value, top1_value, top5_value = torch.stack((loss.double(), top1, top5)).tolist()
@@ -55,9 +55,9 @@ def test(
     world: World = ALONE,
     mirrored: bool = False,
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """Run a split through a model once, and tell all that `eval.json` holds.
+    """Evaluate a model on a split and return the fields of `eval.json`.
 
-    `mirrored`: test-time augmentation; what counts is the mean of the probabilities of an image and its mirror image.
+    mirrored: test-time augmentation, the mean of the probabilities of each image and its mirror image.
     """
     logits = yield from predict(model, Images(split, preprocess, model.stem), autocast, world, "test")
     if mirrored:
@@ -68,7 +68,7 @@ def test(
 
 
 def summarise(logits: Tensor, labels: Tensor, spec: DatasetSpec) -> dict[str, Any]:
-    """What is told of a tested model: the metrics, superclass top-1, and top-1 of each class by name."""
+    """Metrics, superclass top-1, and top-1 of each class by name, as JSON values."""
     return {
         "images": len(labels),
         **dataclasses.asdict(measure(logits, labels)),
@@ -86,7 +86,7 @@ def coarse_top1(logits: Tensor, labels: Tensor, spec: DatasetSpec) -> float | No
 
 
 def per_class_top1(logits: Tensor, labels: Tensor) -> list[float]:
-    """Accuracy on the images of each class, in label order."""
+    """Top-1 on the images of each class, in label order."""
     hits = (logits.argmax(1) == labels).double()
     classes = logits.shape[1]
     sums = torch.zeros(classes, dtype=torch.double, device=logits.device).index_add_(0, labels, hits)

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once."""
+"""Features of a frozen backbone, computed once and cached."""
 
 import dataclasses
 from collections.abc import Generator
@@ -26,9 +26,9 @@ def compute_features(
     autocast: Autocast,
     world: World,
 ) -> Generator[Progress, None, Features]:
-    """Run the whole split through the backbone `views` times, augmented differently each time; processes share it.
+    """Run the split through the backbone `views` times, augmented anew each time; processes share the work.
 
-    Where `policy` flips, views come in pairs, an image and its mirror image, so that both are always seen.
+    If `policy` flips, every second view is mirrored, so that each image is seen both ways.
     """
     source = Images(split, preprocess, model.stem)
     unflipped = dataclasses.replace(policy, flip="none")
@@ -39,7 +39,7 @@ def compute_features(
     for view in range(views):
         for number, start in enumerate(range(0, total, source.evaluation_batch)):
             stop = min(total, start + source.evaluation_batch)
-            images = augment(split.images[start:stop], unflipped, generator)  # by all, to make the same draws
+            images = augment(split.images[start:stop], unflipped, generator)  # in every process: same draws
             if number % world.size == world.rank:
                 if policy.flip != "none" and view % 2:
                     images = images.flip(-1)
@@ -48,4 +48,4 @@ def compute_features(
                 lead.keep()
             yield Progress(phase="features", done=view * total + stop, total=views * total)
     model.train()
-    return Features(world.add_up(features), split)
+    return Features(world.all_reduce(features), split)

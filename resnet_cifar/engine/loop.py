@@ -1,7 +1,7 @@
-"""The training loop: a generator of events that touches no file, no clock and no screen.
+"""The training loop: a generator of events that touches no file, clock or screen.
 
-Whoever pulls may stop pulling. While the loop is paused at a yield the model holds still and `training` says exactly
-what is still to do, so that it may be saved there.
+Its consumer may stop at any event. While the loop is paused at a yield the model does not change, and `training` says
+exactly what is left to do, so it can be saved there.
 """
 
 import math
@@ -18,7 +18,7 @@ from resnet_cifar.engine.evaluate import measure, predict
 from resnet_cifar.engine.features import compute_features
 from resnet_cifar.engine.metrics import Tally
 from resnet_cifar.engine.state import Best, Training
-from resnet_cifar.engine.step import gradients, gradients_if_memory_lasts, update
+from resnet_cifar.engine.step import Batch, train_step
 from resnet_cifar.errors import Diverged
 from resnet_cifar.events import BatchSplit, EpochEnded, Event, Metrics, Progress, StageEnded, StageStarted, StepLogged
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
@@ -27,7 +27,7 @@ from resnet_cifar.recipe.schedule import learning_rate_factor, steps_per_epoch
 
 
 def train(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
-    """Run what is left of every stage. Raises Diverged where the loss stops being finite."""
+    """Run what is left of every stage. Raises Diverged if the loss is no longer finite."""
     while not training.done:
         yield from _run_stage(training, dataset, normalization)
 
@@ -54,7 +54,7 @@ def _run_stage(training: Training, dataset: Dataset, normalization: Normalizatio
 
 
 def _run_epochs_of_one_size(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
-    """Run the epochs up to the one in which the stage's image size changes."""
+    """Run the epochs up to the next change of the stage's image size."""
     size = training.settings.image_size
     preprocess = Preprocess(size, normalization, training.device)
     training.begin_image_size()
@@ -75,7 +75,7 @@ def _stage_over(training: Training) -> bool:
 def _source(
     training: Training, split: Split, preprocess: Preprocess, learning: bool
 ) -> Generator[Progress, None, Source]:
-    """Where the stage's batches of a split come from."""
+    """Build the source of a split's batches: images, or cached features."""
     stage = training.stage
     if not stage.caches_features:
         return Images(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
@@ -91,13 +91,13 @@ def _source(
 
 
 def _augmented(training: Training, split: Split) -> tuple[Callable[[int], Augmentation], Tensor]:
-    """Augmentation of each epoch, and the images that an alternating flip mirrors first."""
+    """Augmentation by epoch, and (N,) bool: the images that an alternating flip mirrors in even epochs."""
     draws = torch.rand(len(split), device=training.device, generator=training.generator("flip"))
     return lambda epoch: training.stage.at(epoch).augmentation, draws < 0.5
 
 
 def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
-    """Take the epoch's steps from the position on."""
+    """Take the steps of an epoch, from the saved position on."""
     stage, position, count = training.stage, training.position, len(source.labels)
     steps = _steps(training, count)
     generator = training.generator("order", position.epoch)
@@ -107,23 +107,28 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
         stop = count if position.step == steps - 1 else start + stage.batch_size
         lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
         generator = training.generator("step", position.epoch, position.step)
-        part = training.world.part(stop - start)
-        inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, part)
-        result = gradients_if_memory_lasts(training, inputs, targets, stop - start)
-        if result is None:
-            split = training.micro_batches
-            yield BatchSplit(stage=position.stage, epoch=position.epoch, step=position.step, micro_batches=split)
-            result = gradients(training, inputs, targets, stop - start)
-        update(training)
+        shard = training.world.shard(stop - start)
+        inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, shard)
+        micro_batches = training.micro_batches
+        result = train_step(training, Batch(inputs, targets, stop - start))
         training.tally.add(result, stop - start)
         position.step += 1
+        if training.micro_batches != micro_batches:
+            yield _batch_split(training)
         if position.step % training.recipe.log_every == 0 or position.step == steps:
             yield _report(training, lr)
         yield Progress(phase="train", done=position.step, total=steps)
 
 
+def _batch_split(training: Training) -> BatchSplit:
+    position = training.position
+    return BatchSplit(
+        stage=position.stage, epoch=position.epoch, step=position.step - 1, micro_batches=training.micro_batches
+    )
+
+
 def _report(training: Training, lr: float) -> StepLogged:
-    """Wait for the device and say how the steps since the last report went."""
+    """Wait for the device and report the steps since the last report."""
     position, tally = training.position, training.tally
     training.settle()
     loss = tally.close_window()
@@ -155,7 +160,7 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
 
 
 def _validate(training: Training, val: Source) -> Generator[Progress, None, tuple[Metrics | None, Metrics | None]]:
-    """Val metrics of the weights and of their average, as far as there are any."""
+    """Val metrics of the weights and of their EMA; None for what does not exist."""
     training.share_statistics()
     if not len(val.labels):
         return None, None
@@ -172,7 +177,7 @@ def _validate(training: Training, val: Source) -> Generator[Progress, None, tupl
 
 
 def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | None) -> bool:
-    """Without val, the newest weights are the ones to keep, and their average where there is one."""
+    """Keep the weights, or their EMA, if their val top-1 is the best so far. Without val, keep the newest."""
     size = training.settings.image_size
     if raw is None:
         training.best = Best(None, size, training.weights(averaged=True))
@@ -194,7 +199,7 @@ def _steps(training: Training, images: int) -> int:
 
 
 def _set_learning_rates(training: Training, step: int, steps: int) -> float:
-    """Give each parameter group its rate for a step of the stage; the head's."""
+    """Set each parameter group's learning rate for a step of the stage; returns the head's."""
     part = learning_rate_factor(training.stage, step, steps)
     for group in training.optimizer.param_groups:
         group["lr"] = group["peak_lr"] * part

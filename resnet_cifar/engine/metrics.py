@@ -1,4 +1,4 @@
-"""How the steps of an epoch went, gathered without waiting for the device."""
+"""Losses and hits of an epoch's steps, collected without waiting for the device."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from resnet_cifar.system.distributed import World
 
 @dataclass
 class Tally:
-    """An epoch's sums. Results stay on the device until `read`."""
+    """Sums over an epoch. Results stay on the device until `read`."""
 
     loss: float = 0.0
     hits: float = 0.0
@@ -20,18 +20,18 @@ class Tally:
     waiting: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def add(self, loss_and_hits: Tensor, images: int) -> None:
-        """Take in a step's result, (2,) on the device: this process's part of it; and the images of all."""
+        """Add a step's result: (2,) on the device, of this process; `images`: of all processes."""
         self.waiting.append((loss_and_hits, images))
 
     def read(self, world: World) -> None:
-        """Wait for the device, and move what was waiting, of all processes, into the window."""
+        """Wait for the device, and move the waiting results, summed over processes, into the window."""
         if self.waiting:
-            rows = world.add_up(torch.stack([row for row, _ in self.waiting])).tolist()
+            rows = world.all_reduce(torch.stack([row for row, _ in self.waiting])).tolist()
             self.window += [(loss, hits, images) for (loss, hits), (_, images) in zip(rows, self.waiting, strict=True)]
             self.waiting.clear()
 
     def close_window(self) -> float:
-        """Add the window to the sums and begin a new one; the mean loss over its images."""
+        """Add the window to the sums and begin a new one; returns the mean loss over its images."""
         loss = sum(loss * images for loss, _, images in self.window)
         images = sum(images for _, _, images in self.window)
         self.loss += loss

@@ -1,7 +1,7 @@
-"""All that moves while a run trains, as one object that can be written down and taken up again at any step.
+"""The state of a run while it trains, as one object that can be saved and restored at any step.
 
-There is no random state in it: every draw comes from a generator seeded by the recipe's seed and the place where
-the draw is made, so that a position says it all.
+It holds no random state: every draw comes from a generator seeded by the recipe's seed and the place of the draw, so
+that restoring the position restores the draws.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from resnet_cifar.engine.ema import Ema
 from resnet_cifar.engine.metrics import Tally
+from resnet_cifar.engine.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
 from resnet_cifar.errors import Diverged
 from resnet_cifar.model.distillation import Teacher
-from resnet_cifar.model.freezing import freeze_all_but, parameter_groups
+from resnet_cifar.model.freezing import freeze_all_but
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.config import EpochSettings, Recipe, Stage
 from resnet_cifar.system.device import runs_in
 from resnet_cifar.system.distributed import ALONE, World
 
 Weights = dict[str, Tensor]
-_MOMENTUM = 0.9
 
 
 @dataclass
@@ -35,20 +35,22 @@ class Position:
     epoch: int = 0
     step: int = 0
     announced: bool = False
-    """Whether the stage has been said to have started."""
+    """Whether the stage's StageStarted has been yielded."""
 
 
 @dataclass
 class Best:
-    """The weights to keep, and where they come from."""
+    """The best weights so far."""
 
     top1: float | None
+    """On val; None without val."""
     image_size: int
+    """Pixels a side that they were evaluated at."""
     weights: Weights
 
 
 class Training:
-    """The state of a run. `model` must be on its device already, and the same in all processes of `world`."""
+    """The state of a run. `model` must be on its device already, and equal in all processes of `world`."""
 
     def __init__(
         self,
@@ -73,17 +75,17 @@ class Training:
         self.micro_batches = 1
         """Micro-batches per step; 2 after the first out-of-memory error."""
         self.net: nn.Module = model
-        """What learns: the model, or its head alone where the backbone's features are computed beforehand."""
+        """Module that is trained: the model, or only its head on cached features."""
         self.enter(0)
 
     @property
     def stage(self) -> Stage:
-        """The stage at hand."""
+        """Current stage."""
         return self.recipe.stages[self.position.stage]
 
     @property
     def settings(self) -> EpochSettings:
-        """Image size and augmentation of the epoch at hand."""
+        """Image size and augmentation of the current epoch."""
         return self.stage.at(self.position.epoch)
 
     @property
@@ -92,7 +94,7 @@ class Training:
         return self.position.stage == len(self.recipe.stages)
 
     def enter(self, stage: int) -> None:
-        """Freeze what stands still in a stage, and begin its optimizer and its EMA afresh."""
+        """Begin a stage: freeze its frozen groups, make a new optimizer and a new EMA."""
         self.position = Position(stage=stage)
         self.stage_best, self.stale_epochs, self.micro_batches = None, 0, 1
         if self.done:
@@ -100,19 +102,19 @@ class Training:
         freeze_all_but(self.model, self.stage.trainable)
         self._prefix = "fc." if self.stage.caches_features else ""
         self.net = self.model.fc if self.stage.caches_features else self.model
-        self.shared_net = self.world.wrapped(self.net)
-        """What a step runs: `net`, with gradients shared by all processes."""
+        self.shared_net = self.world.wrap(self.net)
+        """`net`, wrapped so that processes average their gradients."""
         self.compiled: nn.Module | None = None
-        """The same for whole batches, with operations fused."""
-        self.optimizer = torch.optim.SGD(
-            parameter_groups(self.model, self.stage), momentum=_MOMENTUM, nesterov=True, fused=True
-        )
+        """`net` compiled for full batches."""
+        self.buffers_before_compiling: dict[str, Tensor] = {}
+        """BatchNorm buffers of `model` while compiling changes them; empty otherwise."""
+        self.optimizer = build_optimizer(self.model, self.stage)
         self._begin_ema()
 
     def begin_image_size(self) -> None:
         """Prepare for epochs of another image size within a stage.
 
-        Compiled code is for other shapes, and BatchNorm statistics averaged over two sizes fit neither.
+        Compiled code is for one shape, and BatchNorm statistics averaged over two sizes fit neither.
         """
         self.compiled = None
         position = self.position
@@ -126,39 +128,32 @@ class Training:
         if self.stage.ema_decay:
             self.ema = Ema(self.net, self.stage.ema_decay)
 
-    def way(self, inputs: Tensor) -> nn.Module:
-        """What takes inputs (B, ...) of a step to their logits."""
-        whole = len(inputs) == self.stage.batch_size
-        return self.compiled if self.compiled is not None and whole else self.shared_net
-
-    def wanted(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        """What is to be learned from a batch's inputs, and how much labels are to be smoothed for that yet."""
-        smoothing = self.stage.label_smoothing
-        if self.teacher is None or self.stage.caches_features:  # features are no images that it could look at
-            return targets, smoothing
-        return self.teacher.targets(inputs, targets, smoothing), 0.0
+    def module_for(self, inputs: Tensor) -> nn.Module:
+        """Module to call for a batch's inputs: the compiled one for full batches, else the one shared by processes."""
+        full = len(inputs) == self.stage.batch_size
+        return self.compiled if self.compiled is not None and full else self.shared_net
 
     def generator(self, *place: object) -> torch.Generator:
-        """The source of all draws made at a place within the run."""
+        """Generator for the draws at a place within the run."""
         key = "/".join(map(str, (self.recipe.seed, self.position.stage, *place)))
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
         return torch.Generator(self.device).manual_seed(seed)
 
     def share_statistics(self) -> None:
-        """Let all processes have the mean of their BatchNorm statistics, which each gathers from its own images."""
+        """Average the BatchNorm statistics over all processes, because each has seen only its own images."""
         for net in (self.net, self.ema.module if self.ema else None):
             if net is not None:
-                self.world.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+                self.world.all_reduce_mean([buffer for buffer in net.buffers() if buffer.is_floating_point()])
 
     def weights(self, averaged: bool = False) -> Weights:
-        """A copy of the whole model's weights and statistics, with the average in place of what is averaged."""
+        """Copy of the whole model's weights and BatchNorm statistics; `averaged`: of their EMA, where there is one."""
         weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         if averaged and self.ema is not None:
             weights |= {self._prefix + name: tensor.clone() for name, tensor in self.ema.module.state_dict().items()}
         return weights
 
     def settle(self) -> None:
-        """Wait for the device and take in its results. Raises Diverged where a loss is not finite."""
+        """Wait for the device and read its results. Raises Diverged if a loss is not finite."""
         self.tally.read(self.world)
         first = self.position.step - len(self.tally.window)
         for step, (loss, _, _) in enumerate(self.tally.window, first + 1):
@@ -169,15 +164,15 @@ class Training:
                 )
 
     def state(self) -> tuple[Weights, dict[str, Any]]:
-        """What resuming needs: tensors, and the rest as JSON values. The tensors are the live ones, not copies.
+        """All that resuming needs: the live tensors, not copies, and the rest as JSON values.
 
-        Raises Diverged where there is no use in resuming from here.
+        Raises Diverged if a loss is not finite: nothing good can be resumed from here.
         """
         self.settle()
         self.share_statistics()
-        tensors = _prefixed("model", self.model.state_dict())
+        tensors = _prefixed("model", self.model.state_dict() | self.buffers_before_compiling)
         if not self.done:
-            tensors |= _prefixed("momentum", self._momentum())
+            tensors |= _prefixed("optimizer", optimizer_tensors(self.optimizer, self.model))
             tensors |= _prefixed("ema", self.ema.state_dict() if self.ema else {})
         tensors |= _prefixed("best", self.best.weights if self.best else {})
         facts = {
@@ -191,7 +186,7 @@ class Training:
         return tensors, facts
 
     def restore(self, tensors: Weights, facts: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
         self.enter(facts["position"]["stage"])
         self.position = Position(**facts["position"])
         loss, hits, images, window = facts["tally"]
@@ -200,26 +195,13 @@ class Training:
         self.micro_batches = facts["micro_batches"]
         self.model.load_state_dict(_under("model", tensors))
         if not self.done:
-            self._restore_momentum(_under("momentum", tensors))
+            restore_optimizer(self.optimizer, self.model, _under("optimizer", tensors))
             if self.ema is not None:
                 self.ema.load_state_dict(_under("ema", tensors))
         if facts["best"] is not None:
             weights = {name: tensor.to(self.device) for name, tensor in _under("best", tensors).items()}
             top1, image_size = facts["best"]
             self.best = Best(top1, image_size, weights)
-
-    def _momentum(self) -> Weights:
-        buffers = {}
-        for name, parameter in self.model.named_parameters():
-            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                buffers[name] = buffer
-        return buffers
-
-    def _restore_momentum(self, buffers: Weights) -> None:
-        for name, parameter in self.model.named_parameters():
-            if name in buffers:  # laid out like the parameter, as the fused step wants it
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[name])
 
 
 def _prefixed(prefix: str, tensors: Weights) -> Weights:

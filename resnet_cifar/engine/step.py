@@ -1,6 +1,7 @@
-"""A training step: gradients of a batch, in micro-batches after an out-of-memory error, and the update."""
+"""A training step: forward and backward pass, optimizer update, EMA."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -8,60 +9,75 @@ from torch import Tensor
 
 from resnet_cifar.engine.state import Training
 from resnet_cifar.system.device import is_out_of_memory, release_memory
-from resnet_cifar.system.distributed import unsynchronised
+from resnet_cifar.system.distributed import without_all_reduce
 
 
-def update(training: Training) -> None:
-    """Take an optimizer step and move the EMA."""
+@dataclass
+class Batch:
+    """One step's images, as far as this process computes them."""
+
+    inputs: Tensor
+    """(B, 3, image_size, image_size) images or (B, features) cached features."""
+    targets: Tensor
+    """(B,) labels, or (B, classes) probabilities of mixed images."""
+    images: int
+    """Images of the whole batch, over all processes."""
+
+
+def train_step(training: Training, batch: Batch) -> Tensor:
+    """Take one optimizer step.
+
+    When memory runs out for the first time, the step is repeated in two micro-batches, and so are all that follow.
+
+    Returns (2,) on the device: this process's part of the batch's mean loss, and its hits.
+    """
+    result = None
+    try:
+        result = _backward(training, batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or not _can_be_halved(training, batch):
+            raise
+    if result is None:  # outside of `except`: the error's traceback holds the activations
+        training.micro_batches = 2
+        training.optimizer.zero_grad(set_to_none=True)
+        release_memory(training.device)
+        result = _backward(training, batch)  # BatchNorm statistics have seen the first images twice; nothing else has
     training.optimizer.step()
     if training.ema is not None:
         training.ema.update()
+    return result
 
 
-def gradients(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Forward and backward pass of this process's part of a batch of `images`, in micro-batches.
+def _can_be_halved(training: Training, batch: Batch) -> bool:
+    """Whether to try micro-batches: once, and never with several processes, where one would wait for the other."""
+    return training.micro_batches == 1 and training.world.size == 1 and len(batch.inputs) >= 4
 
-    Returns (2,): the part's share of the batch's mean loss, and its hits (of the larger share, where mixed).
-    """
-    micro_batches = max(1, min(training.micro_batches, len(inputs) // 2))  # BatchNorm needs two
-    rows = []
+
+def _backward(training: Training, batch: Batch) -> Tensor:
+    """Compute the batch's gradients, in micro-batches."""
+    micro_batches = max(1, min(training.micro_batches, len(batch.inputs) // 2))  # BatchNorm needs two images
+    pairs = zip(batch.inputs.chunk(micro_batches), batch.targets.chunk(micro_batches), strict=True)
     training.optimizer.zero_grad(set_to_none=True)
-    both = zip(inputs.chunk(micro_batches), targets.chunk(micro_batches), strict=True)
-    for number, (some, their) in enumerate(both, start=1):
-        with nullcontext() if number == micro_batches else unsynchronised(training.shared_net):
-            rows.append(_go_through(training, some, their, images))
-    return torch.stack(rows).sum(0)
+    results = []
+    for number, (inputs, targets) in enumerate(pairs, start=1):
+        last = number == micro_batches
+        with nullcontext() if last else without_all_reduce(training.shared_net):
+            results.append(_backward_of_micro_batch(training, inputs, targets, len(inputs) / batch.images))
+    return torch.stack(results).sum(0)
 
 
-def _go_through(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
-    """Add to the gradients what some images of a batch of `images` have to say; (2,) as in `gradients`."""
+def _backward_of_micro_batch(training: Training, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Accumulate gradients of `share` of the batch's mean loss."""
     with training.autocast():
-        logits = training.way(inputs)(inputs)
-    wanted, smoothing = training.wanted(inputs, targets)
-    loss = F.cross_entropy(logits.float(), wanted, label_smoothing=smoothing)
-    loss = loss * (len(inputs) / images)
-    loss_here = loss * training.world.size  # processes average their gradients, which are to be added up
-    loss_here.backward()  # type: ignore[no-untyped-call]
-    labels = targets if targets.ndim == 1 else targets.argmax(1)
+        logits = training.module_for(inputs)(inputs)
+    smoothing = training.stage.label_smoothing
+    if training.teacher is None or training.stage.caches_features:  # a teacher sees images, not features
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+    else:
+        loss = F.cross_entropy(logits.float(), training.teacher.targets(inputs, targets, smoothing))
+    loss = loss * share
+    # Processes average their gradients; the sum is what a single process would have.
+    (loss * training.world.size).backward()  # type: ignore[no-untyped-call]
+    labels = targets if targets.ndim == 1 else targets.argmax(1)  # the larger part of a mixed image
     hits = (logits.detach().argmax(1) == labels).sum()
     return torch.stack((loss.detach(), hits.to(loss.dtype)))
-
-
-def gradients_if_memory_lasts(training: Training, inputs: Tensor, targets: Tensor, images: int) -> Tensor | None:
-    """The same; None where memory ran out for the first time, and the batch is to go through in micro-batches.
-
-    Nothing is left of the try but what BatchNorm layers have noted of the batch. Processes that train together can't do
-    so: one would wait for the other.
-    """
-    try:
-        return gradients(training, inputs, targets, images)
-    except RuntimeError as error:
-        # cuDNN looks for a way to compute that fits, and says that it found none.
-        no_memory = is_out_of_memory(error) or "unable to find an engine" in str(error).lower()
-        if not no_memory or training.micro_batches > 1 or training.world.size > 1 or len(inputs) < 4:
-            raise
-    # Only here, where the error is gone, is what it held free.
-    training.optimizer.zero_grad(set_to_none=True)
-    training.micro_batches = 2
-    release_memory(training.device)
-    return None

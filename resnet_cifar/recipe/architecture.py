@@ -16,6 +16,8 @@ class Block:
 
 
 BASIC = Block(kernels=(3, 3), strided=0, expansion=1)
+BOTTLENECK = Block(kernels=(1, 3, 1), strided=1, expansion=4)
+"""With the stride in the 3x3 convolution, as in torchvision (ResNet v1.5)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,7 @@ class Architecture:
 ARCHITECTURES = {
     "resnet18": Architecture(layers=(2, 2, 2, 2)),
     "resnet34": Architecture(layers=(3, 4, 6, 3)),
+    "resnet50": Architecture(block=BOTTLENECK, layers=(3, 4, 6, 3)),
     "tiny": Architecture(layers=(1, 1, 1, 1), width=8, known_elsewhere=False),
 }
 """`tiny` learns little, in seconds: it is for tests and for trying out the tool."""

@@ -73,6 +73,8 @@ class Stage:
     weights start again from the current ones where the size changes, because BatchNorm statistics depend on it."""
     no_mix_fraction: float = 0.0
     """Last fraction of the epochs, in which images are not mixed; rounded to whole epochs."""
+    optimizer: str = "sgd"
+    """SGD with Nesterov momentum 0.9, unless another name of `engine/optimizer.py` is given."""
     schedule: str = "cosine"
     """Shape of the learning rate after warm-up: half a cosine or a straight line, down to 0."""
     warmup_epochs: float = 0.0

@@ -1,4 +1,4 @@
-"""Why a run can't go on, in a sentence."""
+"""Why a run cannot go on, in one sentence."""
 
 import traceback
 
@@ -10,17 +10,17 @@ from resnet_cifar.recipe.config import Stage
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import is_out_of_memory
 
-_LONGEST_REASON = 2000  # characters; the whole of it is in the traceback
+_LONGEST_REASON = 2000  # characters; the traceback has the rest
 
 
 def failure(error: Exception, run: RunDir, stage: Stage, image_size: int, device: torch.device) -> RunFailed:
-    """What ends a run in which `error` came up; prints the traceback of what nobody foresaw."""
+    """Event that ends a run in which `error` was raised; prints the traceback of an unexpected error."""
     if isinstance(error, UserError | Diverged):
         reason, by_user = str(error), isinstance(error, UserError)
     elif is_out_of_memory(error):
         reason, by_user = _out_of_memory(run, stage, image_size, device), True
     elif isinstance(error, RuntimeError) and " by peer" in str(error):
-        reason = "another process of the run ended; the log says why, unless it was killed for want of memory."
+        reason = "another process of the run ended; the log says why, unless the system killed it for its memory."
         by_user = False
     else:
         traceback.print_exc()

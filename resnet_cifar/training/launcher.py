@@ -30,7 +30,7 @@ LOG = "train.log"
 
 _NICENESS = 10  # a page on the same cores stays quick
 _GRACE = 30.0  # seconds from asking a run to stop to ending it; a step on a CPU can take several
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH")
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH", "KEY", "CREDENTIAL")
 
 
 class Launcher:

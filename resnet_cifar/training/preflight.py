@@ -1,4 +1,4 @@
-"""What must hold before a run may start: nobody else trains on the device, and nothing is seen to fail."""
+"""Checks before a run starts: the device is free, and nothing that can be checked early will fail later."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -8,6 +8,7 @@ import torch
 
 from resnet_cifar.data.dataset import check_folder
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
+from resnet_cifar.engine.optimizer import check_optimizers
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted
 from resnet_cifar.model.distillation import read_teacher
@@ -21,7 +22,7 @@ from resnet_cifar.system.device import describe, identity
 
 @contextmanager
 def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
-    """Keep other runs off a device; its lock's descriptor. Raises UserError where there is one on it."""
+    """Hold the lock of a device, and yield its descriptor. Raises UserError if a run trains on it."""
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, None, inherited))
@@ -33,8 +34,9 @@ def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Ite
 
 
 def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes: int = 1) -> None:
-    """Refuse, before a folder is made, what can be seen now to fail later. Raises UserError."""
+    """Raise UserError for a run that would fail later, before its folder is made."""
     check_batches(recipe, processes)
+    check_optimizers(recipe)
     check_free(device)
     check_folder(recipe.data, data_dir)
     normalization = IMAGENET if recipe.init == "imagenet" else CIFAR100
@@ -42,48 +44,51 @@ def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes
         start = read_file(Path(recipe.init))
         build(recipe, start)
         normalization = start.normalization
+        _check_val(recipe, "initial weights", Path(recipe.init))
     if recipe.teacher is not None:
         read_teacher(recipe, torch.device("cpu"), normalization, nullcontext)
-        _check_val(recipe, RunDir(Path(recipe.teacher)))
+        _check_val(recipe, "teacher", Path(recipe.teacher))
 
 
-def _check_val(recipe: Recipe, teacher: RunDir) -> None:
-    """Refuse a teacher that has learned from the images that the run is to be judged by, as far as it says so."""
-    if not recipe.val_images or not teacher.recipe_file.exists():
+def _check_val(recipe: Recipe, role: str, path: Path) -> None:
+    """Refuse weights that were trained on this run's val images, if their folder says how they were trained."""
+    earlier = RunDir(path if path.is_dir() else path.parent)
+    if not recipe.val_images or not earlier.recipe_file.exists():
         return
-    theirs = teacher.recipe()
-    apart = theirs.seed == recipe.seed and theirs.val_images >= recipe.val_images
-    if theirs.data == recipe.data and not apart:
+    theirs = earlier.recipe()
+    disjoint = theirs.seed == recipe.seed and theirs.val_images >= recipe.val_images
+    if theirs.data == recipe.data and not disjoint:
         raise UserError(
-            f"the teacher {teacher.path} learned from images that would be this run's val; take its --seed "
-            f"{theirs.seed} and --val-images {theirs.val_images}, or --val-images 0 to do without."
+            f"the {role} {path} learned from images that would be this run's val, so its val results would be too "
+            f"good; use --seed {theirs.seed} with --val-images {theirs.val_images} or fewer, or --val-images 0 to "
+            "train without val."
         )
 
 
 def check_free(device: torch.device) -> None:
-    """Refuse a device on which a run trains. Raises UserError."""
+    """Raise UserError if a run trains on the device."""
     if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
         raise _busy(device, holder)
 
 
 def check_unfinished(run: RunDir) -> None:
-    """Refuse to go on with a completed run. Raises UserError."""
+    """Raise UserError for a completed run."""
     if isinstance(run.last_event(), RunCompleted):
         raise UserError(f"run {run.name!r} is completed; start a new one, for instance with --init {run.handle}.")
 
 
 def check_batches(recipe: Recipe, processes: int) -> None:
-    """Refuse batches that leave a process with a single image, of which BatchNorm could make nothing."""
+    """Raise UserError if a process would get a single image, on which BatchNorm cannot train."""
     for stage in recipe.stages:
         if stage.batch_size < 2 * processes:
             raise UserError(
-                f"stage {stage.name!r} has batches of {stage.batch_size} for {processes} processes; each needs two "
-                "images at least: take a larger --batch-size or fewer processes."
+                f"stage {stage.name!r} has batches of {stage.batch_size} for {processes} processes; each process "
+                "needs at least two images: use a larger --batch-size or fewer processes."
             )
 
 
 def _busy(device: torch.device, holder: locks.Holder) -> UserError:
     return UserError(
-        f"the {describe(device)} is busy with run {holder.note!r}; stop that one, or wait for its end. "
-        "One run at a time trains on a device."
+        f"the {describe(device)} is busy with run {holder.note!r}; stop that run, or wait until it ends. "
+        "A device trains one run at a time."
     )

@@ -1,4 +1,4 @@
-"""Puts times to what the loop says, which knows no clock itself."""
+"""Adds times to the events of the loop, which knows no clock itself."""
 
 import time
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from resnet_cifar.events import EpochEnded, Event, Progress, RunCompleted, Stage
 
 
 class Stopwatch:
-    """Counts the time that events took to come, not what their consumer does with them."""
+    """Measures the time until each event, not the time that its consumer takes."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._run = self._epoch = self._window = 0.0  # seconds
-        self._images = 0  # of the epoch, up to where the window begins
+        self._images = 0  # of the epoch, before the current window
 
     def state(self) -> list[float]:
-        """What `restore` needs in another process."""
+        """Values for `restore` in another process."""
         return [self._run, self._epoch, self._window, self._images]
 
     def restore(self, state: list[float]) -> None:
-        """Count on from where another process was."""
+        """Continue from what `state` returned."""
         self._run, self._epoch, self._window = state[:3]
         self._images = int(state[3])
 
     def lap(self) -> None:
-        """Count anew what the next event takes."""
+        """Start timing the next event."""
         self._began = time.perf_counter()
 
     def timed(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The same events, with their times filled in."""
+        """Yield the same events with their times filled in."""
         while True:
             self.lap()
             event = next(events, None)

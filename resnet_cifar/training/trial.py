@@ -17,7 +17,7 @@ from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import Recipe, Stage
-from resnet_cifar.system.device import choose_precision, runs_in, wait_for
+from resnet_cifar.system.device import choose_precision, prepare, runs_in, wait_for
 from resnet_cifar.system.memory import PeakMemory
 
 _STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
@@ -42,6 +42,7 @@ class Trial:
 
 def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller images."""
+    prepare(device)
     peak = PeakMemory(device)
     small = _affordable(recipe, _brief(stage)) if device.type == "cpu" else _brief(stage)
     training = _training(_network(recipe, device), recipe, small, device)

@@ -59,6 +59,33 @@ def test_a_run_is_stopped_while_it_compiles(compiled: None, new_run: Callable[..
     assert sum(isinstance(event, events.Progress) and event.phase == "compile" for event in said) < 3
 
 
+def test_a_save_during_compilation_has_the_statistics_of_before(compiled: None, monkeypatch: pytest.MonkeyPatch):
+    """The example batch has moved the BatchNorm statistics already, and they are not yet set back."""
+    moved, go_on = threading.Event(), threading.Event()
+
+    def slow(graph: Callable, _: object) -> Callable:
+        def run(*inputs: object) -> object:
+            outputs = graph(*inputs)
+            moved.set()
+            go_on.wait(30)
+            return outputs
+
+        return run
+
+    monkeypatch.setattr(compiling, "_BACKEND", slow)
+    training, loop = begin(GENTLE)
+    next(loop)
+    while not moved.is_set():
+        assert next(loop).phase == "compile"
+    assert training.model.bn1.running_mean.any()
+    tensors, _ = training.state()
+    assert not tensors["model.bn1.running_mean"].any() and tensors["model.bn1.num_batches_tracked"] == 0
+    go_on.set()
+    while isinstance(next(loop), events.Progress) and not training.position.step:
+        pass
+    assert training.state()[0]["model.bn1.num_batches_tracked"] == 1
+
+
 def no_compiler(*_: object) -> None:
     raise RuntimeError("there is no compiler here")
 

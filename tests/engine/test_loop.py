@@ -13,7 +13,7 @@ from resnet_cifar.data.preprocess import CIFAR100
 from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.engine.loop import _keep_if_best, train
 from resnet_cifar.engine.state import Training
-from resnet_cifar.engine.step import gradients
+from resnet_cifar.engine.step import Batch, train_step
 from resnet_cifar.errors import Diverged
 from resnet_cifar.model.initial import Start, build
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
@@ -193,7 +193,7 @@ def test_a_step_smooths_its_labels():
     training.model.layer4[0].bn2.weight.data.fill_(1)
     log_shares = training.model(images).log_softmax(1).detach()
     expected = -(0.7 * log_shares[torch.arange(8), labels] + 0.3 * log_shares.mean(1)).mean()
-    loss, hits = gradients(training, images, labels, 8).tolist()
+    loss, hits = train_step(training, Batch(images, labels, 8)).tolist()
     assert loss == pytest.approx(expected.item(), rel=1e-4)
     assert hits == int((log_shares.argmax(1) == labels).sum())
 

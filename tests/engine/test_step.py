@@ -1,4 +1,4 @@
-"""Batches that are gone through in pieces, because memory ran out."""
+"""Micro-batches, after memory ran out."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import torch
 
 from resnet_cifar import events
 from resnet_cifar.engine.state import Training
-from resnet_cifar.engine.step import gradients, update
+from resnet_cifar.engine.step import Batch, train_step
 from tests.builders import begin, of_kind, recipe, stage
 
 
@@ -21,17 +21,16 @@ def held_still(training: Training) -> Training:
 
 
 @pytest.mark.parametrize("labels", [torch.arange(10), torch.rand(10, 100, generator=torch.manual_seed(0)).softmax(1)])
-def test_a_batch_in_pieces_is_the_same_step(labels: torch.Tensor):
+def test_micro_batches_are_the_same_step(labels: torch.Tensor):
     images = torch.randn(10, 3, 32, 32, generator=torch.manual_seed(1))
-    told, weights = [], []
-    for pieces in (1, 2, 3):
+    results, weights = [], []
+    for micro_batches in (1, 2, 3):
         training = held_still(begin(recipe())[0])
-        training.micro_batches = pieces
-        told.append(gradients(training, images, labels, 10))
-        update(training)
+        training.micro_batches = micro_batches
+        results.append(train_step(training, Batch(images, labels, 10)))
         weights.append(training.weights())
-    for row, after in zip(told[1:], weights[1:], strict=True):
-        assert torch.allclose(row, told[0], rtol=1e-5)
+    for row, after in zip(results[1:], weights[1:], strict=True):
+        assert torch.allclose(row, results[0], rtol=1e-5)
         assert all(torch.allclose(after[name], tensor, atol=1e-6) for name, tensor in weights[0].items())
 
 
@@ -57,7 +56,7 @@ def test_where_memory_runs_out_batches_are_halved_once():
         list(limited_to(4)[1])
 
 
-def test_what_goes_on_goes_on_in_pieces():
+def test_a_resumed_stage_keeps_its_micro_batches():
     training, loop = begin(recipe())
     next(loop)
     training.micro_batches = 2

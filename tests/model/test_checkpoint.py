@@ -115,8 +115,8 @@ def test_a_folder_that_is_no_checkpoint(tmp_path: Path, text: str | None, why: s
 
 
 def test_a_config_of_another_network(tmp_path: Path):
-    (tmp_path / "config.json").write_text(config().to_json().replace("resnet34", "resnet50"))
-    with pytest.raises(UserError, match="'resnet50' with stem 'stock' is not known here"):
+    (tmp_path / "config.json").write_text(config().to_json().replace("resnet34", "resnet999"))
+    with pytest.raises(UserError, match="'resnet999' with stem 'stock' is not known here"):
         read_config(tmp_path)
 
 

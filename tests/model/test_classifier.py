@@ -28,9 +28,8 @@ def test_an_answer_is_what_evaluation_would_give(folder: Path):
     """Two ways to the same numbers: a test image as a file, and as a row of the split."""
     _, test = result(official_splits("synthetic", None))
     images = test.images[:8]
-    images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     classifier = Classifier.load(folder, "cpu")
-    answers = classifier.predict(images)
+    answers = classifier.predict([Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images])
     with torch.no_grad():
         shares = classifier._model(Preprocess(64, CIFAR100, CPU)(images)).softmax(1)
     for answer, row in zip(answers, shares, strict=True):

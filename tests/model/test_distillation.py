@@ -10,7 +10,7 @@ from torch import nn
 
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.engine.state import Training
-from resnet_cifar.engine.step import _go_through
+from resnet_cifar.engine.step import Batch, train_step
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.checkpoint import ModelConfig, read_tensors, save_checkpoint
 from resnet_cifar.model.distillation import Teacher, read_teacher
@@ -70,7 +70,7 @@ def test_a_step_learns_labels_and_what_the_teacher_says_of_the_same_images(check
         plan = taught(checkpoint, distillation_weight=share)
         teacher = read_teacher(plan, CPU, CIFAR100, runs_in(CPU, "fp32"))
         training = Training(build(plan, Start(None, CIFAR100, "")), plan, CPU, "fp32", teacher=teacher)
-        return float(_go_through(training, images, labels, 8)[0])
+        return float(train_step(training, Batch(images, labels, 8))[0])
 
     nothing, half, all_of_it = map(loss_with, (0.0, 0.5, 1.0))
     assert half == pytest.approx((nothing + all_of_it) / 2, rel=1e-5)

@@ -5,6 +5,7 @@ from torch import nn
 
 from resnet_cifar.model.resnet import ResNet, count_multiply_adds
 from resnet_cifar.recipe.architecture import ARCHITECTURES
+from resnet_cifar.recipe.cost import forward_macs
 
 
 @pytest.mark.parametrize("arch", [name for name, kind in ARCHITECTURES.items() if kind.known_elsewhere])
@@ -30,6 +31,13 @@ def test_size_and_cost_are_the_papers():
     assert count_multiply_adds("resnet34", "stock", 224, 1000) == pytest.approx(3.6e9, rel=0.02)
     assert count_multiply_adds("resnet18", "stock", 224, 1000) == pytest.approx(1.8e9, rel=0.02)
     assert count_multiply_adds("resnet34", "cifar", 32) == pytest.approx(1.16e9, rel=0.01)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("stem", ["stock", "cifar"])
+def test_the_cost_told_from_the_table_is_that_of_the_network(arch: str, stem: str):
+    told = sum(forward_macs(arch, stem, 64, 100).values())
+    assert told == count_multiply_adds(arch, stem, 64)
 
 
 def test_a_new_block_is_its_shortcut():

@@ -14,7 +14,7 @@ import pytest
 from resnet_cifar import events
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.distributed import ALONE, World
-from tests.builders import ROOT
+from tests.builders import ROOT, wait
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
 
@@ -58,9 +58,11 @@ def workers(parent: int) -> list[int]:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path, rank: int):
-    """Starts torchrun twice, with ResNet-34: about 20 s each."""
+    """Starts torchrun twice: about 10 s each."""
     run = RunDir(tmp_path / "pair")
-    flags = f"--run {run.path} --recipe quick --data synthetic --train-images 200 --val-images 100 --epochs 6"
+    flags = (
+        f"--run {run.path} --recipe quick --arch tiny --data synthetic --train-images 400 --val-images 100 --epochs 12"
+    )
     process = torchrun(flags)
     try:
         deadline = time.monotonic() + 120
@@ -82,13 +84,33 @@ def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path,
     done = torchrun(f"--resume {run.path}").communicate(timeout=120)[0]
     assert done.count("the checkpoint is") == 1, done[-3000:]
     epochs = [event.epoch for event, _ in run.history() if isinstance(event, events.EpochEnded)]
-    assert epochs == list(range(6)) and run.status() == "completed"
+    assert epochs == list(range(12)) and run.status() == "completed"
     assert {"model.safetensors", "eval.json", "config.json"} <= {file.name for file in run.path.iterdir()}
     assert not run.last_file.exists()
 
 
+def test_a_stop_during_a_download_ends_all_processes_in_order(tmp_path: Path):
+    """Only rank 1 hears of it, while rank 0 waits for the network. Starts torchrun: about 10 s."""
+    run, script = RunDir(tmp_path / "stalled"), ROOT / "tests" / "system" / "stalled.py"
+    env = {name: value for name, value in os.environ.items() if name != "CIFAR100_DIR"} | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*TORCHRUN, str(script), str(run.path)],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait(lambda: run.path.exists() and isinstance(run.last_event(), events.Progress), 120)
+    os.kill(workers(process.pid)[1], signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert run.last_event() == events.RunStopped(by="SIGTERM")
+    assert "stopped by SIGTERM" in output and "another process" not in output and "by peer" not in output
+
+
 def test_alone_everything_is_ones_own():
-    assert ALONE.part(7) == slice(0, 7) and list(ALONE.batches(5, 2)) == [
+    assert ALONE.shard(7) == slice(0, 7) and list(ALONE.batches(5, 2)) == [
         (slice(0, 2), 2),
         (slice(2, 4), 4),
         (slice(4, 5), 5),
@@ -98,7 +120,7 @@ def test_alone_everything_is_ones_own():
 @pytest.mark.parametrize("total,batch,size", [(10, 3, 2), (1, 4, 3), (12, 4, 3), (13, 2, 4)])
 def test_shares_cover_everything_once_and_all_have_as_many_batches(total: int, batch: int, size: int):
     worlds = [World(rank, size) for rank in range(size)]
-    shares = [list(range(total))[world.part(total)] for world in worlds]
+    shares = [list(range(total))[world.shard(total)] for world in worlds]
     assert list(chain(*shares)) == list(range(total)) and max(map(len, shares)) - min(map(len, shares)) <= 1
     batches = [list(world.batches(total, batch)) for world in worlds]
     assert len({len(own) for own in batches}) == 1 and batches[0][-1][1] == total

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,7 +14,6 @@ from safetensors.torch import load_file
 
 from resnet_cifar import events
 from resnet_cifar.data import cifar100
-from resnet_cifar.data import dataset as data
 from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine import loop, step
@@ -119,7 +119,7 @@ def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_
 def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monkeypatch):  # noqa: F811
     (tmp_path / "served").mkdir()
     serve(Slow)
-    monkeypatch.setattr(data, "download", partial(cifar100.download, tmp_path / "data"))
+    monkeypatch.setattr(cifar100, "download", partial(cifar100.download, tmp_path / "data"))
     run = new_run(recipe(data="cifar100"))
     asked = 0.0
     for event in train(run, device=CPU, data_dir=None):
@@ -202,16 +202,16 @@ def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best(new_run: Callable[..., RunDir]):
     run = new_run(recipe(precision="fp32"))
-    original = step.gradients
+    original = step._backward
     calls = 0
 
-    def poisoned(training, inputs, targets, images):
+    def poisoned(training, batch):
         nonlocal calls
         calls += 1
-        return original(training, inputs * (float("nan") if calls == 11 else 1.0), targets, images)
+        return original(training, replace(batch, inputs=batch.inputs * (float("nan") if calls == 11 else 1.0)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "gradients", poisoned)
+        patch.setattr(step, "_backward", poisoned)
         said = finish(run)
     assert isinstance(said[-1], events.RunFailed) and not said[-1].user_error
     assert "stage 'everything', epoch 2, step 4" in said[-1].reason
@@ -228,13 +228,20 @@ def test_an_error_of_ours_ends_the_run_too(new_run: Callable[..., RunDir], monke
     assert run.status() == "failed"
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        MemoryError(),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
+)
 def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypatch, error: Exception):
     def no_room(*_: object) -> None:
         raise error
 
     run = new_run(recipe())
-    monkeypatch.setattr(step, "gradients", no_room)
+    monkeypatch.setattr(step, "_backward", no_room)
     last = finish(run)[-1]
     assert isinstance(last, events.RunFailed) and last.user_error
     assert "out of memory in stage 'everything' at batch size 16 and 32 px; end other" in last.reason
