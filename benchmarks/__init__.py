@@ -1,1 +1,1 @@
-"""What the numbers in the READMEs come from."""
+"""Commands that produce the numbers in the READMEs."""

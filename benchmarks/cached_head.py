@@ -1,9 +1,10 @@
-"""What a stage costs in which only the head learns: 100 epochs on features computed once, in uncached epochs.
+"""Cost of training only the head for 100 epochs on cached features, relative to one epoch without the cache.
 
     python benchmarks/cached_head.py [--image-size 64] [--images 5000] [--device auto]
 
-The same stage, once as `transfer` has it and once as a single epoch in which every image goes through the backbone;
-ResNet-34 with random weights, which cost what trained ones do. Val, 1,000 images, is part of both.
+Runs the head stage of the recipe `transfer` twice: with cached features, and for a single epoch in which every image
+passes through the backbone. ResNet-34 with random weights, which cost the same as trained ones. Both runs include
+evaluation on 1,000 val images.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -30,7 +31,7 @@ from resnet_cifar.system.device import choose_device, choose_precision, describe
 
 
 def seconds(stage: Stage, args: argparse.Namespace, device: torch.device) -> float:
-    """How long a run of this one stage takes, its data being there already."""
+    """Return the duration of a run of this one stage, without loading the data."""
     data_dir = os.environ.get("CIFAR100_DIR")
     recipe = Recipe(
         name="head",
@@ -59,7 +60,7 @@ def main() -> None:
     prepare(device)
     stage = replace(RECIPES["transfer"].stages[0], image_size=args.image_size)
     print(f"{describe(device)}, torch {torch.__version__}, {args.images} images at {args.image_size} px")
-    seconds(replace(stage, epochs=1, views=0), replace_images(args, 500), device)  # a warm-up that does not count
+    seconds(replace(stage, epochs=1, views=0), replace_images(args, 500), device)  # warm-up, not counted
     uncached = seconds(replace(stage, epochs=1, views=0), args, device)
     print(f"one uncached epoch                                {uncached:7.1f} s", flush=True)
     cached = seconds(stage, args, device)
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def replace_images(args: argparse.Namespace, images: int) -> argparse.Namespace:
-    """The same arguments with another number of images."""
+    """Copy the arguments with a different number of images."""
     return argparse.Namespace(**vars(args) | {"images": images})
 
 

@@ -1,9 +1,10 @@
-"""Train the model that ships, from start to end: seeds of `scratch` on all 50,000 train images, with nothing chosen.
+"""Train the model that ships with the project: several seeds of `scratch` on all 50,000 train images.
 
-    python benchmarks/final.py OUT [--seeds 0 1 2] [--runs checkpoints] [what else app.py takes, as --epochs 300]
+    python benchmarks/final.py OUT [--seeds 0 1 2] [--runs checkpoints] [other flags of app.py, such as --epochs 300]
 
-With CIFAR100_DIR set. Seed 0's is the one that ships, whatever the others do, in parts under OUT that are small enough
-to carry: `cat OUT/resnet34-cifar100.tar.* | tar -x`. Start it again after a cut: what is done is not done again.
+Needs CIFAR100_DIR. No choice is made between the seeds: seed 0 ships, whatever the others reach. It is packed into
+small parts in OUT; unpack with `cat OUT/resnet34-cifar100.tar.* | tar -x`. After an interruption, run the same command
+again: completed work is not repeated.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ship import ship
@@ -27,7 +28,7 @@ PART = 15 * 2**20  # bytes
 
 
 def main() -> None:
-    """Train, test, ship."""
+    """Train, test and pack."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -48,33 +49,33 @@ def main() -> None:
 
 
 def train(run: RunDir, flags: list[str], device: str) -> None:
-    """From the beginning, or from where it was cut off."""
+    """Start the run, or resume it after an interruption."""
     if run.recipe_file.exists() and run.status() == "completed":
         return
     if run.recipe_file.exists():
-        what = [f"--resume={run.path}"]
+        flags = [f"--resume={run.path}"]
     else:
-        shutil.rmtree(run.path, ignore_errors=True)  # cut off before it had begun
-        what = ["--recipe=scratch", "--val-images=0", f"--run={run.path}", *flags]
-    if code := cli.main(["--train-only", f"--device={device}", *what]):
+        shutil.rmtree(run.path, ignore_errors=True)  # interrupted before its recipe was written
+        flags = ["--recipe=scratch", "--val-images=0", f"--run={run.path}", *flags]
+    if code := cli.main(["--train-only", f"--device={device}", *flags]):
         sys.exit(code)
 
 
 def measure(run: RunDir, args: argparse.Namespace) -> None:
-    """Test it, without and with test-time augmentation; into OUT/results.txt."""
+    """Evaluate the run without and with test-time augmentation; append the output to OUT/results.txt."""
     for views in ([], ["--tta"]):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
             code = cli.main([f"--evaluate={run.path}", f"--device={args.device}", *views])
-        print(f"{run.name}\n{said.getvalue()}", flush=True)
+        print(f"{run.name}\n{output.getvalue()}", flush=True)
         if code:
             sys.exit(code)
         with (args.out / "results.txt").open("a", encoding="utf-8") as results:
-            results.write(f"{run.name}\n{said.getvalue()}")
+            results.write(f"{run.name}\n{output.getvalue()}")
 
 
 def pack(folder: Path, out: Path) -> None:
-    """The folder as a tar in parts."""
+    """Pack a folder as a tar file in parts."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(folder, folder.name)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# All that speed wants of a GPU, in 25 minutes at most, with CIFAR100_DIR set:
-#     sh benchmarks/gpu.sh OUT [NAME ...]     # the named measurements, or all of them
-# What runs into its limit leaves what it had printed, and says so. What accuracy wants: final.py and tune.py.
+# All speed benchmarks for a GPU, in 25 minutes at most. Needs CIFAR100_DIR.
+#     sh benchmarks/gpu.sh OUT [NAME ...]     # the named measurements, default: all
+# A measurement that reaches its time limit keeps its output so far and says so. For accuracy, see final.py and tune.py.
 set -u
 out=$1
 shift

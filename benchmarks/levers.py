@@ -1,10 +1,11 @@
-"""What each lever of a training step is worth: images a second with it pulled the other way, as a ratio to ours.
+"""Effect of each optimization of a training step: images per second with it changed, as a ratio to the default.
 
     python benchmarks/levers.py [--image-size 64] [--stem stock] [--batch-size 128] [--steps 4] [--pairs 5] [LEVER ...]
 
-Each lever takes turns with the step as it is, not compiled, in one process; told is the median of the pairs, for what
-is compiled also what its first steps took. A ratio under 1 is what would be lost without the lever; for `compile`, with
-CUDA graphs too, for the batch sizes and for `deterministic off`, one over 1 is what would be won with it.
+Each lever is one change to the training step. Changed and unchanged steps (not compiled) take turns in one process;
+the result is the median over pairs, and for `compile` also the time of the first steps. For `... off`, a ratio under 1
+is the loss without the optimization. For `compile`, `compile, graphs` (CUDA graphs), the batch sizes and
+`deterministic off`, a ratio over 1 is a possible gain.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -29,7 +30,7 @@ from resnet_cifar.system.device import choose_device, choose_precision, describe
 Change = Callable[[argparse.Namespace, Ours], None]
 
 
-def _plain_layout(_: argparse.Namespace, ours: Ours) -> None:
+def _contiguous_layout(_: argparse.Namespace, ours: Ours) -> None:
     model = ours.training.model.to(memory_format=torch.contiguous_format)
     model.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
 
@@ -51,31 +52,31 @@ def _cuda_graphs(_: argparse.Namespace, ours: Ours) -> None:
     ours.training.shared_net = torch.compile(ours.training.net, mode="reduce-overhead")  # type: ignore[assignment]
 
 
-def _any_kernel(_: argparse.Namespace, ours: Ours) -> None:
-    """Convolutions by whatever is fastest here, the same from run to run or not."""
+def _nondeterministic(_: argparse.Namespace, ours: Ours) -> None:
+    """Use the fastest convolution kernels, even if their results differ from run to run."""
     steps = ours.steps()
 
-    def freely() -> Iterator[None]:
+    def steps_with_any_kernel() -> Iterator[None]:
         while True:
             with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
                 next(steps)
             yield
 
-    ours.steps = freely  # type: ignore[method-assign]
+    ours.steps = steps_with_any_kernel  # type: ignore[method-assign]
 
 
-def _as_it_is(_: argparse.Namespace, ours: Ours) -> None:
-    """The same once more: how far two equal things differ here."""
+def _no_change(_: argparse.Namespace, ours: Ours) -> None:
+    """Change nothing, which shows the noise of the measurement."""
 
 
 LEVERS: dict[str, tuple[Change, float]] = {
-    "nothing": (_as_it_is, 1),
-    "channels_last off": (_plain_layout, 1),
+    "nothing": (_no_change, 1),
+    "channels_last off": (_contiguous_layout, 1),
     "bf16 off": (_fp32, 1),
     "fused SGD off": (_separate_updates, 1),
-    "deterministic off": (_any_kernel, 1),
-    "half the batch": (_as_it_is, 0.5),
-    "twice the batch": (_as_it_is, 2),
+    "deterministic off": (_nondeterministic, 1),
+    "half the batch": (_no_change, 0.5),
+    "twice the batch": (_no_change, 2),
     "compile": (_compile, 1),
     "compile, graphs": (_cuda_graphs, 1),
 }
@@ -84,7 +85,7 @@ LEVERS: dict[str, tuple[Change, float]] = {
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("lever", nargs="*", help=f"all of {', '.join(LEVERS)}, unless named")
+    parser.add_argument("lever", nargs="*", help=f"default: all of {', '.join(LEVERS)}")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--stem", choices=("stock", "cifar"), default="stock")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -98,9 +99,9 @@ def main() -> None:
     split = images(2 * (WARMUP + args.steps) * args.batch_size)
     shape = f"{args.image_size} px, {args.stem} stem, batch {args.batch_size}"
     print(f"{describe(device)} in {precision}, torch {torch.__version__}, {shape}")
-    compiling._WORTH = math.inf  # so that the levers are pulled one at a time
+    compiling._WORTH = math.inf  # never compile by default, so that each lever changes one thing
     ours = Ours(split, args.image_size, args, device, precision)
-    print("lever              ours           with it        ratio")
+    print("lever              default        changed        ratio")
     for name in args.lever or LEVERS:
         change, factor = LEVERS[name]
         other_args = argparse.Namespace(**vars(args) | {"batch_size": int(args.batch_size * factor)})
@@ -119,7 +120,7 @@ def main() -> None:
 
 
 def replace_steps(args: argparse.Namespace, steps: int) -> argparse.Namespace:
-    """The arguments with another number of steps."""
+    """Copy the arguments with a different number of steps."""
     return argparse.Namespace(**vars(args) | {"steps": steps})
 
 

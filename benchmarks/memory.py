@@ -1,8 +1,9 @@
-"""How much memory a run says that it will need, and how much it then has at its peak.
+"""Estimated memory of a run, as shown before it starts, against its measured peak.
 
     python benchmarks/memory.py [--device auto]
 
-Two short epochs, saved every second, in a process of its own each; of CIFAR-100 where CIFAR100_DIR says where it is.
+Each run trains two short epochs in its own process and saves every second. Uses CIFAR-100 if CIFAR100_DIR is set, else
+synthetic images.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar.cli.arguments import parse
@@ -35,7 +36,7 @@ RUNS = (
 
 
 def main() -> None:
-    """Run them and print a table."""
+    """Start the runs and print a table."""
     flags = argparse.ArgumentParser()
     flags.add_argument("--device", default="auto")
     flags.add_argument("--of", help=argparse.SUPPRESS)
@@ -43,19 +44,19 @@ def main() -> None:
     if args.of is not None:
         measure(args.of, args.device)
         return
-    print("told      at its peak  ratio  run", flush=True)
+    print("estimate  peak         ratio  run", flush=True)
     for run in RUNS:
         subprocess.run([sys.executable, __file__, f"--of={run}", f"--device={args.device}"], check=True)
 
 
 def measure(flags: str, device_name: str) -> None:
-    """What is told of one run, and what it has."""
+    """Print the estimate and the peak of one run."""
     data_dir, device = os.environ.get("CIFAR100_DIR"), choose_device(device_name)
     prepare(device)
     data = "cifar100" if data_dir else "synthetic"
     short = f"--train-only --epochs 2 --train-images 512 --val-images 500 --data {data}"
     recipe = recipe_from(parse([*short.split(), *flags.split()])[1], device.type == "cuda")
-    told, peak = memory_needed(recipe, device), 0
+    estimate, peak = memory_needed(recipe, device), 0
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir.create(Path(folder) / "run", recipe)
         for event in train(run, device=device, data_dir=Path(data_dir) if data_dir else None, save_every=1):
@@ -63,7 +64,7 @@ def measure(flags: str, device_name: str) -> None:
                 peak = max(peak, event.memory or 0)
             elif isinstance(event, RunFailed):
                 sys.exit(f"{flags}: {event.reason}")
-    print(f"{told / 2**30:4.1f} GiB  {peak / 2**30:7.1f} GiB  {told / peak:5.2f}  {flags}", flush=True)
+    print(f"{estimate / 2**30:4.1f} GiB  {peak / 2**30:7.1f} GiB  {estimate / peak:5.2f}  {flags}", flush=True)
 
 
 if __name__ == "__main__":

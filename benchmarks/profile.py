@@ -1,10 +1,10 @@
-"""Where the time of a training step goes, and how far it is from what the device could do.
+"""Time of a training step by kind of operation, and its throughput as a fraction of the device's ceiling.
 
     python benchmarks/profile.py [--image-size 64] [--stem stock] [--batch-size 128] [--steps 4] [--device auto]
 
-By kind of work, from torch.profiler, on the device that does it. The ceiling: training costs 2 x 3 x MACs an image
-(forward, and twice that back; a MAC is two operations), against the rate of a large matrix product in its precision,
-measured here. On a GPU what is missing to 100 % is time in which it waited for the host.
+Times come from torch.profiler and are those of the device that does the work. The ceiling is the measured rate of a
+large matrix product in the same precision, divided by 2 x 3 x MACs per image: a MAC is two operations, and the backward
+pass costs twice the forward pass. If a GPU is busy for less than 100 % of a step, it waited for the host.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -24,20 +24,20 @@ from benchmarks.throughput import WARMUP, Ours, images
 from resnet_cifar.recipe.cost import forward_macs
 from resnet_cifar.system.device import choose_device, choose_precision, describe, prepare, wait_for
 
-KINDS = {  # the first whose words stand in an operation's name
+KINDS = {  # an operation is of the first kind that has one of its words
     "fused by torch.compile": ("triton", "cpp_fused"),
     "BatchNorm": ("batch_norm", "batchnorm", "bn_"),
     "pooling": ("pool",),
     "casts and copies": ("copy", "convert", "nchw", "nhwcto", "memcpy", "memset", "fill", "zero"),
     "convolution": ("conv", "xmma", "gemm", "nvjet", "cutlass", "sm90", "sm80", "wgrad", "dgrad", "fprop", "addmm"),
-    "optimizer and average": ("sgd", "_foreach", "lerp", "multi_tensor"),
+    "optimizer and EMA": ("sgd", "_foreach", "lerp", "multi_tensor"),
     "images": ("index", "upsample", "gather", "random", "where", "uint8"),
     "ReLU and sums": ("relu", "threshold", "clamp", "add", "elementwise"),
 }
 
 
 def matrix_rate(device: torch.device, precision: str, side: int) -> float:
-    """Operations a second of a square matrix product: the best of a few."""
+    """Measure operations per second of a square matrix product: the best of several."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
@@ -52,14 +52,14 @@ def matrix_rate(device: torch.device, precision: str, side: int) -> float:
 
 
 def by_kind(events: Any, on_gpu: bool) -> dict[str, float]:
-    """Seconds that each kind of work took of the device itself."""
+    """Sum the device's own seconds by kind of operation."""
     seconds: dict[str, float] = defaultdict(float)
     for event in events:
         if on_gpu and (event.device_type.name != "CUDA" or event.is_user_annotation):
-            continue  # what gave a kernel its work is told the kernel's time too
+            continue  # host operations and annotations repeat the time of their kernels
         spent = (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e6
         name = event.key.lower()
-        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "the rest")
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "other")
         seconds[kind] += spent
     return seconds
 
@@ -100,7 +100,7 @@ def main() -> None:
     for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
         print(f"  {kind:22} {seconds / args.steps * 1e3:8.2f} ms  {seconds / args.steps / busy:6.1%}")
     if on_gpu:
-        print(f"  the GPU was at work for {busy / wall:.1%} of a step")
+        print(f"  the GPU was busy for {busy / wall:.1%} of a step")
     rate = matrix_rate(device, precision, 8192 if on_gpu else 2048)
     macs = sum(forward_macs("resnet34", args.stem, args.image_size, 100).values())
     ceiling = rate / (2 * 3 * macs)

@@ -1,13 +1,12 @@
-"""Make the folder that ships with the project from a completed run: its weights in half precision, tested as they ship.
+"""Build the checkpoint that ships with the project from a completed run: weights in half precision, tested again.
 
-    python benchmarks/ship.py RUN NAME [--image-size N]     # with CIFAR100_DIR set
+    python benchmarks/ship.py RUN NAME [--image-size N]     # needs CIFAR100_DIR
 
-Writes checkpoints/NAME, whole or not at all. N is the size to use the model at, chosen on val; the run's own, unless
-named. The test is the one that `python app.py --evaluate NAME` repeats, and its result takes the place of the run's.
+Writes checkpoints/NAME, completely or not at all. N is the image size to use the model at, chosen on val; default: the
+run's own. The test is the same as `python app.py --evaluate NAME`; its result replaces that of the run.
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -15,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar.cli.terminal import watch
@@ -32,7 +31,7 @@ from resnet_cifar.system.device import choose_device, choose_precision, prepare,
 
 
 def main() -> None:
-    """Make it, and say how good it is."""
+    """Build the checkpoint and print its size and test top-1."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run")
     parser.add_argument("name")
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | None = None) -> str:
-    """Make `target` of `source`; returns its size and its test top-1 in a line."""
+    """Build `target` from `source`; returns a line with its size and test top-1."""
     device, recipe = choose_device(device_name), source.recipe()
     prepare(device)
     _, split = watch(official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
@@ -60,16 +59,16 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     model, config = load_checkpoint(draft.path, device)
     preprocess = Preprocess(config.image_size, config.normalization, device)
     summary = watch(test(model, split.to(device), preprocess, runs_in(device, precision)))
-    draft.eval_file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    _tell(draft, summary)
+    draft.save_results(summary)
+    _replace_test_results(draft, summary)
     draft.path.rename(target.path)
     (target.path / CARD).write_text(str(model_card(target, f"USER/{target.name}")), encoding="utf-8")
     size = (target.path / MODEL).stat().st_size
     return f"{target.path}: {size / 1e6:.1f} MB, test top-1 {percent(summary['top1'])} on {device} in {precision}"
 
 
-def _tell(run: RunDir, summary: dict[str, Any]) -> None:
-    """Put the test results into the record's last event."""
+def _replace_test_results(run: RunDir, summary: dict[str, Any]) -> None:
+    """Put the test results into the run's last event."""
     *before, (completed, time) = run.history()
     assert isinstance(completed, RunCompleted)
     test = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])

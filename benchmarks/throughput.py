@@ -1,11 +1,11 @@
-"""Images a second of a training step, end to end: ours against the plain loop that most tutorials write.
+"""Images per second of a training step, end to end: this project against the plain loop of most tutorials.
 
     python benchmarks/throughput.py [--image-size 224 ...] [--batch-size 128] [--steps 2] [--pairs 3] [--device auto]
 
-The plain loop: torchvision's ResNet-34, PIL transforms in a DataLoader with all cores, fp32 (on a GPU torch has its
-convolutions in TF32), and any kernels, where ours are the same ones each time. Both learn everything,
-from the same images, flipped at random, with the same optimizer. They take turns in one process; what is told is the
-median of the pairs, since a machine that is shared is fast at one time and slow at another.
+The plain loop uses torchvision's ResNet-34, PIL transforms in a DataLoader with one worker per core, fp32 (on a GPU
+torch runs convolutions in TF32) and nondeterministic kernels; this project's kernels are deterministic. Both train all
+layers on the same randomly flipped images with the same optimizer. They take turns in one process and the result is the
+median over pairs, because the speed of a shared machine varies.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -41,7 +41,7 @@ WARMUP = 2  # steps before the clock starts
 
 
 class PlainImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """CIFAR-100 as a DataLoader usually gets it: one PIL image at a time."""
+    """CIFAR-100 as a typical map-style data set: one PIL image at a time."""
 
     def __init__(self, split: Split, image_size: int) -> None:
         self.images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in split.images]
@@ -82,7 +82,7 @@ class Plain:
     def steps(self) -> Iterator[None]:
         """Train, and yield after every step."""
         for images, labels in self.loader:
-            torch.backends.cudnn.deterministic = False  # which ours is, and tutorials are not
+            torch.backends.cudnn.deterministic = False  # as in tutorials; this project sets it
             loss = nn.functional.cross_entropy(self.model(images.to(self.device)), labels.to(self.device))
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -92,7 +92,7 @@ class Plain:
 
 
 class Ours:
-    """The loop of this project, with one stage in which everything learns."""
+    """The loop of this project, with one stage that trains all layers."""
 
     def __init__(
         self, split: Split, image_size: int, args: argparse.Namespace, device: torch.device, precision: str
@@ -119,14 +119,14 @@ class Ours:
 
 
 def images(count: int) -> Split:
-    """The first images of train where CIFAR100_DIR says that it is, else made-up ones."""
+    """Load the first images of train if CIFAR100_DIR is set, else synthetic ones."""
     data_dir = os.environ.get("CIFAR100_DIR")
     train, _ = watch(official_splits("cifar100" if data_dir else "synthetic", Path(data_dir or ".")))
     return train.take(torch.arange(count) % len(train))
 
 
 def images_per_second(side: Plain | Ours, args: argparse.Namespace, device: torch.device) -> float:
-    """The rate of some steps, after a few that do not count."""
+    """Measure the throughput over some steps, after warm-up steps."""
     steps = side.steps()
     for _ in range(WARMUP):
         next(steps)
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--image-size", type=int, nargs="+", default=[224])
     parser.add_argument("--stem", choices=("stock", "cifar"), default="stock")
-    parser.add_argument("--batch-size", type=int, default=128, help="128 is what `transfer` trains with")
+    parser.add_argument("--batch-size", type=int, default=128, help="default: 128, as in the recipe transfer")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--device", default="auto")

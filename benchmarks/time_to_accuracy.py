@@ -1,10 +1,10 @@
-"""Seconds of training until val accuracy first reaches the figures of others, and the test accuracy at the end.
+"""Seconds of training until val top-1 first reaches published results, and test top-1 at the end.
 
     python benchmarks/time_to_accuracy.py [--recipe sprint] [--epochs N] [--seeds 3] [--device auto] [--reach 69.54 ...]
 
-Val, which the epochs are watched with, is cut from train; test is looked at once, at the end of each seed's run.
-Counted is training from the first step on; neither evaluation nor making ready is. Told beside it is what passes until
-that step is done, and how much of it had passed when the network was compiled, where it is.
+Epochs are evaluated on val, which is cut from train; each seed's run is tested once, at its end. Only training is
+counted, from the first step on, without setup and evaluation. The time until the first step is done is printed beside
+it, and how much of it had passed when the network was compiled.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -36,13 +36,13 @@ from resnet_cifar.system.device import choose_device, choose_precision, describe
 from resnet_cifar.system.memory import PeakMemory
 from resnet_cifar.training.stopwatch import Stopwatch
 
-ANCHORS = (69.54, 76.76, 78.01, 79.78)  # test top-1 of others, in percent
+PUBLISHED = (69.54, 76.76, 78.01, 79.78)  # test top-1 of others, in percent
 
 
 class Race:
-    """One run, and when it reached what."""
+    """One run, and the seconds after which it reached each result."""
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device, anchors: list[float]) -> None:
+    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device, goals: list[float]) -> None:
         began = time.perf_counter()
         model = build(recipe, Start(None, CIFAR100, "")).to(device)
         training = Training(model, recipe, device, choose_precision(recipe.precision, device))
@@ -57,7 +57,7 @@ class Race:
             if isinstance(event, EpochEnded) and event.val:
                 seconds += event.seconds or 0
                 top1 = 100 * max(event.val.top1, event.ema_val.top1 if event.ema_val else 0)
-                for goal in anchors:
+                for goal in goals:
                     if top1 >= goal and goal not in self.reached:
                         self.reached[goal] = seconds
                         print(f"  {goal:.2f} % after {seconds:.1f} s", flush=True)
@@ -70,18 +70,18 @@ class Race:
 
 
 def main() -> None:
-    """Race and print a table."""
+    """Train all seeds and print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--recipe", default="sprint")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--reach", type=float, nargs="+", default=list(ANCHORS), help="val top-1 in percent")
+    parser.add_argument("--reach", type=float, nargs="+", default=list(PUBLISHED), help="val top-1 in percent")
     args = parser.parse_args()
     recipe, device = recipe_named(args.recipe), choose_device(args.device)
     prepare(device)
     if recipe.init != "scratch":
-        parser.error(f"{recipe.name} starts from {recipe.init}; only what starts from scratch is raced here.")
+        parser.error(f"{recipe.name} starts from {recipe.init}; use a recipe that starts from scratch.")
     if args.epochs:
         recipe = replace(recipe, stages=tuple(stage.changed(epochs=args.epochs) for stage in recipe.stages))
     data_dir = os.environ.get("CIFAR100_DIR")
@@ -91,19 +91,19 @@ def main() -> None:
     epochs = sum(stage.epochs for stage in recipe.stages)
     print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {epochs} epochs on {recipe.data}")
     goals = "  ".join(f"{goal:.2f} % val" for goal in args.reach)
-    print(f"seed  compiled  first step  {goals}     all of it  test top-1", flush=True)
+    print(f"seed  compiled  first step  {goals}         total  test top-1", flush=True)
     races = []
     for seed in range(args.seeds):
         race = Race(replace(recipe, seed=seed), dataset, device, args.reach)
         races.append(race)
         times = [f"{race.reached[goal]:.1f} s" if goal in race.reached else "-" for goal in args.reach]
-        told = "  ".join(f"{text:>11}" for text in times)
-        ready = f"{race.compiling:6.1f} s  {race.before or 0:8.1f} s"
-        print(f"{seed:4}  {ready}  {told}  {race.seconds:10.1f} s  {race.test:7.2f} %", flush=True)
+        reached = "  ".join(f"{text:>11}" for text in times)
+        setup = f"{race.compiling:6.1f} s  {race.before or 0:8.1f} s"
+        print(f"{seed:4}  {setup}  {reached}  {race.seconds:10.1f} s  {race.test:7.2f} %", flush=True)
     tests = [race.test for race in races]
     spread = f" +- {statistics.stdev(tests):.2f}" if len(tests) > 1 else ""
-    held = f"; {gibibytes(memory)} of memory at most" if (memory := peak.bytes()) else ""
-    print(f"test top-1 {statistics.mean(tests):.2f}{spread} % over {len(tests)} seeds{held}")
+    memory_text = f"; peak memory {gibibytes(memory)}" if (memory := peak.bytes()) else ""
+    print(f"test top-1 {statistics.mean(tests):.2f}{spread} % over {len(tests)} seeds{memory_text}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What each stage of `transfer` is worth, with a backbone of our own in place of ImageNet's.
+"""Effect of each stage of the recipe `transfer`, with a backbone trained here instead of ImageNet weights.
 
     python benchmarks/transfer.py [--image-size 48] [--backbone-epochs 12] [--epochs 100 10 15] [--seed 0]
 
-A backbone learns 80 of CIFAR-100's classes with the recipe `small-budget`. Then `transfer` moves it to the other 20,
-one of each superclass, which it has never seen: the head alone, everything at lower rates, everything with strong
-augmentation. Beside it, that last stage from random weights, for as many epochs as the last two. Each is chosen on a
-tenth of the train images, and tested once.
+A backbone is trained on 80 classes of CIFAR-100 with the recipe `small-budget`. `transfer` then adapts it to the other
+20 classes, one of each superclass: first the head only, then all layers at a lower learning rate, then all layers with
+strong augmentation. For comparison, the last stage also runs from random weights, for as many epochs as the last two
+stages together. A tenth of the train images serves as val, to choose the best epoch; each stage is tested once.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -39,7 +39,7 @@ NEW = [max(label for label in range(100) if FINE_TO_COARSE[label] == coarse) for
 
 
 def main() -> None:
-    """Train the backbone, move it, and print a table."""
+    """Train the backbone, transfer it and print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--image-size", type=int, default=48)
     parser.add_argument("--backbone-epochs", type=int, default=12)
@@ -64,13 +64,13 @@ def main() -> None:
 
 
 def changed(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    """A recipe at another size, from whatever weights it is given."""
+    """Copy a recipe with the image size and seed of the arguments; weights are passed to `run` instead."""
     stages = tuple(replace(stage, image_size=args.image_size) for stage in recipe.stages)
     return replace(recipe, stages=stages, init="scratch", seed=args.seed)
 
 
 def with_epochs(recipe: Recipe, epochs: list[int]) -> Recipe:
-    """A recipe with other numbers of epochs."""
+    """Copy a recipe with a different number of epochs in each stage."""
     pairs = zip(recipe.stages, epochs, strict=True)
     return replace(recipe, stages=tuple(stage.changed(epochs=count) for stage, count in pairs))
 
@@ -78,7 +78,7 @@ def with_epochs(recipe: Recipe, epochs: list[int]) -> Recipe:
 def run(
     recipe: Recipe, backbone: Weights | None, labels: list[int], official: tuple[Split, Split], device: torch.device
 ) -> tuple[Weights, list[tuple[str, ...]]]:
-    """Train a recipe on some classes, from a backbone where there is one: the weights kept, and a row a stage."""
+    """Train a recipe on some classes; returns the best weights and a table row for each stage."""
     train, unseen = (only(split, labels) for split in official)
     order = balanced_order(train.labels, recipe.seed)
     count = len(train) // 10
@@ -102,7 +102,7 @@ def run(
 
 
 def tested(training: Training, split: Split) -> float:
-    """Test top-1 of the best weights so far; what trains stays as it is."""
+    """Measure test top-1 of the best weights so far, without changing the model in training."""
     assert training.best is not None
     model = build(training.recipe, Start(training.best.weights, CIFAR100, "")).to(training.device)
     preprocess = Preprocess(training.best.image_size, CIFAR100, training.device)
@@ -110,7 +110,7 @@ def tested(training: Training, split: Split) -> float:
 
 
 def only(split: Split, labels: list[int]) -> Split:
-    """The images of some classes."""
+    """Select the images of some classes."""
     return split.take(torch.isin(split.labels, torch.tensor(labels)).nonzero()[:, 0])
 
 

@@ -1,9 +1,9 @@
-"""What each part of a recipe is worth: variants of it, trained on the same images and judged on val alone.
+"""Effect of each part of a recipe: variants of it, trained on the same images and compared on val.
 
     python benchmarks/tune.py [VARIANT ...] [--recipe scratch] [--epochs 30] [--seeds 2] [--teacher RUN]
 
-A variant is a name or several, as `"trivial + not mixed"`. Prints rows for benchmarks/EXPERIMENTS.md. All seeds see the
-same val images, those of seed 0; so must the teacher have done. The test images are never looked at.
+A VARIANT is one name or several, such as `"TrivialAugment + no mixing"`. Prints rows for benchmarks/EXPERIMENTS.md. All
+seeds use the val images of seed 0, and a teacher must not have been trained on them. The test images are not used.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-sys.path.pop(0)  # this folder, whose profile.py is not the one that torch looks for
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
@@ -44,17 +44,17 @@ Change = Callable[[Recipe], Recipe]
 
 
 def stages(**changes: Any) -> Change:
-    """Other values in every stage."""
+    """Change fields of every stage."""
     return lambda recipe: replace(recipe, stages=tuple(stage.changed(**changes) for stage in recipe.stages))
 
 
 def augment(**changes: Any) -> Change:
-    """Another augmentation, but for what is not named."""
+    """Change fields of the augmentation."""
     return lambda recipe: stages(augmentation=replace(recipe.stages[0].augmentation, **changes))(recipe)
 
 
 def progression(**changes: Any) -> Change:
-    """Other values in what changes along the stage; None: no change of it."""
+    """Change fields of every part of the progression; None: the field does not change along the stage."""
 
     def change(recipe: Recipe) -> Recipe:
         return stages(progression=tuple(replace(part, **changes) for part in recipe.stages[0].progression))(recipe)
@@ -63,7 +63,7 @@ def progression(**changes: Any) -> Change:
 
 
 def plain_middle(recipe: Recipe) -> Recipe:
-    """The middle one of three parts augmented like the first."""
+    """Augment the middle one of three parts of the progression like the first."""
     first, *later = recipe.stages[0].progression or (None,)
     if first is None:
         return recipe
@@ -71,7 +71,7 @@ def plain_middle(recipe: Recipe) -> Recipe:
 
 
 def rate(factor: float, batch: int = 1) -> Change:
-    """Another learning rate, and batches so many times as large."""
+    """Multiply the learning rate and the batch size."""
 
     def change(recipe: Recipe) -> Recipe:
         first = recipe.stages[0]
@@ -81,51 +81,51 @@ def rate(factor: float, batch: int = 1) -> Change:
 
 
 VARIANTS: dict[str, Change] = {
-    "as it is": lambda recipe: recipe,
+    "baseline": lambda recipe: recipe,
     "stock stem at 128 px": lambda recipe: stages(image_size=128)(replace(recipe, stem="stock")),
-    "one size": progression(image_size=None),
+    "constant size": progression(image_size=None),
     "plain middle": plain_middle,
-    "not mixed": augment(mixup=0.0, cutmix=0.0),
-    "mixed to the end": stages(no_mix_fraction=0.0),
-    "cutmix alone": augment(mixup=0.0),
-    "trivial": augment(trivial_augment=True),
-    "not erased": augment(random_erasing=0.0),
-    "labels as they are": stages(label_smoothing=0.0),
-    "no average": stages(ema_decay=0.0),
+    "no mixing": augment(mixup=0.0, cutmix=0.0),
+    "mixing to the end": stages(no_mix_fraction=0.0),
+    "CutMix only": augment(mixup=0.0),
+    "TrivialAugment": augment(trivial_augment=True),
+    "no erasing": augment(random_erasing=0.0),
+    "no label smoothing": stages(label_smoothing=0.0),
+    "no EMA": stages(ema_decay=0.0),
     "less weight decay": stages(weight_decay=2e-4),
     "more weight decay": stages(weight_decay=1e-3),
-    "half the rate": rate(0.5),
-    "twice the rate": rate(2),
-    "batch and rate times 4": rate(4, batch=4),
-    "taught": lambda recipe: replace(recipe, distillation_weight=0.5),
-    "taught by the teacher alone": lambda recipe: replace(recipe, distillation_weight=1.0),
+    "half the learning rate": rate(0.5),
+    "twice the learning rate": rate(2),
+    "4 times batch and learning rate": rate(4, batch=4),
+    "distillation": lambda recipe: replace(recipe, distillation_weight=0.5),
+    "distillation only": lambda recipe: replace(recipe, distillation_weight=1.0),
 }
 
 
 def variant(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with all changes of a name such as `trivial + not mixed`."""
+    """Apply all changes of a name such as `TrivialAugment + no mixing`."""
     return reduce(lambda changed, part: VARIANTS[part](changed), name.split(" + "), recipe)
 
 
 def main() -> None:
     """Train the variants and print a row for each."""
     parser = argparse.ArgumentParser(epilog=f"variants: {', '.join(VARIANTS)}")
-    parser.add_argument("variant", nargs="*", help="those without a teacher, unless named")
+    parser.add_argument("variant", nargs="*", help="default: all without a teacher")
     tuned = [recipe.name for recipe in RECIPES.values() if recipe.init == "scratch"]
     parser.add_argument("--recipe", default="scratch", choices=tuned)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--train-images", type=int)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--teacher", metavar="RUN", help="for the taught ones")
+    parser.add_argument("--teacher", metavar="RUN", help="for the distillation variants")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    chosen = args.variant or [name for name in VARIANTS if "taught" not in name]
+    chosen = args.variant or [name for name in VARIANTS if "distillation" not in name]
     for name in chosen:
         if unknown := set(name.split(" + ")) - set(VARIANTS):
-            parser.error(f"there is no variant {unknown.pop()!r}; there are {', '.join(VARIANTS)}.")
-        if "taught" in name and args.teacher is None:
+            parser.error(f"there is no variant {unknown.pop()!r}; the variants are {', '.join(VARIANTS)}.")
+        if "distillation" in name and args.teacher is None:
             parser.error(f"{name!r} needs --teacher RUN.")
-    compiling._WORTH = 0  # what is compiled for one of many short runs serves the others too
+    compiling._WORTH = 0  # always compile: many short runs share one compiled network
     device, data_dir = choose_device(args.device), os.environ.get("CIFAR100_DIR")
     prepare(device)
     recipe = stages(epochs=args.epochs)(replace(recipe_named(args.recipe), train_images=args.train_images))
@@ -134,7 +134,7 @@ def main() -> None:
     seen = f"{len(dataset.train):,} images of {recipe.data}"
     print(f"{describe(device)}, torch {torch.__version__}: {recipe.name}, {args.epochs} epochs of {seen}")
     for name in chosen:
-        teacher = str(locate(args.teacher)) if "taught" in name else None
+        teacher = str(locate(args.teacher)) if "distillation" in name else None
         best, began = [], time.perf_counter()
         for seed in range(args.seeds):
             best.append(best_top1(replace(variant(recipe, name), teacher=teacher, seed=seed), dataset, device))
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def best_top1(recipe: Recipe, dataset: Dataset, device: torch.device) -> float:
-    """Of val, over all epochs; 0 where the loss did not stay finite."""
+    """Train a recipe and return its best val top-1, or 0 if the loss became nan before the first epoch ended."""
     precision = choose_precision(recipe.precision, device)
     teacher = read_teacher(recipe, device, CIFAR100, runs_in(device, precision))
     model = build(recipe, Start(None, CIFAR100, "")).to(device)

@@ -7,8 +7,10 @@ by whoever drives the loop: the loop itself knows no clock, so that the same see
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,23 +173,60 @@ Event = (
     | RunFailed
 )
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
+_TYPES = {kind: get_type_hints(kind) for kind in (Metrics, *_KINDS.values())}
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity, which earlier versions wrote
 
 
 def to_json(event: Event, time: float) -> str:
-    """One line without its line break. `time`: seconds since the epoch of the clock."""
-    return json.dumps({"event": type(event).__name__, "time": time, **dataclasses.asdict(event)})
+    """Write an event as one line of JSON, without its line break. `time`: seconds since the epoch of the clock.
+
+    Numbers that are not finite, for which JSON has no notation, become null.
+    """
+    fields = {"event": type(event).__name__, "time": time, **dataclasses.asdict(event)}
+    return json.dumps(without_nan(fields), allow_nan=False)
 
 
 def from_json(line: str) -> tuple[Event, float]:
-    """The event of a line and its time. Raises ValueError where the line is torn or is no event."""
+    """Read an event and its time. Raises ValueError where the line is torn, is no event or has a value of another type.
+
+    null in a float field is read as nan; in an optional field it is None.
+    """
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields: dict[str, Any] = _DECODER.decode(line)
         kind, time = _KINDS[fields.pop("event")], fields.pop("time")
-        for name in ("val", "ema_val", "test"):
-            if fields.get(name) is not None:
-                fields[name] = Metrics(**fields[name])
-        for name in {"trainable", "image_sizes"} & fields.keys():
-            fields[name] = tuple(fields[name])
-        return kind(**fields), time
+        if type(time) not in (int, float):
+            raise TypeError("time is not a number")
+        return _build(kind, fields), time
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no event: {line[:80]!r}") from error
+        raise ValueError(f"not an event: {line[:80]!r}") from error
+
+
+def without_nan(value: Any) -> Any:
+    """Copy nested dicts and sequences with None in place of nan and infinities."""
+    if isinstance(value, dict):
+        return {name: without_nan(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _build(kind: Any, fields: dict[str, Any]) -> Any:
+    hints = _TYPES[kind]
+    return kind(**{name: _typed(hints[name], value) for name, value in fields.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """Convert a JSON value to the type of a field. Raises TypeError where it is of another type."""
+    if type(value) is hint:  # true for most values, so checked first
+        return value
+    if isinstance(hint, UnionType):
+        return None if value is None else _typed(get_args(hint)[0], value)
+    if hint is float and value is None:
+        return math.nan
+    if hint is float and type(value) is int:
+        return value
+    if hint is Metrics and isinstance(value, dict):
+        return _build(Metrics, value)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    raise TypeError(f"{value!r} is not a {hint}")

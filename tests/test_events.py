@@ -1,3 +1,6 @@
+import json
+import math
+
 import pytest
 
 from resnet_cifar import events
@@ -37,3 +40,23 @@ def test_every_kind_is_tested_here():
 def test_a_torn_or_foreign_line_is_no_event(line: str):
     with pytest.raises(ValueError):
         events.from_json(line)
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_null_and_reads_back_as_nan(loss: float):
+    val = events.Metrics(loss=loss, top1=0.25, top5=0.5)
+    line = events.to_json(events.RunCompleted(test=val, coarse_top1=0.5, seconds=loss), 12.5)
+    assert json.loads(line, parse_constant=refuse)["test"] == {"loss": None, "top1": 0.25, "top5": 0.5}
+    event, _ = events.from_json(line)
+    assert isinstance(event, events.RunCompleted) and math.isnan(event.test.loss)
+    assert (event.test.top1, event.seconds) == (0.25, None)  # null in an optional field is None
+
+
+def test_lines_of_earlier_versions_with_nan_in_them_still_read():
+    line = events.to_json(events.RunCompleted(test=VAL, coarse_top1=0.5), 12.5).replace('"loss": 2.5', '"loss": NaN')
+    event, _ = events.from_json(line)
+    assert isinstance(event, events.RunCompleted) and math.isnan(event.test.loss)

@@ -20,7 +20,7 @@ FOLDER = CHECKPOINTS / SHIPPED
 def test_it_is_what_answers_by_default_and_says_nothing_of_the_machine_that_made_it():
     assert default_checkpoint() == FOLDER
     record = Record(RunDir(FOLDER)).read()
-    assert record.said.epochs and RunDir(FOLDER).status() == "completed"
+    assert record.events.epochs and RunDir(FOLDER).status() == "completed"
     for name in ("recipe.json", "metrics.jsonl", "README.md", "config.json"):
         assert not re.search(r"/(home|root|work|tmp|Users)\b", (FOLDER / name).read_text())
     assert (FOLDER / "model.safetensors").stat().st_size < 45e6

@@ -1,1 +1,1 @@
-"""What people are shown of runs; no torch."""
+"""Curves, tables and texts about runs; does not import torch."""

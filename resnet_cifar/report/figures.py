@@ -1,9 +1,10 @@
-"""Records of runs -> plotly figures; what draws them is somebody else's business.
+"""Plotly figures of the curves of runs, to be displayed by the page.
 
-Four panels, one above the other or two by two as the width allows: loss, accuracy, learning rate and images a second.
+Four panels, in one column or two by two as the width allows: loss, accuracy, learning rate and images per second.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,21 +13,21 @@ import numpy as np
 import plotly.graph_objects as go
 
 from resnet_cifar.events import EpochEnded
-from resnet_cifar.report.series import Along, By
+from resnet_cifar.report.series import By, XAxis
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.record import Record, val_top1
 
 POINTS = 1000
-"""Of a line at most; a screen shows no more."""
+"""Maximum points of a line; a screen cannot show more."""
 TUTORIAL_TOP1 = 0.6954
-"""What the tutorial that this grew from reached on test."""
+"""Test top-1 of the tutorial that this project started from."""
 PALETTE = ("#0d9488", "#d97706", "#8b5cf6", "#e11d48", "#3b82f6", "#65a30d", "#db2777", "#64748b")
-"""Of the runs in a plot, in their order; there are no more of them at once."""
+"""Colours of the runs in a plot, in order. Their number limits how many runs can be shown at once."""
 _PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
 _LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
-_OF_KIND = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
+_COLOURS = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
 _DASH = {"val top-5": "dash", "averaged val top-5": "dash"}
-_ROOM = 0.12  # that the tutorial's line and its label want below them
+_LABEL_HEIGHT = 0.12  # of accuracy, below the tutorial's line, that the line and its label cover
 _TUTORIAL_LINE = {
     "type": "line",
     "xref": "x2 domain",
@@ -41,15 +42,14 @@ _TUTORIAL_LINE = {
 
 
 def figure(records: Sequence[Record], by: By = "step", smoothing: float = 0.0) -> go.Figure:
-    """The curves of runs, laid over one another; of a single one the stages too, as bands.
+    """Draw the curves of runs over one another. A single run also shows its stages, as bands.
 
-    `by` step: training as often as it was logged; epoch: an epoch's means. `smoothing`: weight of the past in a moving
-    average, 0 to 1, of what is logged by step.
+    `by`: "step" draws every logged value of training, "epoch" the mean of each epoch. `smoothing`: weight of the past,
+    0 to 1, in a moving average of the values that are logged by step.
     """
     chart = go.Figure()
     for number, record in enumerate(records):
-        runs = _Lines(chart, record, by, alone=len(records) == 1, colour=PALETTE[number % len(PALETTE)])
-        runs.draw(smoothing)
+        _Lines(chart, record, by, len(records) == 1, PALETTE[number % len(PALETTE)]).draw(smoothing)
     chart.update_layout(
         shapes=[*(_bands(records[0], by) if len(records) == 1 else ()), _TUTORIAL_LINE],
         annotations=[_title(panel, text) for panel, text in enumerate(_PANELS, start=1)],
@@ -65,22 +65,22 @@ def figure(records: Sequence[Record], by: By = "step", smoothing: float = 0.0) -
 
 
 class _Lines:
-    """The lines of one run."""
+    """Adds the lines of one run to a figure."""
 
     def __init__(self, chart: go.Figure, record: Record, by: By, alone: bool, colour: str) -> None:
         self._chart = chart
         self._record = record
         self._by: By = by
-        self._along = Along(record, by)
+        self._axis = XAxis(record, by)
         self._alone = alone
         self._colour = colour
         self._in_legend: set[str] = set()
 
     def draw(self, smoothing: float) -> None:
-        steps, epochs = list(self._record.said.steps), list(self._record.said.epochs)
-        at_epochs = np.array([self._along.at(ended) for ended in epochs])
+        steps, epochs = list(self._record.events.steps), list(self._record.events.epochs)
+        at_epochs = np.array([self._axis.position(ended) for ended in epochs])
         if self._by == "step":
-            at_steps = np.array([self._along.at(step) for step in steps])
+            at_steps = np.array([self._axis.position(step) for step in steps])
             self._smoothed(_LOSS, "train", at_steps, [step.loss for step in steps], smoothing)
             self._smoothed(_SPEED, "train", at_steps, [step.images_per_second for step in steps], smoothing)
             self._line(_RATE, "train", at_steps, [step.lr for step in steps])
@@ -103,12 +103,13 @@ class _Lines:
         self._line(panel, kind, x, y)
 
     def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], variant: str = "", **more: Any) -> None:
-        known = [value is not None for value in y]
-        if not any(known):
+        values = np.array([math.nan if value is None else value for value in y], dtype=np.float32)
+        drawn = np.isfinite(values)  # nan would hide the peaks from `thin`
+        if not drawn.any():
             return
-        x, values = thin(x[known], np.array([value for value in y if value is not None], dtype=np.float32))
+        x, values = thin(x[drawn], values[drawn])
         form = ".2%" if panel == _ACCURACY else ".4~g"
-        colour = _OF_KIND.get(kind, self._colour) if self._alone and panel in (_LOSS, _ACCURACY) else self._colour
+        colour = _COLOURS.get(kind, self._colour) if self._alone and panel in (_LOSS, _ACCURACY) else self._colour
         style = {"color": colour, "width": 1.5 if kind == "train" else 2.5, "dash": _DASH.get(kind, "solid")}
         self._chart.add_scatter(
             x=x.astype(np.int32),
@@ -124,12 +125,12 @@ class _Lines:
         )
 
     def _identity(self, line: str) -> dict[str, str]:
-        """What a line is known by when the next figure takes this one's place; `uid` becomes part of a selector."""
+        """Identify a line, so that plotly.js updates it in place; `uid` must be usable in a CSS selector."""
         name = f"{self._record.run.name}/{line}"
         return {"meta": name, "uid": hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}
 
     def _legend(self, kind: str, shown: bool = True) -> dict[str, Any]:
-        """One entry for each kind of line of a single run; one for each run where there are several."""
+        """Group lines in the legend: by kind if there is a single run, otherwise by run."""
         group = kind if self._alone else self._record.run.name
         first = shown and group not in self._in_legend
         if first:
@@ -144,10 +145,10 @@ class _Lines:
         if best is None:
             return
         epoch, top1 = best
-        above = not 0 < TUTORIAL_TOP1 - top1 < _ROOM
+        above = not 0 < TUTORIAL_TOP1 - top1 < _LABEL_HEIGHT
         side = "left" if 2 * epoch >= len(epochs) - 1 else "right"
         self._chart.add_scatter(
-            x=[self._along.at(epochs[epoch])],
+            x=[self._axis.position(epochs[epoch])],
             y=[top1],
             mode="markers+text" if self._alone else "markers",
             marker={"symbol": "star", "size": 13, "color": self._colour},
@@ -163,7 +164,7 @@ class _Lines:
 
 
 def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """At most `limit` points of a line: of each stretch the lowest and the highest one, and both ends."""
+    """Reduce a line to at most `limit` points: the minimum and maximum of each of many ranges, and both ends."""
     if len(x) <= limit:
         return x, y
     edges = np.linspace(0, len(x), limit // 2, dtype=int)
@@ -175,7 +176,7 @@ def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray,
 
 
 def smooth(y: np.ndarray, weight: float) -> np.ndarray:
-    """An exponential moving average that is not drawn to where it starts (Kingma & Ba 2015, section 3)."""
+    """Compute an exponential moving average without bias towards its start (Kingma and Ba 2015, section 3)."""
     out, average = np.empty_like(y), 0.0
     for index, value in enumerate(y):
         average = weight * average + (1 - weight) * value
@@ -184,7 +185,7 @@ def smooth(y: np.ndarray, weight: float) -> np.ndarray:
 
 
 def _bands(record: Record, by: By) -> Iterator[dict[str, Any]]:
-    for number, (name, start, end) in enumerate(Along(record, by).bands()):
+    for number, (name, start, end) in enumerate(XAxis(record, by).stages()):
         for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
             yield {
                 "type": "rect",
@@ -220,7 +221,7 @@ def _title(panel: int, text: str) -> dict[str, Any]:
 
 
 def _axes(records: Sequence[Record], by: By) -> dict[str, Any]:
-    """All panels share one x axis; zoom stays until its unit changes."""
+    """Lay out the axes. All panels share one x axis; its zoom is kept until the unit changes."""
     axes: dict[str, Any] = {}
     for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
         axes[f"xaxis{panel}".removesuffix("1")] = {
@@ -235,7 +236,7 @@ def _axes(records: Sequence[Record], by: By) -> dict[str, Any]:
             "uirevision": by,
             "rangemode": "tozero" if panel != _LOSS else "normal",
         }
-    seen = [top1 for record in records for ended in record.said.epochs if (top1 := _highest(ended)) is not None]
+    seen = [top1 for record in records for ended in record.events.epochs if (top1 := _highest(ended)) is not None]
     axes["yaxis2"] |= {"tickformat": ".0%", "range": [0, min(1.0, 1.08 * max([TUTORIAL_TOP1, *seen]))]}
     return axes
 

@@ -1,4 +1,4 @@
-"""The numbers that curves are drawn from: where along a run its events stand, and all of them as CSV."""
+"""Curves as numbers: the x position of each event of a run, and all values as CSV."""
 
 import csv
 import io
@@ -16,34 +16,34 @@ _COLUMNS = (
 )
 
 
-class Along:
-    """Where on the x axis a run's events stand: steps, or epochs, since its beginning."""
+class XAxis:
+    """Position of each event on the x axis: steps or epochs since the run began, over all stages."""
 
     def __init__(self, record: Record, by: By) -> None:
         self._record = record
         self._by = by
-        self._steps = {stage.stage: stage.steps for stage in record.said.stages}
+        self._steps = {stage.stage: stage.steps for stage in record.events.stages}
         self._starts: dict[int, int] = {}
         start = 0
-        for stage in record.said.stages:
+        for stage in record.events.stages:
             self._starts[stage.stage] = start
             start += self._length(stage.stage, record.epochs_of(stage.stage))
 
-    def at(self, event: StepLogged | EpochEnded) -> int:
-        """After which step, or in which epoch."""
+    def position(self, event: StepLogged | EpochEnded) -> int:
+        """Return the position of an event."""
         start = self._starts[event.stage]
         if self._by == "epoch":
             return start + event.epoch + 1
         within = event.step + 1 if isinstance(event, StepLogged) else self._steps[event.stage]
         return start + self._length(event.stage, event.epoch) + within
 
-    def bands(self) -> Iterator[tuple[str, int, int]]:
-        """Each stage's name, and from where to where it went so far."""
-        said = self._record.said
-        ends = [self.at(said.steps[-1])] if said.steps and self._by == "step" else []
-        ends += [self.at(said.epochs[-1])] if said.epochs else []
+    def stages(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each stage's name and the positions at which it begins and ends so far."""
+        so_far = self._record.events
+        ends = [self.position(so_far.steps[-1])] if so_far.steps and self._by == "step" else []
+        ends += [self.position(so_far.epochs[-1])] if so_far.epochs else []
         borders = [*self._starts.values(), max(ends, default=0)]
-        for stage, start, end in zip(said.stages, borders[:-1], borders[1:], strict=True):
+        for stage, start, end in zip(so_far.stages, borders[:-1], borders[1:], strict=True):
             yield stage.name, start, end
 
     def _length(self, stage: int, epochs: int) -> int:
@@ -51,7 +51,7 @@ class Along:
 
 
 def as_csv(records: Sequence[Record]) -> str:
-    """What the curves are drawn from, a line for each report within an epoch and for each epoch."""
+    """Write all curves as CSV: one row for each StepLogged and each EpochEnded event."""
     out = io.StringIO()
     writer = csv.DictWriter(out, ("run", *_COLUMNS))
     writer.writeheader()
@@ -62,9 +62,9 @@ def as_csv(records: Sequence[Record]) -> str:
 
 
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
-    """Stages and epochs count from 1, steps are those since the run began."""
-    along = Along(record, "step")
-    logged: list[StepLogged | EpochEnded] = [*record.said.steps, *record.said.epochs]
+    """Yield the rows of a run. Epochs count from 1; steps are counted from the start of the run."""
+    axis = XAxis(record, "step")
+    logged: list[StepLogged | EpochEnded] = [*record.events.steps, *record.events.epochs]
     logged.sort(key=lambda event: (event.stage, event.epoch))
     for event in logged:
         row: dict[str, Any] = {
@@ -72,7 +72,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
             "epoch": event.epoch + 1,
             "lr": event.lr,
         }
-        row |= {"step": along.at(event), "images_per_second": event.images_per_second}
+        row |= {"step": axis.position(event), "images_per_second": event.images_per_second}
         if isinstance(event, StepLogged):
             yield row | {"train_loss": event.loss}
             continue

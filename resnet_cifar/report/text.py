@@ -1,4 +1,4 @@
-"""Numbers, recipes and runs as text: what terminals and model cards say alike."""
+"""Numbers, recipes and runs as text, for terminals and model cards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,12 +7,12 @@ from resnet_cifar.recipe.presets import RECIPES
 
 
 def percent(fraction: float) -> str:
-    """A fraction as people read it."""
+    """Format a fraction as a percentage, such as `67.05 %`."""
     return f"{100 * fraction:.2f} %"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them."""
+    """Format seconds, such as `1 h 58 min`, `4 min 34 s` or `14 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -21,18 +21,18 @@ def duration(seconds: float) -> str:
 
 
 def gibibytes(count: float) -> str:
-    """Bytes as people read them."""
+    """Format bytes in GiB."""
     return f"{count / 2**30:.1f} GiB"
 
 
 def metrics_line(split: str, metrics: Metrics, coarse_top1: float | None) -> str:
-    """Metrics in a line; superclass top-1 too, where the data set has superclasses."""
+    """Format the metrics of a split in one line, with superclass top-1 if the data set has superclasses."""
     line = f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"
     return line if coarse_top1 is None else f"{line}, superclass {percent(coarse_top1)}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Text in columns, as wide as they must be."""
+    """Format rows of text as aligned columns."""
     lines = [tuple(columns), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
@@ -42,7 +42,7 @@ STAGE_COLUMNS = ("stage", "learns", "size", "epochs", "train top-1", "best val t
 
 
 def stage_rows(history: Iterable[Event]) -> list[tuple[str, ...]]:
-    """What became of each stage, from a run's events."""
+    """Summarise each stage from a run's events, in `STAGE_COLUMNS`. Stages without a completed epoch are left out."""
     rows: list[tuple[str, ...]] = []
     stage: StageStarted | None = None
     best, seconds = 0.0, 0.0
@@ -66,7 +66,7 @@ def stage_rows(history: Iterable[Event]) -> list[tuple[str, ...]]:
 
 
 def recipe_lines() -> str:
-    """All recipes and their stages."""
+    """Format all named recipes and their stages."""
     blocks = []
     for recipe in RECIPES.values():
         rows = [
@@ -86,16 +86,16 @@ def recipe_lines() -> str:
 
 
 def sizes(image_sizes: Sequence[int]) -> str:
-    """Image sizes in the order of training, as people read them."""
+    """Format image sizes in the order of training."""
     return f"{', '.join(map(str, image_sizes))} px"
 
 
 def learns(trainable: Sequence[str]) -> str:
-    """What learns, in a word or a few."""
+    """Format the names of a stage's trainable groups."""
     return "everything" if len(trainable) == 6 else ", ".join(trainable)
 
 
 def prediction_lines(name: str, probabilities: Mapping[str, float], superclass: str | None) -> str:
-    """What a network makes of an image."""
+    """Format the most likely classes of an image."""
     head = f"{name}: {next(iter(probabilities))}" + (f" ({superclass})" if superclass else "")
     return "\n".join([head, *(f"  {percent(value):>8}  {label}" for label, value in probabilities.items())])

@@ -1,1 +1,1 @@
-"""A run on disk, and what can be read off it; standard library only."""
+"""Runs on disk: folder, lock, events and status; imports only the standard library."""

@@ -1,8 +1,9 @@
-"""Locks that the kernel frees when their holder dies, so that who holds one is never a matter of what some file says.
+"""File locks (`flock`) on runs and devices. The kernel frees a lock when its holder dies, so no lock is ever stale.
 
-Who trains signs the locked file with its process id; the signature counts only as long as the lock is held. A lock can
-be handed down: a child that inherits the descriptor holds it until it closes it, whatever becomes of its parent. And a
-parent may hold it for its children: who finds it signed by its parent goes on as if it held the lock itself.
+- The holder writes its process id and a note into the locked file. Both count only while the lock is held.
+- A lock can be passed to a child process: a child that inherits the descriptor holds the lock until it closes the
+  descriptor, even if the parent dies first.
+- A parent can hold a lock for its children: a process whose parent holds the lock proceeds as if it held it itself.
 """
 
 import fcntl
@@ -14,20 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATIENCE = 0.5  # seconds; who only looks whether a file is locked holds the lock for microseconds
+_TIMEOUT = 0.5  # seconds; `holder` takes the lock for microseconds, which must not look like a conflict
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock."""
+    """The holder of a lock."""
 
     pid: int | None
-    """Of the process that trains; None where the holder does something else, or trains in another place."""
+    """Process that trains; None if the holder does not train, or its process id means nothing in this PID namespace."""
     note: str
+    """What the lock is held for: a run, by name or path."""
 
 
 class Held(Exception):
-    """The lock is another's; `holder` says whose."""
+    """Raised if another process holds the lock."""
 
     def __init__(self, holder: Holder) -> None:
         super().__init__(holder.note)
@@ -36,12 +38,13 @@ class Held(Exception):
 
 @contextmanager
 def locked(file: Path, note: str, pid: int | None = None, inherited: Sequence[int] = ()) -> Iterator[int]:
-    """Hold the lock on `file`; its descriptor. Raises Held where another process does, OSError where it can't be made.
+    """Hold the lock on `file`; yields its descriptor.
 
-    `pid`: of the process that trains, if that is what it is held for. `inherited`: descriptors of locks that a parent
-    handed down; where one of them is of this file, it is taken over.
+    `pid`: process that trains, if the lock is held for training. `inherited`: descriptors of locks from the parent
+    process; if one of them is of `file`, it is used. Raises Held if another process holds the lock, OSError if the
+    file cannot be created.
     """
-    descriptor = _handed_down(file, inherited)
+    descriptor = _inherited_descriptor(file, inherited)
     mine = descriptor is not None or not _held_by_parent(file)
     if descriptor is None:
         descriptor = _acquire(file) if mine else os.open(file, os.O_RDONLY)
@@ -50,17 +53,17 @@ def locked(file: Path, note: str, pid: int | None = None, inherited: Sequence[in
             sign(descriptor, pid, note)
         yield descriptor
     finally:
-        os.close(descriptor)  # and not unlocked: a child may hold it still
+        os.close(descriptor)  # without LOCK_UN, which would also release the lock of a child that inherited it
 
 
 def sign(descriptor: int, pid: int | None, note: str) -> None:
-    """Say in a locked file who holds it."""
+    """Write the holder's process id and note into a locked file."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{pid or '-'} {_place()} {note}".encode(), 0)
+    os.pwrite(descriptor, f"{pid or '-'} {_pid_namespace()} {note}".encode(), 0)
 
 
 def holder(file: Path) -> Holder | None:
-    """Who holds the lock on `file`, if anybody."""
+    """Return the holder of the lock on `file`, or None if nobody holds it."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -69,17 +72,17 @@ def holder(file: Path) -> Holder | None:
         if _try(descriptor, fcntl.LOCK_SH):
             return None
         pid, place, note = (*os.pread(descriptor, 4096, 0).decode(errors="replace").split(" ", 2), "", "", "")[:3]
-        return Holder(int(pid) if pid.isdigit() and place == _place() else None, note)
+        return Holder(int(pid) if pid.isdigit() and place == _pid_namespace() else None, note)
     finally:
         os.close(descriptor)
 
 
 def device_file(device: str) -> Path:
-    """The file whose lock means that a device of this machine is in use by this person."""
+    """Return the lock file of a device; holding its lock means that a run of this user is using the device."""
     return Path(tempfile.gettempdir()) / f"resnet_cifar-{os.getuid()}-{device}.lock"
 
 
-def _handed_down(file: Path, inherited: Sequence[int]) -> int | None:
+def _inherited_descriptor(file: Path, inherited: Sequence[int]) -> int | None:
     for descriptor in inherited:
         if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
             os.set_inheritable(descriptor, False)
@@ -88,25 +91,26 @@ def _handed_down(file: Path, inherited: Sequence[int]) -> int | None:
 
 
 def _held_by_parent(file: Path) -> bool:
-    """Whether this is one of the processes that a `torchrun` started, to which the lock was handed down."""
+    """Return whether the parent process holds the lock, as `torchrun` does for its workers."""
     held = holder(file)
     return held is not None and held.pid == os.getppid()
 
 
 def _acquire(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # its folder may be anybody's
-    deadline = time.monotonic() + _PATIENCE
+    # The temporary folder is writable for all users, so links in it are never followed.
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    deadline = time.monotonic() + _TIMEOUT
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             os.close(descriptor)
             raise Held(holder(file) or Holder(None, ""))
         time.sleep(0.02)
-    os.ftruncate(descriptor, 0)  # what the holder before wrote
+    os.ftruncate(descriptor, 0)  # remove what the previous holder wrote
     return descriptor
 
 
-def _place() -> str:
-    """Where a process id means what it does here: this machine, and in it this container."""
+def _pid_namespace() -> str:
+    """Identify the machine and container within which process ids are valid."""
     try:
         return f"{os.uname().nodename}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:

@@ -1,4 +1,7 @@
-"""A run's record, read on cheaply as it grows."""
+"""Record: everything a run has reported so far, read incrementally from `metrics.jsonl` as the file grows.
+
+Lines that are torn, edited or from another recipe are skipped, so whatever the file holds, reading it never raises.
+"""
 
 import threading
 from contextlib import suppress
@@ -10,107 +13,136 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import EpochEnded, Event, Progress, StageStarted, StepLogged
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.schedule import steps_per_epoch
 from resnet_cifar.runs.run_dir import RunDir
 
-_CHECKED = 256  # bytes before where reading stopped; if they changed, the record was cut and written anew
+_CHECKED = 256  # bytes before the read position; if they changed, the file was truncated and written again
 
-_OF_STAGE = StageStarted | StepLogged | EpochEnded | events.StageEnded
+_OF_STAGE = StepLogged | EpochEnded | events.StageEnded
 
 
 @dataclass
-class _Said:
-    """All that a record holds so far, sorted by kind."""
+class _Events:
+    """The events of a record, grouped by kind, and the times derived from them."""
 
     stages: list[StageStarted] = field(default_factory=list)
+    """One per stage, in the order in which they started."""
     steps: list[StepLogged] = field(default_factory=list)
     epochs: list[EpochEnded] = field(default_factory=list)
     progress: Progress | None = None
-    """Since the last event of another kind."""
-    begun: events.RunStarted | events.RunResumed | None = None
+    """The last event, if it is a Progress."""
+    start: events.RunStarted | events.RunResumed | None = None
+    """First event of the newest process."""
     last: Event | None = None
     time: float = 0.0
-    """Of the last event, in seconds of the clock."""
-    seconds: float = 0.0
-    """From start to end of each process that worked on the run, but for the one at work."""
-    begun_at: float = 0.0
-    mark: tuple[float, float] | None = None
-    """The first sign of work of the process that worked last: its time, and what part of the run was done then."""
+    """Unix time of the last event."""
+    start_time: float = 0.0
+    """Unix time of `start`."""
+    earlier_seconds: float = 0.0
+    """Total duration of all processes before the newest one."""
+    first_work: tuple[float, float] | None = None
+    """Unix time of the newest process's first training event, and the part of the run that was done by then."""
 
 
 class Record:
-    """What a run has said so far."""
+    """The events of one run, read incrementally."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.recipe: Recipe = run.recipe()
-        self.said = _Said()
+        self.events = _Events()
         self.size = 0
+        """Bytes read so far; it changes whenever the record does."""
         self._before = b""
         self.lock = threading.RLock()
-        """Who takes several looks holds it, so that all are of the same moment."""
+        """Hold it across several reads of `events` that must be consistent with each other."""
 
     def read(self) -> "Record":
-        """Read on to the end of what is there; itself."""
+        """Read the lines that were added since the last call. Returns the record itself."""
         with self.lock:
             try:
                 with open(self.run.metrics_file, "rb") as file:
                     file.seek(self.size - len(self._before))
                     if file.read(len(self._before)) != self._before:
-                        self.said, self.size, self._before = _Said(), 0, b""
+                        self.events, self.size, self._before = _Events(), 0, b""
                         file.seek(0)
                     new = file.read()
             except FileNotFoundError:
                 return self
-            whole = new[: new.rfind(b"\n") + 1]  # a torn last line may become whole yet
+            whole = new[: new.rfind(b"\n") + 1]  # the writer may still complete a torn last line
             self.size += len(whole)
             self._before = (self._before + whole)[-_CHECKED:]
             for line in whole.splitlines():
-                self._take(line)
+                self._add_line(line)
         return self
 
-    def _take(self, line: bytes) -> None:
+    def _add_line(self, line: bytes) -> None:
         try:
             event, time = events.from_json(line.decode(errors="replace"))
         except ValueError:
             return
-        said = self.said
-        if isinstance(event, _OF_STAGE) and event.stage not in range(len(self.recipe.stages)):
-            return  # it is of another recipe
+        if isinstance(event, StageStarted | _OF_STAGE) and not 0 <= event.stage < len(self.recipe.stages):
+            return  # written for another recipe
+        self._add(event, time)
+
+    def _add(self, event: Event, time: float) -> None:
+        so_far = self.events
         if isinstance(event, events.RunStarted | events.RunResumed):
-            said.seconds += max(0.0, said.time - said.begun_at)
-            said.begun, said.begun_at, said.mark = event, time, None
-        said.progress = event if isinstance(event, Progress) else None
-        said.last, said.time = event, time
-        match event:
-            case StageStarted():
-                said.stages.append(event)
-            case StepLogged():
-                said.steps.append(event)
-            case EpochEnded():
-                said.epochs.append(event)
-        working = isinstance(event, StepLogged | EpochEnded | Progress) and getattr(event, "phase", "") != "compile"
-        if said.mark is None and said.stages and working:
-            said.mark = time, self.part_done()
+            so_far.earlier_seconds += max(0.0, so_far.time - so_far.start_time)
+            so_far.start, so_far.start_time, so_far.first_work = event, time, None
+        so_far.progress = event if isinstance(event, Progress) else None
+        so_far.last, so_far.time = event, time
+        if isinstance(event, StageStarted):
+            self._start_stage(event)
+        elif isinstance(event, _OF_STAGE):
+            self._start_stage(self._planned(event.stage))  # its line may be torn
+        if isinstance(event, StepLogged):
+            so_far.steps.append(event)
+        elif isinstance(event, EpochEnded):
+            so_far.epochs.append(event)
+        is_work = isinstance(event, StepLogged | EpochEnded | Progress) and getattr(event, "phase", "") != "compile"
+        if so_far.first_work is None and so_far.stages and is_work:
+            so_far.first_work = time, self.part_done()
+
+    def _start_stage(self, started: StageStarted) -> None:
+        if all(stage.stage != started.stage for stage in self.events.stages):
+            self.events.stages.append(started)
+
+    def _planned(self, index: int) -> StageStarted:
+        """Rebuild the StageStarted event of a stage from the recipe."""
+        stage, images = self.recipe.stages[index], cost.training_images(self.recipe)
+        processes = self.events.start.processes if self.events.start else 1
+        return StageStarted(
+            stage=index,
+            name=stage.name,
+            epochs=stage.epochs,
+            steps=steps_per_epoch(images, stage.batch_size, processes),
+            images=images,
+            trainable=stage.trainable,
+            image_sizes=stage.image_sizes,
+            batch_size=stage.batch_size,
+        )
 
     def part_done(self) -> float:
-        """How much of all work is behind, between 0 and 1."""
-        said, recipe = self.said, self.recipe
-        if isinstance(said.last, events.RunCompleted):
+        """Fraction of the run's total cost that is done, between 0 and 1."""
+        so_far, recipe = self.events, self.recipe
+        if isinstance(so_far.last, events.RunCompleted):
             return 1.0
-        if not said.stages:
+        if not so_far.stages:
             return 0.0
-        index = said.stages[-1].stage
+        index = so_far.stages[-1].stage
         done = sum(cost.stage_macs(recipe, earlier) for earlier in recipe.stages[:index])
-        if said.progress is not None and said.progress.phase == "test":
-            done += cost.stage_macs(recipe, recipe.stages[index]) + cost.testing_macs(recipe) * _part(said.progress)
-        elif isinstance(said.last, events.StageEnded):  # it may have ended early
+        if so_far.progress is not None and so_far.progress.phase == "test":
+            done += cost.stage_macs(recipe, recipe.stages[index]) + cost.testing_macs(recipe) * _part(so_far.progress)
+        elif isinstance(so_far.last, events.StageEnded):  # it may have ended early
             done += cost.stage_macs(recipe, recipe.stages[index])
         else:
             done += self._done_of_stage(index)
         return min(1.0, done / cost.run_macs(recipe))
 
     def _done_of_stage(self, index: int) -> float:
-        stage, progress = self.recipe.stages[index], self.said.progress
+        """Multiply-accumulates of a stage that are done."""
+        stage, progress = self.recipe.stages[index], self.events.progress
         if progress is not None and progress.phase == "features":
             return cost.feature_macs(self.recipe, stage) * _part(progress)
         epochs = self.epochs_done(index) + self.epoch_part()
@@ -119,28 +151,31 @@ class Record:
         return cost.feature_macs(self.recipe, stage) + cost.macs_of_epochs(self.recipe, stage, epochs)
 
     def epochs_done(self, stage: int) -> int:
-        """Whole epochs of a stage."""
-        last = self.said.epochs[-1] if self.said.epochs else None
+        """Completed epochs of the stage that is being trained; 0 for any other stage."""
+        last = self.events.epochs[-1] if self.events.epochs else None
         return last.epoch + 1 if last and last.stage == stage else 0
 
     def epochs_of(self, stage: int) -> int:
-        """How many epochs of any stage were trained."""
-        return sum(ended.stage == stage for ended in self.said.epochs)
+        """Completed epochs of any stage."""
+        return sum(ended.stage == stage for ended in self.events.epochs)
 
     def epoch_part(self) -> float:
-        """How much of the epoch at hand is done, between 0 and 1."""
-        said = self.said
-        stage = said.stages[-1]
+        """Fraction of the current epoch that is done, between 0 and 1."""
+        so_far = self.events
+        stage = so_far.stages[-1]
         part = 0.0
-        if said.steps and (said.steps[-1].stage, said.steps[-1].epoch) == (stage.stage, self.epochs_done(stage.stage)):
-            part = said.steps[-1].images / stage.images
-        if said.progress is not None and said.progress.phase == "train":
-            part = max(part, _part(said.progress))
+        step = so_far.steps[-1] if so_far.steps else None
+        if step and (step.stage, step.epoch) == (stage.stage, self.epochs_done(stage.stage)):
+            part = step.images / max(1, stage.images)
+        if so_far.progress is not None and so_far.progress.phase == "train":
+            part = max(part, _part(so_far.progress))
         return part
 
     def best(self) -> tuple[int, float] | None:
-        """Where among all epochs the best val top-1 was (from 0), and how good it was."""
-        tops = [(index, top1) for index, ended in enumerate(self.said.epochs) if (top1 := val_top1(ended)) is not None]
+        """Best epoch by val top-1: its index among all epochs (from 0) and its val top-1."""
+        tops = [
+            (index, top1) for index, ended in enumerate(self.events.epochs) if (top1 := val_top1(ended)) is not None
+        ]
         return max(tops, key=lambda top: top[1], default=None)
 
 
@@ -149,33 +184,33 @@ def _part(progress: Progress) -> float:
 
 
 def val_top1(ended: EpochEnded) -> float | None:
-    """Val top-1 after an epoch, of the weights or of their average, whichever did better."""
+    """Val top-1 after an epoch: the better one of the raw and the averaged weights."""
     return max((metrics.top1 for metrics in (ended.val, ended.ema_val) if metrics), default=None)
 
 
 class Records:
-    """The records of all runs in a folder, each read once and then read on."""
+    """The records of all runs in a folder. Each is kept, so that reading it again costs only the new lines."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[tuple[str, int], Record] = {}
 
     def names(self) -> list[str]:
-        """All runs, the newest first."""
-        born = {}
+        """Names of all runs, newest first."""
+        created = {}
         for file in self.root.glob("*/recipe.json"):
             with suppress(OSError):  # it may be deleted at this moment
-                born[file.parent.name] = file.stat().st_mtime_ns
-        self._known = {key: record for key, record in self._known.items() if key[0] in born}
-        return sorted(born, key=lambda name: (-born[name], name))
+                created[file.parent.name] = file.stat().st_mtime_ns
+        self._known = {key: record for key, record in self._known.items() if key[0] in created}
+        return sorted(created, key=lambda name: (-created[name], name))
 
     def get(self, name: str) -> Record:
-        """A run's record, up to date. Raises UserError where there is no such run, or its recipe can't be read."""
+        """Return a run's record, up to date. Raises UserError if there is no such run or its recipe cannot be read."""
         run = RunDir(self.root / name)
         if not name or run.path.parent != self.root or not run.recipe_file.is_file():
-            raise UserError(f"there is no run {name!r} here; there are {', '.join(self.names()) or 'none yet'}.")
+            raise UserError(f"there is no run {name!r} here; the runs are: {', '.join(self.names()) or 'none yet'}.")
         try:
-            key = name, run.recipe_file.stat().st_mtime_ns  # another run may have got the name of a deleted one
+            key = name, run.recipe_file.stat().st_mtime_ns  # a new run may have the name of a deleted one
         except OSError as error:
             raise UserError(f"there is no run {name!r} here any more.") from error
         record = self._known.get(key) or Record(run)

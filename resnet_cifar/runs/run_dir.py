@@ -1,16 +1,17 @@
-"""A run on disk, `checkpoints/<run>/`, and what can be read off it; `metrics.jsonl` is the only truth.
+"""RunDir: a run's folder, `checkpoints/<run>/`, with its recipe, metrics, results and lock.
 
-Who writes into the folder holds its lock. The kernel frees the lock when its holder dies, so that whether a run is
-running is never a matter of what some file says.
+A run's status is never stored. It is derived from the last event in `metrics.jsonl` and from the lock, which every
+writer holds and which the kernel frees when its holder dies.
 """
 
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from resnet_cifar import events
 from resnet_cifar.errors import UserError
@@ -27,18 +28,19 @@ _ENDS: dict[type, Status] = {
     events.RunStopped: "stopped",
     events.RunFailed: "failed",
 }
-_TAIL = 16_384  # bytes; more than the longest event
+_TAIL = 16_384  # bytes; longer than any event
+_NAME_LENGTH = 64  # characters, the most that `check_name` allows
 
 
 def locate(run: str) -> Path:
-    """The folder of a run: a name under `checkpoints/`, or a path where `run` has a slash."""
+    """Return the folder of a run, given its name (under `checkpoints/`) or, if `run` has a slash, its path."""
     if not run.strip() or run in (".", ".."):
-        raise UserError(f"{run!r} is no name for a run; use letters, digits, dashes or a path.")
+        raise UserError(f"{run!r} is not a valid name for a run; use letters, digits and dashes, or a path.")
     return Path(os.path.expanduser(run)).resolve() if os.sep in run else CHECKPOINTS / run
 
 
 class RunDir:
-    """One run's folder. Making the object touches nothing."""
+    """The folder of one run. Creating the object does not touch the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,39 +53,44 @@ class RunDir:
 
     @property
     def name(self) -> str:
-        """The run's name: its folder's."""
+        """Name of the run, which is the name of its folder."""
         return self.path.name
 
     @property
     def handle(self) -> str:
-        """What `locate` finds the run by: its name, or its path where it lies elsewhere."""
+        """Name or path by which `locate` finds the run: its name if it is in `checkpoints/`, else its path."""
         return self.name if self.path.parent == CHECKPOINTS else str(self.path)
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe) -> "RunDir":
-        """Make the folder of a new run. Raises UserError where there is one, or where it can't be made."""
+        """Create the folder of a new run.
+
+        Raises UserError if the path's last part is not a valid name, the folder exists or it cannot be created.
+        """
+        check_name("run", path.name)
         try:
             path.mkdir(parents=True)
         except FileExistsError as error:
             raise UserError(
-                f"{path} exists already and is never overwritten; choose another name, or --resume {cls(path).handle}."
+                f"{path} already exists and is never overwritten; choose another name, or --resume {cls(path).handle}."
             ) from error
         except OSError as error:
-            raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another place.") from error
+            raise UserError(f"cannot create the folder {path}: {error.strerror}; choose another place.") from error
         run = cls(path)
         try:
             files.write_text(run.recipe_file, recipe.to_json())
         except UserError:
-            path.rmdir()  # half a run would only stand in the way
+            path.rmdir()  # an incomplete run would only block the name
             raise
         return run
 
     @classmethod
     def create_numbered(cls, recipe: Recipe, root: Path | None = None) -> "RunDir":
-        """Make the folder of a new run, in `root` or with the others: its recipe's name and the first free number."""
+        """Create the folder of a new run in `root` (default: `checkpoints/`), named after its recipe, with a number."""
         number = 1
         while True:
-            path = (root or CHECKPOINTS) / f"{recipe.name}-{number}"
+            suffix = f"-{number}"
+            path = (root or CHECKPOINTS) / (recipe.name[: _NAME_LENGTH - len(suffix)] + suffix)
             try:
                 return cls.create(path, recipe)
             except UserError:
@@ -93,16 +100,16 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path) -> "RunDir":
-        """The run that is there. Raises UserError where none is."""
+        """Return the existing run in `path`. Raises UserError if there is none."""
         run = cls(path)
         if not run.recipe_file.is_file():
             there = sorted(recipe.parent.name for recipe in path.parent.glob("*/recipe.json"))
-            known = f"runs there: {', '.join(there)}" if there else "there are no runs there yet"
+            known = f"it contains: {', '.join(there)}" if there else "it contains no runs yet"
             raise UserError(f"there is no run {path.name!r} in {path.parent}; {known}.")
         return run
 
     def recipe(self) -> Recipe:
-        """What the run was asked to do."""
+        """Read the run's recipe. Raises UserError if it cannot be read."""
         try:
             return Recipe.from_json(self.recipe_file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, UserError) as error:
@@ -110,9 +117,9 @@ class RunDir:
 
     @contextmanager
     def locked(self, pid: int | None = None, inherited: Sequence[int] = ()) -> Iterator[int]:
-        """Be the only one who writes here; the lock's descriptor. Raises UserError where somebody else is.
+        """Hold the run's lock, which every writer needs; yields its file descriptor.
 
-        `pid`, of the process that trains, and `inherited`: see `locks.locked`.
+        `pid` and `inherited`: see `locks.locked`. Raises UserError if another process holds the lock.
         """
         with ExitStack() as stack:
             try:
@@ -127,55 +134,60 @@ class RunDir:
             yield lock
 
     def holder(self) -> locks.Holder | None:
-        """Who trains the run at the moment, if anybody."""
+        """Return the current holder of the lock, or None."""
         return locks.holder(self._lock_file)
 
     def rename(self, name: str) -> "RunDir":
-        """The same run by another name. Raises UserError where it is being trained, or the name is no good or taken."""
+        """Rename the run. Raises UserError if it is in use, or the name is not valid or already taken."""
         check_name("run", name)
         target = self.path.with_name(name)
         with self.locked():
             if target.exists():
-                raise UserError(f"there is a run {name!r} already; choose another name.")
+                raise UserError(f"there is already a run {name!r}; choose another name.")
             with _writing(target):
                 self.path.rename(target)
         return RunDir(target)
 
     def delete(self) -> None:
-        """Remove the run with all that it holds. Raises UserError where it is being trained."""
+        """Delete the folder and everything in it. Raises UserError if the run is in use."""
         with self.locked(), _writing(self.path):
             if self.path.is_symlink():
                 self.path.unlink()
             else:
                 shutil.rmtree(self.path)
 
+    def save_results(self, summary: dict[str, Any]) -> None:
+        """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""
+        text = json.dumps(events.without_nan(summary), indent=2, allow_nan=False)
+        files.write_text(self.eval_file, text + "\n")
+
     def append(self, event: events.Event) -> None:
-        """Write down one more event."""
+        """Append an event to `metrics.jsonl`, with the current time."""
         line = events.to_json(event, round(time.time(), 3)) + "\n"
         with _writing(self.metrics_file), open(self.metrics_file, "ab+") as metrics:
             if metrics.tell() and (metrics.seek(-1, os.SEEK_END), metrics.read())[1] != b"\n":
-                line = "\n" + line  # the line before was torn
+                line = "\n" + line  # the previous line is torn
             metrics.write(line.encode())
 
     def flush(self) -> int:
-        """See to it that all events are on disk; how many bytes they are."""
+        """Flush all events to disk. Returns the size of `metrics.jsonl` in bytes."""
         with _writing(self.metrics_file), open(self.metrics_file, "ab") as metrics:
             os.fsync(metrics.fileno())
             return metrics.tell()
 
     def cut(self, size: int) -> None:
-        """Forget the events after the first `size` bytes: what they tell of was not saved and will be done again."""
+        """Truncate `metrics.jsonl` to `size` bytes: later events report work that was not saved and is repeated."""
         with _writing(self.metrics_file), open(self.metrics_file, "ab") as metrics:
             metrics.truncate(min(size, metrics.tell()))
 
     def history(self) -> Iterator[tuple[events.Event, float]]:
-        """Each event with its time (seconds since the epoch of the clock). A torn line is passed over."""
+        """Yield each event with its Unix time. Lines that are not an event are skipped."""
         if self.metrics_file.exists():
             with open(self.metrics_file, encoding="utf-8", errors="replace") as metrics:
                 yield from _parse(metrics)
 
     def last_event(self) -> events.Event | None:
-        """The newest whole event."""
+        """Return the last event, skipping a torn last line; None if there is none."""
         if not self.metrics_file.exists():
             return None
         with open(self.metrics_file, "rb") as metrics:
@@ -184,7 +196,7 @@ class RunDir:
         return next((event for event, _ in _parse(reversed(tail))), None)
 
     def status(self) -> Status:
-        """What has become of the run. One that has not said a word can be begun as if it had been stopped."""
+        """Derive the status. A run without events counts as stopped: it can be resumed from the beginning."""
         if self.holder() is not None:
             return "running"
         last = self.last_event()

@@ -1,4 +1,4 @@
-"""Where a run stands, by its record: what the page and programs are told of it."""
+"""State: a summary of a run, derived from its record, for the page and for programs."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from resnet_cifar.runs.run_dir import Status
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a run stands. Accuracies are fractions; stages and epochs count from 1 here, as people do."""
+    """Summary of a run. Accuracies are fractions; unlike in events, stages and epochs count from 1."""
 
     name: str
     recipe: str
@@ -20,50 +20,51 @@ class State:
     stages: int
     stage_name: str
     epoch: int
-    """Within the stage."""
+    """Current epoch of the stage."""
     epochs: int
-    """Of the stage."""
+    """Planned epochs of the stage."""
     epochs_done: int
-    """Of the whole run."""
+    """Completed epochs of the whole run."""
     epochs_planned: int
     phase: str | None
-    """What is being done other than training: download, features, compile, evaluate or test."""
+    """Current activity other than training: download, features, compile, evaluate or test."""
     part_done: float
+    """Fraction of the run's total cost that is done."""
     seconds: float
-    """Spent so far."""
+    """Duration so far, over all processes that worked on the run."""
     seconds_left: float | None
     loss: float | None
     lr: float | None
     images_per_second: float | None
     memory: int | None
-    """Bytes at their peak, on the device where it trains."""
+    """Peak memory in bytes on the device that trains."""
     val_top1: float | None
     best_val_top1: float | None
     test: Metrics | None
     reason: str | None
-    """Why it failed."""
+    """Why the run failed."""
     updated: float
-    """When it last said something, in seconds of the clock."""
+    """Unix time of the last event."""
 
     def as_json(self) -> dict[str, Any]:
-        """The state as programs get it."""
+        """Convert to a dict for programs, with the fields' names as keys."""
         return dataclasses.asdict(self)
 
 
 def state(record: Record) -> State:
-    """Where a run stands by its record, which is read on first."""
+    """Read the record's new lines and summarise it."""
     with record.lock:
         return _state(record)
 
 
 def _state(record: Record) -> State:
-    status = record.run.status()  # before reading on: what ends a run is written before its lock is freed
-    said, recipe = record.read().said, record.recipe
-    index = said.stages[-1].stage if said.stages else 0
+    status = record.run.status()  # first: a run writes its last event before it frees its lock
+    so_far, recipe = record.read().events, record.recipe
+    index = so_far.stages[-1].stage if so_far.stages else 0
     stage, done = recipe.stages[index], record.epochs_done(index)
-    step = said.steps[-1] if said.steps else None
-    best, last = record.best(), said.last
-    ended = isinstance(last, RunCompleted | RunFailed | RunStopped)  # while running: before it was resumed
+    step = so_far.steps[-1] if so_far.steps else None
+    best, last = record.best(), so_far.last
+    ended = isinstance(last, RunCompleted | RunFailed | RunStopped)  # of a running run: it was just resumed
     return State(
         name=record.run.name,
         recipe=recipe.name,
@@ -73,9 +74,9 @@ def _state(record: Record) -> State:
         stage_name=stage.name,
         epoch=min(done + 1, stage.epochs) if status == "running" else done,
         epochs=stage.epochs,
-        epochs_done=len(said.epochs),
+        epochs_done=len(so_far.epochs),
         epochs_planned=sum(stage.epochs for stage in recipe.stages),
-        phase=said.progress.phase if said.progress and said.progress.phase != "train" else None,
+        phase=so_far.progress.phase if so_far.progress and so_far.progress.phase != "train" else None,
         part_done=record.part_done(),
         seconds=_seconds(record),
         seconds_left=_seconds_left(record) if status == "running" and not ended else None,
@@ -83,28 +84,28 @@ def _state(record: Record) -> State:
         lr=step.lr if step else None,
         images_per_second=step.images_per_second if step else None,
         memory=step.memory if step else None,
-        val_top1=val_top1(said.epochs[-1]) if said.epochs else None,
+        val_top1=val_top1(so_far.epochs[-1]) if so_far.epochs else None,
         best_val_top1=best[1] if best else None,
         test=last.test if isinstance(last, RunCompleted) else None,
         reason=last.reason if isinstance(last, RunFailed) and status != "running" else None,
-        updated=said.time,
+        updated=so_far.time,
     )
 
 
 def _seconds(record: Record) -> float:
-    said = record.said
-    if isinstance(said.last, RunCompleted) and said.last.seconds is not None:
-        return said.last.seconds
-    return said.seconds + max(0.0, said.time - said.begun_at)
+    so_far = record.events
+    if isinstance(so_far.last, RunCompleted) and so_far.last.seconds is not None:
+        return so_far.last.seconds
+    return so_far.earlier_seconds + max(0.0, so_far.time - so_far.start_time)
 
 
 def _seconds_left(record: Record) -> float | None:
-    """By how fast the process at work has been so far; None before that can be told."""
-    said = record.said
-    if said.mark is None:
+    """Estimate from the speed of the newest process so far; None while there is too little to estimate from."""
+    so_far = record.events
+    if so_far.first_work is None:
         return None
-    time, part = said.mark
+    time, part = so_far.first_work
     now = record.part_done()
-    if said.time - time < 1 or now - part < 0.002:
+    if so_far.time - time < 1 or now - part < 0.002:
         return None
-    return (said.time - time) * (1 - now) / (now - part)
+    return (so_far.time - time) * (1 - now) / (now - part)

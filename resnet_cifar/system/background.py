@@ -1,4 +1,4 @@
-"""Waiting for work that cannot be interrupted, a download above all, without being deaf meanwhile."""
+"""Blocking work, such as a download, in a thread: its caller can report progress and react to a stop request."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -8,16 +8,16 @@ from resnet_cifar.events import Progress
 
 T = TypeVar("T")
 
-_NAME = "work in the background"
+_THREAD_NAME = "background work"
 
 
 def is_at_work() -> bool:
-    """Whether there is work that nobody waits for any more."""
-    return any(thread.name == _NAME for thread in threading.enumerate())
+    """Return whether a thread is still working, for example after its caller stopped waiting."""
+    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())
 
 
 def at_once(work: Generator[Progress, None, T]) -> T:
-    """Wait for work of that kind, where nobody wants to hear of its progress."""
+    """Run a generator of progress to its end and return its result, ignoring the progress."""
     while True:
         try:
             next(work)
@@ -26,7 +26,10 @@ def at_once(work: Generator[Progress, None, T]) -> T:
 
 
 def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Generator[Progress, None, T]:
-    """Do `work` in a thread and tell of its progress meanwhile, so that whoever pulls can stop waiting for it."""
+    """Run `work` in a thread; yield its progress five times a second and return its result.
+
+    A caller that stops iterating no longer waits, but the thread runs on. Errors of `work` are raised here.
+    """
     results: list[T] = []
     errors: list[Exception] = []
 
@@ -36,11 +39,11 @@ def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Ge
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, name=_NAME, daemon=True)
+    thread = threading.Thread(target=run, name=_THREAD_NAME, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.2)
         yield progress()
     if errors:
-        raise errors.pop()  # or the list, its frame and the error would keep each other, and what they hold, alive
+        raise errors.pop()  # popped: the list, this frame and the error would keep each other and their tensors alive
     return results[0]

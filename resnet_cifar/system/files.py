@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all, whatever is killed and whenever."""
+"""Atomic file writes: after a crash at any moment, a file has either its old or its new content."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,16 @@ _LEFTOVER = ".tmp*"
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to. On leaving it is flushed to disk and takes the target's place at once.
+    """Yield a path beside `target` to write to; on exit, flush that file to disk and rename it to `target`.
 
-    Raises UserError where the disk won't take it; then the target is as it was.
+    Raises UserError if the disk refuses the file; `target` is then unchanged.
     """
     draft = target.with_name(f".tmp-{target.name}")
     try:
+        mode = _mode_of_new_file(draft)
         yield draft
         _flush(draft)
-        draft.chmod(0o666 & ~_umask())  # some writers leave a file that its owner alone can read
+        draft.chmod(mode)  # safetensors writes files that only their owner can read
         os.replace(draft, target)
         _flush(target.parent)
     except OSError as error:
@@ -30,18 +32,20 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def cannot_write(target: Path, error: OSError) -> UserError:
-    """What to tell of a disk or a folder that takes nothing."""
-    return UserError(f"cannot write {target}: {error.strerror}. Make room or mend its rights; what was saved stays.")
+    """Build the error for a file that cannot be written."""
+    return UserError(
+        f"cannot write {target}: {error.strerror}. Free disk space or fix permissions; what was saved before is kept."
+    )
 
 
 def write_text(target: Path, text: str) -> None:
-    """Put `text` in the place of what `target` held."""
+    """Replace the content of `target` by `text`."""
     with replacing(target) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed writer left in `folder`; only where nobody else can be writing there."""
+    """Remove files that a killed writer left in `folder`. The caller must be the only writer there."""
     for leftover in folder.glob(_LEFTOVER):
         leftover.unlink(missing_ok=True)
 
@@ -54,7 +58,12 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0o022)  # it can only be read by setting it
-    os.umask(mask)
-    return mask
+def _mode_of_new_file(probe: Path) -> int:
+    """Create a file, read its mode and remove it: reading the umask would change it for all threads of the process."""
+    probe.unlink(missing_ok=True)  # a killed writer may have left one
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        probe.unlink()

@@ -1,4 +1,4 @@
-"""How much memory is in use at its peak."""
+"""Peak and free memory of a device, in bytes."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,7 @@ _SELF = Path("/proc/self")
 
 
 class PeakMemory:
-    """The most that was held at once since this was made: of a GPU by torch, or of the machine by this process."""
+    """Peak memory since this object was created: reserved by torch on a GPU, resident in this process on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -20,24 +20,24 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
         else:
             with suppress(OSError):
-                (_SELF / "clear_refs").write_text("5")  # the peak becomes what is held now
+                (_SELF / "clear_refs").write_text("5")  # resets the peak (VmHWM) to the current value
 
     def bytes(self) -> int | None:
-        """None on a CPU where the system doesn't tell."""
+        """Return the peak so far; None on a CPU whose operating system does not report it."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_reserved(self._device)
         return _field(_SELF / "status", "VmHWM")
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that are there to be had; None on a CPU where the system doesn't tell."""
+    """Return free memory in bytes; None on a CPU whose operating system does not report it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return _field(Path("/proc/meminfo"), "MemAvailable")
 
 
 def _field(file: Path, name: str) -> int | None:
-    """A number of kB, in bytes."""
+    """Read a value in kB from a file in /proc, in bytes."""
     with suppress(OSError):
         for line in file.read_text().splitlines():
             if line.startswith(f"{name}:"):

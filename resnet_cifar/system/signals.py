@@ -1,4 +1,4 @@
-"""Asking a run to stop: Ctrl-C, SIGTERM, or a file named `stop` in its folder. The run ends the step at hand first."""
+"""Stop requests: Ctrl-C, SIGTERM or a file named `stop` in the run's folder. A run finishes its current step first."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """While entered, Ctrl-C ends the process on the spot, with exit code 130.
+    """Within this context, make Ctrl-C end the process immediately, with exit code 130.
 
-    For the import of torch: a KeyboardInterrupt is lost, or fatal, where its C++ code imports numpy.
+    For the import of torch, whose C++ code imports numpy and there loses a KeyboardInterrupt, or crashes because of it.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # it is ignored, or heard by a caller
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # Ctrl-C is ignored, or handled by a caller
         yield
         return
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
@@ -29,9 +29,10 @@ def ending_at_once() -> Iterator[None]:
 
 
 class StopRequests:
-    """While entered, notes the first signal; a second one ends the process as if this were not here.
+    """Context in which SIGINT and SIGTERM are recorded as stop requests.
 
-    `once`: whether that is so. Where several processes train, who started them passes each signal on to all.
+    `once`: restore the previous handlers after the first signal, so that a second one ends the process. False where
+    several processes train: their launcher sends each signal to all of them, so one Ctrl-C can arrive twice.
     """
 
     def __init__(self, stop_file: Path, once: bool = True) -> None:
@@ -41,14 +42,14 @@ class StopRequests:
         self._before: dict[int, Any] = {}
 
     def requested(self) -> str | None:
-        """Who asked: SIGINT, SIGTERM, `stop file`, or None while nobody has."""
+        """Return the origin of the request: SIGINT, SIGTERM or `stop file`; None if there is none."""
         return self._signal or ("stop file" if os.path.exists(self._stop_file) else None)
 
     def __enter__(self) -> "StopRequests":
-        self._stop_file.unlink(missing_ok=True)  # what was asked of an earlier process
+        self._stop_file.unlink(missing_ok=True)  # a request to an earlier process
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._before = {number: signal.signal(number, self._note) for number in heard}
+            numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._record) for number in numbers}
         return self
 
     def __exit__(
@@ -57,7 +58,7 @@ class StopRequests:
         self._restore()
         self._stop_file.unlink(missing_ok=True)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name
         if self._once:
             self._restore()

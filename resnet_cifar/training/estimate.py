@@ -80,7 +80,7 @@ class Estimates:
                 record = self._records.get(name)
             except UserError:
                 continue
-            begun = record.said.begun
+            begun = record.events.start
             if begun is None or (torch.device(begun.device).type, begun.precision) != (self._device.type, precision):
                 continue
             pace = _pace(record, recipe, stage)
@@ -126,7 +126,7 @@ def _pace(record: Record, recipe: Recipe, stage: Stage) -> float | None:
     ran = record.recipe
     if (ran.arch, ran.stem) != (recipe.arch, recipe.stem):
         return None
-    for ended in reversed(record.said.epochs):
+    for ended in reversed(record.events.epochs):
         other = replace(ran.stages[ended.stage], progression=(), image_size=ended.image_size)
         alike = (other.image_size, other.trainable) == (stage.image_size, stage.trainable)
         if alike and not other.caches_features and ended.images_per_second:

@@ -1,6 +1,5 @@
 """One run, from its first event to its last: drives the loop, records events, saves, and ends exactly once."""
 
-import json
 import os
 import sys
 import time
@@ -36,7 +35,6 @@ from resnet_cifar.model.initial import Start, build, read_start
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system import files
 from resnet_cifar.system.device import choose_precision, runs_in
 from resnet_cifar.system.distributed import ALONE, World
 from resnet_cifar.system.memory import PeakMemory
@@ -197,7 +195,7 @@ class _Session:
         summary = yield from test(training.model, dataset.test, preprocess, training.autocast, self.world)
         if self.world.first:
             self.saves.write_best(training.best, normalization)
-            files.write_text(self.run.eval_file, json.dumps(summary, indent=2) + "\n")
+            self.run.save_results(summary)
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])
 

@@ -44,7 +44,7 @@ def one_run(records: Records, rights: Rights, name: str) -> dict[str, Any]:
         record = records.get(name)
     except UserError as error:
         raise refuse(rights.without(records.root, error)) from error
-    epochs = record.said.epochs
+    epochs = record.events.epochs
     return rights.discreet(state(record)).as_json() | {
         "latest_epoch": dataclasses.asdict(epochs[-1]) if epochs else None
     }

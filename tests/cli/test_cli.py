@@ -93,9 +93,12 @@ def test_listing_imports_no_torch():
         (["--resume", "no-such-run"], "there is no run 'no-such-run'"),
         (["--data-dir", "/no/such/folder"], "there is no data folder /no/such/folder"),
         (["--init", "/no/such/file.pth"], "there is no /no/such/file.pth"),
-        (["--run", " "], "' ' is no name for a run"),
-        (["--run", ""], "'' is no name for a run"),
-        (["--resume", ""], "'' is no name for a run"),
+        (["--run", " "], "' ' is not a valid name for a run"),
+        (["--run", ""], "'' is not a valid name for a run"),
+        (["--data", "synthetic", "--run", "a b"], "'a b' is no name for a run"),
+        (["--data", "synthetic", "--run=-x"], "'-x' is no name for a run"),
+        (["--data", "synthetic", "--run", "no/such/<b>x"], "'<b>x' is no name for a run"),
+        (["--resume", ""], "'' is not a valid name for a run"),
         (["--recipe", "scratch", "--init", "imagenet"], "ImageNet weights need the stock stem"),
         (["--recipe", "scratch", "--val-images", "20000", "--train-images", "40000"], "of 50000 in all"),
         (["--init", "~nobody-here/x"], "there is no"),
@@ -142,7 +145,7 @@ def test_neither_an_existing_nor_a_finished_run_is_touched(main, tmp_path: Path)
 def test_a_folder_that_cannot_be_written(main, tmp_path: Path):
     (tmp_path / "file").touch()
     code, error = main("--train-only", *SMALL, "--run", tmp_path / "file" / "run")
-    assert code == 2 and "cannot make the folder" in error
+    assert code == 2 and "cannot create the folder" in error
 
 
 def test_an_offline_download_fails_the_run_in_words(tmp_path: Path):

@@ -172,7 +172,7 @@ def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsy
     assert [c["label"] for c in answer["confidences"]] == list(expected.probabilities)
 
 
-@pytest.mark.parametrize(("run", "says"), [("no-such", "is no checkpoint"), ("", "is no name")])
+@pytest.mark.parametrize(("run", "says"), [("no-such", "is no checkpoint"), ("", "is not a valid name")])
 def test_a_checkpoint_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, says: str):
     (tmp_path / "x.png").write_bytes(saved(halves(), "PNG"))
     assert cli.main(["--classify", str(tmp_path / "x.png"), "--run", run]) == 2

@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -10,13 +11,15 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import EpochEnded, Metrics, RunStarted, StageStarted, StepLogged
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import EVERYTHING, HEAD
+from resnet_cifar.report import figures
+from resnet_cifar.report.series import XAxis, as_csv
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.session import train
 from tests.builders import CPU, recipe, stage, staged_recipe
 
-BEGUN = RunStarted(recipe="tiny", device="cpu", precision="bf16", data_dir=None)
+STARTED = RunStarted(recipe="tiny", device="cpu", precision="bf16", data_dir=None)
 
 
 def step(epoch: int, number: int, loss: float = 1.0) -> StepLogged:
@@ -58,54 +61,98 @@ def run(tmp_path: Path) -> RunDir:
     return RunDir.create(tmp_path / "run", recipe())
 
 
-def test_reading_on_is_reading_anew(run: RunDir):
-    """Whatever the steps in which the file grows, torn lines among them."""
+def test_incremental_reading_equals_reading_everything(run: RunDir):
+    """In whatever steps the file grows, including torn lines."""
     *_, last = train(run, device=CPU, data_dir=None)
     content = run.metrics_file.read_bytes()
-    whole = Record(run).read().said
+    whole = Record(run).read().events
     assert isinstance(last, events.RunCompleted) and len(whole.epochs) == 2
     record = Record(run)
     for size in range(0, len(content) + 1, 97):
         run.metrics_file.write_bytes(content[:size])
         record.read()
     run.metrics_file.write_bytes(content)
-    assert record.read().said == whole
+    assert record.read().events == whole
 
 
-def test_what_a_resume_cuts_off_is_forgotten(run: RunDir):
-    for event in (BEGUN, started(run), step(0, 2), step(0, 5, loss=9.0)):
+def test_events_that_a_resume_truncates_are_removed(run: RunDir):
+    for event in (STARTED, started(run), step(0, 2), step(0, 5, loss=9.0)):
         run.append(event)
     record = Record(run).read()
-    assert [said.loss for said in record.said.steps] == [1.0, 9.0]
+    assert [logged.loss for logged in record.events.steps] == [1.0, 9.0]
     lines = run.metrics_file.read_bytes().splitlines(keepends=True)
     run.cut(len(b"".join(lines[:3])))
     run.append(step(0, 5, loss=2.0))
-    run.append(step(0, 6, loss=3.0))  # longer than before: its length alone tells nothing
-    assert [said.loss for said in record.read().said.steps] == [1.0, 2.0, 3.0]
+    run.append(step(0, 6, loss=3.0))  # the file is longer than before, so its size alone cannot show the truncation
+    assert [logged.loss for logged in record.read().events.steps] == [1.0, 2.0, 3.0]
 
 
-def test_what_does_not_fit_the_recipe_is_passed_over(run: RunDir):
-    for event in (BEGUN, started(run), step(0, 2)):
+def test_events_of_another_recipe_are_skipped(run: RunDir):
+    for event in (STARTED, started(run), step(0, 2)):
         run.append(event)
-    before = Record(run).read().said
+    before = Record(run).read().events
     run.append(replace(step(0, 5), stage=3))
     run.append(replace(epoch(0, 0.5), stage=1))
-    after = Record(run).read().said
+    after = Record(run).read().events
     assert (after.steps, after.epochs) == (before.steps, before.epochs)
     assert state(Record(run)).stage == 1
 
 
-def test_what_comes_after_a_torn_line_is_not_lost(run: RunDir):
-    run.append(BEGUN)
+def test_a_stage_whose_start_is_missing_is_rebuilt_from_the_recipe(run: RunDir):
+    for event in (STARTED, started(run), step(0, 2), epoch(0, 0.25), step(1, 2)):
+        run.append(event)
+    whole = state(Record(run))
+    run.cut(0)
+    for event in (STARTED, step(0, 2), epoch(0, 0.25), step(1, 2)):
+        run.append(event)
+    record = Record(run).read()
+    assert record.events.stages == [started(run)]
+    assert replace(state(record), seconds=whole.seconds, updated=whole.updated) == whole
+
+
+def test_a_stage_that_starts_twice_counts_once(run: RunDir):
+    for event in (STARTED, started(run), started(run), step(0, 2), epoch(0, 0.25)):
+        run.append(event)
+    record = Record(run).read()
+    assert list(XAxis(record, "step").stages()) == [("everything", 0, 7)]
+
+
+EDITED: dict[str, list[object]] = {
+    "stage": [0.0, "0", None, True, [0]],
+    "epoch": [None, "1", 0.5],
+    "step": [None, "1", 0.5],
+    "loss": ["low", [1], True],
+    "images": [None, "all"],
+    "images_per_second": ["fast"],
+    "time": ["now", None, [], float("nan")],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(name, value) for name, values in EDITED.items() for value in values])
+def test_a_line_with_a_value_of_the_wrong_type_is_skipped(run: RunDir, field: str, value: object):
+    for event in (STARTED, started(run), step(0, 2)):
+        run.append(event)
+    before = state(Record(run))
+    line = json.loads(events.to_json(step(0, 5, loss=9.0), 1e9)) | {field: value}
+    with open(run.metrics_file, "a") as metrics:
+        metrics.write(json.dumps(line) + "\n")
+    record = Record(run).read()
+    assert state(record) == before
+    assert as_csv([record]).count("\n") == 2
+    figures.figure([record])
+
+
+def test_the_event_after_a_torn_line_is_read(run: RunDir):
+    run.append(STARTED)
     with open(run.metrics_file, "ab") as metrics:
         metrics.write(b'{"event": "StepLo')
     run.append(events.RunFailed(reason="the disk is full", user_error=True))
-    assert Record(run).read().said.last == events.RunFailed(reason="the disk is full", user_error=True)
+    assert Record(run).read().events.last == events.RunFailed(reason="the disk is full", user_error=True)
     assert run.status() == "failed"
 
 
-def test_a_run_that_was_just_resumed_does_not_show_why_it_had_ended(run: RunDir):
-    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.2), events.RunFailed(reason="full", user_error=True)):
+def test_a_resumed_run_does_not_show_why_it_failed_before(run: RunDir):
+    for event in (STARTED, started(run), step(0, 2), epoch(0, 0.2), events.RunFailed(reason="full", user_error=True)):
         run.append(event)
     with run.locked(pid=os.getpid()):
         now = state(Record(run))
@@ -113,7 +160,7 @@ def test_a_run_that_was_just_resumed_does_not_show_why_it_had_ended(run: RunDir)
     assert state(Record(run)).reason == "full"
 
 
-def test_the_part_that_is_done_grows_from_nothing_to_all(tmp_path: Path):
+def test_part_done_grows_from_0_to_1(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", staged_recipe())
     record, parts = Record(run), []
     for _ in train(run, device=CPU, data_dir=None):
@@ -122,12 +169,12 @@ def test_the_part_that_is_done_grows_from_nothing_to_all(tmp_path: Path):
     assert max(after - before for before, after in pairwise(parts[:-1])) < 0.2
 
 
-def test_time_left_is_told_by_the_pace_so_far(run: RunDir, monkeypatch: pytest.MonkeyPatch):
+def test_the_time_left_follows_from_the_speed_so_far(run: RunDir, monkeypatch: pytest.MonkeyPatch):
     clock = 1000.0
     monkeypatch.setattr("resnet_cifar.runs.run_dir.time.time", lambda: clock)
-    for event in (BEGUN, started(run), step(0, 0)):
+    for event in (STARTED, started(run), step(0, 0)):
         run.append(event)
-    assert state(Record(run)).seconds_left is None  # a single sign of life tells no pace
+    assert state(Record(run)).seconds_left is None  # one event is not enough for a speed
     clock += 10
     run.append(epoch(0, 0.1))
     with run.locked():
@@ -137,8 +184,8 @@ def test_time_left_is_told_by_the_pace_so_far(run: RunDir, monkeypatch: pytest.M
     assert left == pytest.approx((one_epoch + cost.testing_macs(run.recipe())) / pace)
 
 
-def test_where_a_run_stands(run: RunDir):
-    for event in (BEGUN, started(run), step(0, 2), epoch(0, 0.25), step(1, 2, loss=0.5)):
+def test_the_state_of_a_running_and_of_a_failed_run(run: RunDir):
+    for event in (STARTED, started(run), step(0, 2), epoch(0, 0.25), step(1, 2, loss=0.5)):
         run.append(event)
     with run.locked():
         now = state(Record(run))
@@ -150,7 +197,7 @@ def test_where_a_run_stands(run: RunDir):
     assert (now.status, now.reason, now.epoch) == ("failed", "the disk is full", 1)
 
 
-def test_runs_are_listed_newest_first_and_a_broken_one_is_told_of(tmp_path: Path):
+def test_runs_are_listed_newest_first_and_a_broken_one_is_refused(tmp_path: Path):
     for age, name in enumerate(("new", "old")):
         file = RunDir.create(tmp_path / name, recipe()).recipe_file
         os.utime(file, (1e9 - age, 1e9 - age))
@@ -166,13 +213,13 @@ def test_runs_are_listed_newest_first_and_a_broken_one_is_told_of(tmp_path: Path
         records.get("old")
 
 
-def test_the_costs_are_those_that_are_known():
-    """Of ResNet-34, norms included: 1.164 GMAC at 32 px with the CIFAR stem; 1.20 at 128 and 3.68 at 224 px without."""
+def test_costs_match_published_values():
+    """ResNet-34, norms included: 1.164 GMAC at 32 px with the CIFAR stem; 1.20 at 128 and 3.68 at 224 px without."""
     for stem, size, known in (("cifar", 32, 1.164e9), ("stock", 128, 1.2e9), ("stock", 224, 3.68e9)):
         assert sum(cost.forward_macs("resnet34", stem, size, 100).values()) == pytest.approx(known, rel=0.01)
 
 
-def test_a_step_costs_what_learns():
+def test_the_cost_of_a_step_depends_on_what_is_trainable():
     everything, head = (
         cost.step_macs(recipe(), stage(trainable=trainable, views=0)) for trainable in (EVERYTHING, HEAD)
     )

@@ -1,8 +1,9 @@
 import errno
+import json
+import math
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from resnet_cifar import events
 from resnet_cifar.errors import UserError
 from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.runs.run_dir import RunDir, locate
-from resnet_cifar.system import files
 from tests.builders import recipe, start
 
 HOLD_THE_LOCK = """
@@ -40,18 +40,18 @@ def test_an_existing_run_is_never_overwritten(run: RunDir):
     assert run.recipe() == recipe()
 
 
-def test_an_unknown_run_is_told_which_there_are(run: RunDir):
-    with pytest.raises(UserError, match="no run 'walk'.*runs there: run"):
+def test_opening_an_unknown_run_lists_the_existing_ones(run: RunDir):
+    with pytest.raises(UserError, match="no run 'walk'.*it contains: run"):
         RunDir.open(run.path.parent / "walk")
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path):
+def test_a_folder_that_cannot_be_created(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="cannot create the folder"):
         RunDir.create(tmp_path / "file" / "run", recipe())
 
 
-def test_a_disk_that_takes_nothing_leaves_no_half_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_leaves_no_incomplete_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -61,18 +61,34 @@ def test_a_disk_that_takes_nothing_leaves_no_half_a_run(tmp_path: Path, monkeypa
     assert not (tmp_path / "run").exists()
 
 
-def test_two_default_names_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["a b", "<b>x", "-x", ".hidden", "=1+1", "x" * 65, "a\nb", "é"])
+def test_a_run_is_created_only_with_a_name_that_rename_accepts(run: RunDir, name: str):
+    with pytest.raises(UserError, match="name for a run") as renaming:
+        run.rename(name)
+    with pytest.raises(UserError, match="name for a run") as creating:
+        RunDir.create(run.path.parent / "deep" / name, recipe())
+    assert str(creating.value) == str(renaming.value) and repr(name) in str(creating.value)
+    assert [folder.name for folder in run.path.parent.iterdir()] == ["run"]
+
+
+def test_default_names_are_valid_even_for_the_longest_recipe_name(tmp_path: Path):
+    named = recipe(name="x" * 64)
+    names = [RunDir.create_numbered(named, tmp_path).name for _ in range(11)]
+    assert len(set(names)) == 11 and names[-1].endswith("-11") and max(map(len, names)) <= 64
+
+
+def test_default_names_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("resnet_cifar.runs.run_dir.CHECKPOINTS", tmp_path)
     assert [RunDir.create_numbered(recipe()).name for _ in range(3)] == ["tiny-1", "tiny-2", "tiny-3"]
 
 
-def test_a_recipe_that_cannot_be_read_is_named(run: RunDir):
+def test_an_unreadable_recipe_is_named(run: RunDir):
     run.recipe_file.write_bytes(b"\xff\xfe{")
     with pytest.raises(UserError, match="recipe.json can't be used"):
         run.recipe()
 
 
-def test_names_lie_under_checkpoints_and_paths_do_not(tmp_path: Path):
+def test_names_are_in_checkpoints_and_paths_are_anywhere(tmp_path: Path):
     assert locate("quick-1") == CHECKPOINTS / "quick-1"
     assert locate(f"{tmp_path}/x") == tmp_path / "x"
     for name in ("", " ", ".", ".."):
@@ -80,7 +96,7 @@ def test_names_lie_under_checkpoints_and_paths_do_not(tmp_path: Path):
             locate(name)
 
 
-def test_a_torn_last_line_is_passed_over(run: RunDir):
+def test_a_torn_last_line_is_skipped(run: RunDir):
     stopped = events.RunStopped(by="SIGINT")
     run.append(stopped)
     with open(run.metrics_file, "a") as metrics:
@@ -90,11 +106,11 @@ def test_a_torn_last_line_is_passed_over(run: RunDir):
     assert run.status() == "stopped"
 
 
-def test_events_after_a_cut_are_forgotten(run: RunDir):
+def test_events_after_a_cut_are_removed(run: RunDir):
     run.append(events.Progress(phase="train", done=1, total=2))
     size = run.flush()
     run.append(events.Progress(phase="train", done=2, total=2))
-    run.cut(size + 10_000)  # more than there is: nothing to cut, and nothing to add
+    run.cut(size + 10_000)  # beyond the end: nothing to remove, and the file must not grow
     assert run.metrics_file.read_bytes().endswith(b"}\n")
     run.cut(size)
     assert [event.done for event, _ in run.history() if isinstance(event, events.Progress)] == [1]
@@ -126,23 +142,23 @@ def test_the_lock_dies_with_its_holder(run: RunDir):
         pass
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert run.status() == "stopped"  # it had not said a word yet
+    assert run.status() == "stopped"  # without events
     run.append(events.Progress(phase="features", done=1, total=2))
     assert run.status() == "interrupted"
     with run.locked():
         pass
 
 
-def test_looking_at_the_status_never_gets_in_the_way_of_the_lock(run: RunDir):
+def test_reading_the_status_never_blocks_the_lock(run: RunDir):
     done = threading.Event()
 
-    def look() -> None:
+    def read_status() -> None:
         while not done.is_set():
             run.status()
 
     with run.locked():
         pass
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=read_status)
     thread.start()
     try:
         for _ in range(200):
@@ -153,27 +169,15 @@ def test_looking_at_the_status_never_gets_in_the_way_of_the_lock(run: RunDir):
         thread.join()
 
 
-def test_who_takes_the_lock_sweeps_leftovers(run: RunDir):
+def test_a_test_result_that_is_not_finite_is_null(run: RunDir):
+    run.save_results({"images": 2, "loss": math.nan, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": math.inf}})
+    written = json.loads(run.eval_file.read_text(), parse_constant=lambda _: pytest.fail("not JSON"))
+    assert written == {"images": 2, "loss": None, "top1": 0.5, "per_class_top1": {"apple": 0.5, "bee": None}}
+
+
+def test_taking_the_lock_removes_leftover_files(run: RunDir):
     (run.path / ".tmp-model.safetensors").touch()
     (run.path / ".tmpJL4BZU").touch()
     with run.locked():
         assert not list(run.path.glob(".tmp*"))
     assert run.recipe_file.exists()
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
-    target = tmp_path / "file"
-    files.write_text(target, "old")
-    with pytest.raises(KeyError), files.replacing(target) as draft:
-        draft.write_text("half of the n")
-        raise KeyError
-    assert target.read_text() == "old"
-    reader = target.open()
-    files.write_text(target, "new")
-    assert (reader.read(), target.read_text()) == ("old", "new")  # who reads on reads the old one, whole
-    reader.close()
-    assert [file.name for file in tmp_path.iterdir()] == ["file"]
-    umask = os.umask(0o022)
-    os.umask(umask)
-    assert target.stat().st_mode & 0o777 == 0o666 & ~umask
-    assert time.time() - target.stat().st_mtime < 60

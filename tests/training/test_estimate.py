@@ -50,7 +50,7 @@ def test_a_first_run_is_told_by_a_trial_and_a_second_by_the_first(tmp_path: Path
     *_, _ = train(run, device=CPU, data_dir=None)
     second = known(estimates, small)
     assert second.earlier_run == "run"
-    ended = Records(tmp_path).get("run").said.epochs[-1]
+    ended = Records(tmp_path).get("run").events.epochs[-1]
     steps = cost.step_macs(small, small.stages[0]) * ended.images_per_second
     assert second.seconds == pytest.approx(cost.run_macs(small) / steps)
     twice = replace(small, stages=(replace(small.stages[0], epochs=4),))

@@ -16,7 +16,7 @@ from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import HEAD, Stage
 from resnet_cifar.recipe.presets import RECIPES
-from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.estimate import Estimate, Estimates
@@ -146,7 +146,7 @@ def test_the_table_of_runs_tells_what_programs_are_told(records: Records):
 
 def test_a_run_is_renamed_with_all_it_holds(records: Records):
     assert rename(records, MAY, ["one", "other"], "one", "better name".replace(" ", "-")) == ["better-name", "other"]
-    assert records.names() == ["other", "better-name"] and len(records.get("better-name").said.epochs) == 2
+    assert records.names() == ["other", "better-name"] and len(records.get("better-name").events.epochs) == 2
     assert rename(records, MAY, None, "other", "2") is None
 
 
@@ -170,7 +170,7 @@ def test_a_run_at_work_is_neither_renamed_nor_deleted(records: Records):
         for attempt in (lambda: rename(records, MAY, None, "one", "two"), lambda: delete(records, MAY, None, "one")):
             with pytest.raises(gr.Error, match="being trained"):
                 attempt()
-    assert len(records.get("one").said.epochs) == 2
+    assert len(records.get("one").events.epochs) == 2
 
 
 def test_the_model_that_ships_stays(records: Records):
@@ -200,7 +200,7 @@ def test_only_what_changed_is_sent_again(records: Records):
     smoother = look(records, MAY, ["one"], "step", 0.5, drawn)
     assert smoother[0] != gr.skip() and smoother[1] == gr.skip()
     run = records.get("one").run
-    run.append(records.get("one").said.epochs[-1])
+    run.append(records.get("one").events.epochs[-1])
     grown = look(records, MAY, ["one"], "step", 0.0, drawn)
     assert grown[0] not in (gr.skip(), plot) and grown[1] != gr.skip()
     assert look(records, MAY, ["one", "gone"], "step", 0.0, None)[0] == grown[0]
@@ -222,7 +222,8 @@ def test_what_runs_is_shown_before_what_is_newer(records: Records):
 
 
 def test_what_comes_from_files_is_no_html(tmp_path: Path):
-    record = told(tmp_path / "<b>run", recipe())
+    folder = told(tmp_path / "run", recipe()).run.path.rename(tmp_path / "<b>run")  # such a name is not made here
+    record = Record(RunDir(folder)).read()
     card = live_card(state(record), record.recipe, False)
     assert "<b>run" not in card and "&lt;b&gt;run" in card
     assert "<i>" not in header("a device", "<i>model")
