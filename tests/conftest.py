@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,6 +34,24 @@ _OUTERMOST = os.environ.setdefault("RESNET_CIFAR_TESTS_TMPDIR", tempfile.gettemp
 _own_temporary_folder()
 # Several workers share the cores; threads that wait for each other would take longer than one thread each.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that look at the page with a browser."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(autouse=True)
+def _a_test_that_starts_a_process_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the quick tests would not stay quick."""
+    if not any(request.node.get_closest_marker(name) for name in ("process", "browser", "slow")):
+        monkeypatch.setattr(subprocess, "Popen", _refuse)
+
+
+def _refuse(*_: object, **__: object) -> None:
+    pytest.fail("a test that starts a process is to be marked: pytest.mark.process")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from resnet_cifar.system.device import choose_precision, identity
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.session import train
 from resnet_cifar.training.trial import memory_needed, try_out
-from tests.builders import CPU, known, recipe, stage
+from tests.builders import CPU, known, recipe, stage, within
 
 
 def test_a_trial_tells_a_pace_and_memory():
@@ -79,7 +79,7 @@ def test_a_trial_is_short_whatever_is_asked_for():
     """Four steps of about half a second, of what would take minutes: a few seconds."""
     began = time.monotonic()
     trial = try_out(recipe(arch="resnet18", stem="cifar"), stage(image_size=512, batch_size=256), CPU)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < within(10)
     assert trial.bytes > 50e9
 
 

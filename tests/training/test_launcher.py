@@ -14,7 +14,7 @@ from resnet_cifar.runs.locks import Holder
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training import launcher
 from resnet_cifar.training.launcher import Launcher, log_tail
-from tests.builders import CPU, recipe, stage, start, wait
+from tests.builders import CPU, recipe, stage, start, wait, within
 
 LONG = recipe(stage(epochs=1000))
 
@@ -43,7 +43,7 @@ def test_a_run_is_started_stopped_resumed_and_completed(launching: Launcher):
     launching.stop(run)
     assert launching.is_stopping(run)
     launching.stop(run)  # twice is not harder
-    assert wait(lambda: run.status() != "running") < 2
+    assert wait(lambda: run.status() != "running") < within(2)
     assert run.last_event() == events.RunStopped(by="SIGTERM")
     launching.resume(run)
     assert run.status() == "running"
@@ -69,13 +69,13 @@ def test_of_many_starts_at_once_one_wins_and_leaves_one_folder(tmp_path: Path):
     assert sum("busy with run" in str(result) for result in results) == 7
     assert [folder.name for folder in tmp_path.iterdir()] == ["tiny-1"]
     Launcher(tmp_path, CPU).stop(run)  # any launcher can
-    assert wait(lambda: run.status() != "running") < 2
+    assert wait(lambda: run.status() != "running") < within(2)
 
 
 def test_a_run_can_be_stopped_before_it_has_said_a_word(launching: Launcher):
     run = launching.start(LONG, None)
     launching.stop(run)
-    assert wait(lambda: run.status() != "running") < 2
+    assert wait(lambda: run.status() != "running") < within(2)
     assert run.status() == "stopped"
 
 
@@ -156,7 +156,7 @@ def test_a_run_that_does_not_listen_is_killed_after_a_while(launching: Launcher,
     assert holder is not None and holder.pid is not None
     os.kill(holder.pid, signal.SIGSTOP)
     launching.stop(run)
-    assert wait(lambda: run.status() != "running") < 5
+    assert wait(lambda: run.status() != "running") < within(5)
     assert run.status() == "interrupted"
 
 
@@ -168,7 +168,7 @@ def test_several_processes_train_a_run_and_end_together(launching: Launcher, mon
     with pytest.raises(UserError, match="busy with run"):
         launching.start(LONG, None)
     launching.stop(run)
-    assert wait(lambda: run.status() != "running") < 10
+    assert wait(lambda: run.status() != "running") < within(10)
     assert run.last_event() == events.RunStopped(by="SIGTERM")
     launching.resume(run)
     wait(lambda: trains(run))
@@ -182,7 +182,7 @@ def test_several_processes_train_a_run_and_end_together(launching: Launcher, mon
     for worker in workers:
         os.kill(int(worker), signal.SIGSTOP)
     launching.stop(run)
-    assert wait(lambda: run.status() != "running") < 5
+    assert wait(lambda: run.status() != "running") < within(5)
     wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 5)  # nobody trains without its locks
     with pytest.raises(UserError, match="batches of 16 for 9 processes"):
         launching.start(LONG, None, processes=9)

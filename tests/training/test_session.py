@@ -24,7 +24,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check
 from resnet_cifar.training.session import train
-from tests.builders import CPU, recipe, result, staged_recipe, start
+from tests.builders import CPU, recipe, result, staged_recipe, start, within
 from tests.data.test_download import Slow, serve  # noqa: F401
 
 SAVE_OFTEN = """
@@ -107,7 +107,7 @@ def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_
             run.stop_file.touch()
             asked = time.monotonic()
     assert said[-1] == events.RunStopped(by="stop file")
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < within(2)
     assert said[-2].phase == phase
     assert run.status() == "stopped" and not run.stop_file.exists()
     rest = finish(run)
@@ -127,7 +127,7 @@ def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monk
             run.stop_file.touch()
             asked = time.monotonic()
     assert event == events.RunStopped(by="stop file")
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < within(2)
     assert run.status() == "stopped"
 
 
@@ -260,7 +260,7 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
     asked = time.monotonic()
     out, _ = child.communicate(timeout=20)
     assert out.splitlines()[-1] == "RunStopped" and "Traceback" not in out
-    assert time.monotonic() - asked < 3  # 2 to be there, and 1 for Python to end
+    assert time.monotonic() - asked < within(3)  # 2 to be there, and 1 for Python to end
     assert run.last_event() == events.RunStopped(by=number.name)
     finish(run)
     assert_same_run(run, uninterrupted)
