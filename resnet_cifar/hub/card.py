@@ -55,13 +55,18 @@ _CITATION = """@techreport{krizhevsky2009learning,
 }"""
 
 
+def parse_json(text: str) -> Any:
+    """Parse JSON of Python's; NaN and Infinity, which other parsers refuse, become None."""
+    return json.loads(text, parse_constant=lambda _: None)
+
+
 def model_card(run: RunDir, repo: str, onnx: bool = False) -> ModelCard:
     """The card of a run that has kept weights, as it will stand in `repo` (USER/NAME), with an ONNX file or without.
 
     Raises UserError where the run's recipe or config can't be read.
     """
     recipe, config = run.recipe(), read_config(run.path)
-    results = json.loads(run.eval_file.read_text(encoding="utf-8")) if run.eval_file.exists() else None
+    results = parse_json(run.eval_file.read_text(encoding="utf-8")) if run.eval_file.exists() else None
     name = repo.rpartition("/")[2]
     parts = [
         f"# {name}",
@@ -166,7 +171,7 @@ def _results(results: dict[str, Any]) -> str:
     rows = [
         ("top-1", percent(results["top1"])),
         ("top-5", percent(results["top5"])),
-        ("loss", f"{results['loss']:.4f}"),
+        ("loss", "not finite" if results["loss"] is None else f"{results['loss']:.4f}"),
         ("superclass top-1", percent(results["coarse_top1"])),
     ]
     ranked = sorted(results["per_class_top1"].items(), key=lambda item: item[1])
