@@ -25,7 +25,7 @@ _LOCAL_PATH = re.compile(r"\bfile:|(?<!\w)(~[\w-]*|\.{1,2})?/+[^\s/]")
 
 
 @contextmanager
-def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
+def bundle(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
     """Build the upload folder in a temporary place; without optimizer state, images of the data set and local paths.
 
     `onnx`: whether the card mentions an ONNX file, which the caller adds. Raises UserError where the run has no usable

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resnet_cifar.events import EpochEnded, Metrics, RunStarted
-from resnet_cifar.hub.bundle import staged
+from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.failures import failure
 from tests.builders import CPU, of_kind
@@ -18,7 +18,7 @@ ELSEWHERE = "/home/Jo Smith, PhD/data sets/cifar"
 
 def published(run: RunDir) -> dict[str, str]:
     """Text of each file of a run's upload folder, but for the weights and the plot."""
-    with staged(run, "me/tiny") as folder:
+    with bundle(run, "me/tiny") as folder:
         return {file.name: file.read_text() for file in folder.iterdir() if file.suffix in (".json", ".jsonl", ".md")}
 
 

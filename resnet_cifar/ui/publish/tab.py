@@ -11,7 +11,7 @@ import gradio as gr
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.hub.push import Plan, plan, push, soon, visitor
+from resnet_cifar.hub.push import Plan, account, plan, push, with_timeout
 from resnet_cifar.hub.space import deploy, plan_app
 from resnet_cifar.model.checkpoint import MODEL
 from resnet_cifar.model.export import can_export
@@ -75,7 +75,7 @@ def logged_in(rights: Rights) -> str:
     rights.need()
     hub = rights.hub()
     try:
-        who = at_once(soon(lambda: visitor(hub)))
+        who = at_once(with_timeout(lambda: account(hub)))
     except UserError as error:
         return _who(_sentence(str(error)))
     places = ", ".join((who.name, *who.organisations))
