@@ -9,6 +9,9 @@ import pytest
 
 from resnet_cifar.events import EpochEnded, Metrics, RunStarted
 from resnet_cifar.hub.bundle import bundle
+from resnet_cifar.report.figures import figure
+from resnet_cifar.report.series import as_csv
+from resnet_cifar.runs.record import Record
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.failures import failure
 from tests.builders import CPU, of_kind
@@ -98,3 +101,8 @@ def test_values_that_are_not_finite_are_published_as_null(run: RunDir):
     for line in texts["metrics.jsonl"].splitlines():
         parse(line)
     assert "| loss | not finite |" in texts["README.md"]
+    with bundle(run, "me/tiny") as folder:
+        assert published(RunDir(folder)) == texts  # as a Space does, which publishes what was published there
+        record = Record(RunDir(folder)).read()
+        assert record.said.epochs[-1].ema_val.loss is None
+        assert figure([record], "epoch").data and as_csv([record])
