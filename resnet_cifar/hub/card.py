@@ -22,6 +22,7 @@ CURVES_TEXT = "Loss and accuracy during the run"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 _STEMS = {"stock": "torchvision's stem", "cifar": "a 3x3 stem without pooling, for small images"}
+_DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images"}
 _STARTS = {"scratch": "random", "imagenet": "pretrained on ImageNet"}
 _EXTREMES = 5  # classes that the card names at either end
 
@@ -55,15 +56,13 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
     history = [event for event, _ in run.history()]
     started = next((event for event in history if isinstance(event, RunStarted)), None)
     trained_at = tuple(dict.fromkeys(size for stage in recipe.stages for size in stage.image_sizes))
-    synthetic = recipe.data != "cifar100"
     return {
         "network": f"{architecture_name(config.arch)} with {_STEMS[config.stem]}",
         "arch": config.arch,
         "known_elsewhere": config.known_elsewhere,
         "classes": len(config.labels),
         "image_size": config.image_size,
-        "data": "synthetic images" if synthetic else "CIFAR-100",
-        "synthetic": synthetic,
+        "data": _DATA.get(recipe.data, recipe.data),
         "trained_at": sizes(trained_at),
         "used_at": None if trained_at == (config.image_size,) else sizes((config.image_size,)),
         "curves_file": CURVES,
@@ -80,14 +79,14 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
 
 
 def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None, name: str) -> ModelCardData:
-    """Build the YAML of the card. A run on synthetic images claims no dataset and no results."""
+    """Build the YAML of the card. Only a run on CIFAR-100 names a data set of the Hub, and its results there."""
     real = recipe.data == "cifar100"
     measured: dict[str, Any] = {"model_name": name, "eval_results": _eval_results(results)} if real and results else {}
     return ModelCardData(
         license="mit",
         library_name="timm" if config.known_elsewhere else None,
         pipeline_tag="image-classification",
-        tags=["image-classification", config.arch, "cifar100", "safetensors"],
+        tags=["image-classification", config.arch, recipe.data, "safetensors"],
         datasets=["uoft-cs/cifar100"] if real else None,
         metrics=["accuracy"],
         **measured,
@@ -114,12 +113,15 @@ def architecture_name(arch: str) -> str:
     return f"ResNet-{arch.removeprefix('resnet')}" if ARCHITECTURES[arch].known_elsewhere else f"ResNet ({arch})"
 
 
-def _results(results: dict[str, Any]) -> dict[str, str]:
+def _results(results: dict[str, Any]) -> dict[str, Any]:
+    """Format test results; None for the superclass accuracy of a data set without superclasses."""
     ranked = sorted(results["per_class_top1"].items(), key=lambda item: item[1])
     return {
         "images": f"{results['images']:,}",
         "loss": "not finite" if results["loss"] is None else f"{results['loss']:.4f}",
-        **{name: percent(results[name]) for name in ("top1", "top5", "coarse_top1")},
+        "top1": percent(results["top1"]),
+        "top5": percent(results["top5"]),
+        "coarse_top1": None if results["coarse_top1"] is None else percent(results["coarse_top1"]),
         "worst": _classes(ranked[:_EXTREMES]),
         "best": _classes(ranked[: -_EXTREMES - 1 : -1]),
     }

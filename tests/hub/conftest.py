@@ -9,6 +9,7 @@ import torch
 
 from resnet_cifar.engine.evaluate import summarise
 from resnet_cifar.hub import push as pushing
+from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import checkpoint, recipe, told
 from tests.hub.contents import WRITE
@@ -30,5 +31,5 @@ def small(tmp_path: Path) -> RunDir:
     """A run with the weights of an untrained `tiny`, made-up metrics and made-up test results."""
     run = told(tmp_path / "small", recipe()).run
     checkpoint(run.path, image_size=32)
-    run.eval_file.write_text(json.dumps(summarise(torch.eye(100), torch.arange(100))))
+    run.eval_file.write_text(json.dumps(summarise(torch.eye(100), torch.arange(100), DATASETS["synthetic"])))
     return run

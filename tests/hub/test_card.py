@@ -45,26 +45,32 @@ def test_the_text_says_how_to_load_it_how_it_was_trained_and_how_good_it_is(run:
     assert f"| top-1 accuracy | {100 * tested['top1']:.2f} % |" in text
     best = 100 * max(tested["per_class_top1"].values())
     assert re.search(rf"^Most accurate classes: [a-z ]+ \({best:.2f} %\), ", text, re.MULTILINE)
+    assert "| superclass top-1 accuracy | " in text and "collected from the web" in text
     assert "krizhevsky2009learning" in text and "onnx" not in text
 
 
 def test_the_text_has_no_gaps_and_no_broken_table_whatever_a_run_has(run: RunDir, small: RunDir):
-    untested = model_card(small, "me/small", onnx=True).text
-    assert "onnxruntime.InferenceSession" in untested and "(B, 3, 32, 32) float32" in untested
+    onnx = model_card(small, "me/small", onnx=True).text
+    assert "onnxruntime.InferenceSession" in onnx and "(B, 3, 32, 32) float32" in onnx
+    results = json.loads(small.eval_file.read_text())
+    small.eval_file.write_text(json.dumps(results | {"coarse_top1": None}))  # a data set without superclasses
+    flat = model_card(small, "me/small").text
+    assert "superclass" not in flat
     small.eval_file.unlink()
     small.metrics_file.unlink()
-    for text in (model_card(run, "me/tiny").text, untested, model_card(small, "me/small").text):
+    for text in (model_card(run, "me/tiny").text, onnx, flat, model_card(small, "me/small").text):
         assert "\n\n\n" not in text and "None" not in text and "{%" not in text
         for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
             assert len({line.count("|") for line in table.splitlines()}) == 1, table
         for heading in re.findall(r"^## .*", text, re.MULTILINE):
             assert f"\n\n{heading}\n\n" in text
-    assert "## Results" not in text
+    assert "## Results" not in text  # the last one: a run that was not tested
 
 
 def test_a_run_on_synthetic_images_claims_nothing_of_cifar100(small: RunDir):
     card = model_card(small, "me/small")
     assert "model-index" not in card.data.to_dict() and "datasets" not in card.data.to_dict()
+    assert "cifar100" not in card.data.to_dict()["tags"]
     assert "trained on synthetic images" in card.text and "cannot classify real images" in card.text
 
 
