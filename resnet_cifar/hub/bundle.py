@@ -64,9 +64,8 @@ def _recipe(recipe: Recipe, folders: list[Path]) -> str:
 
 
 def _metrics(run: RunDir, folders: list[Path]) -> str:
-    """Lines of `metrics.jsonl` as they are published: no local paths, and null for a value that is not finite."""
-    lines = (events.to_json(_published(event, folders), time) for event, time in run.history())
-    return "".join(json.dumps(parse_json(line)) + "\n" for line in lines)
+    """Lines of `metrics.jsonl` as they are published, without local paths."""
+    return "".join(events.to_json(_published(event, folders), time) + "\n" for event, time in run.history())
 
 
 def _published(event: Event, folders: list[Path]) -> Event:
