@@ -22,7 +22,7 @@ from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine.evaluate import test
 from resnet_cifar.events import Metrics, RunCompleted, to_json
-from resnet_cifar.hub.bundle import staged
+from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.card import CARD, model_card
 from resnet_cifar.model.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
 from resnet_cifar.report.text import percent
@@ -48,7 +48,7 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     _, split = watch(official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
     draft = RunDir(target.path.with_name(f".{target.name}"))
     shutil.rmtree(draft.path, ignore_errors=True)
-    with staged(source, f"USER/{target.name}") as folder:
+    with bundle(source, f"USER/{target.name}") as folder:
         shutil.copytree(folder, draft.path)
     draft.path.chmod(0o755)
     tensors, _ = read_tensors(draft.path / MODEL)

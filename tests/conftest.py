@@ -8,15 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import CPU, _children, recipe
-
-if TYPE_CHECKING:
-    from tests.hub.server import HubServer
 
 
 def _own_temporary_folder() -> None:
@@ -96,17 +92,3 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def run(trained: RunDir, tmp_path: Path) -> RunDir:
     """A copy of it."""
     return RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubServer]":
-    """A small Hub that this process talks to as somebody who may write."""
-    from resnet_cifar.hub import push as pushing
-    from tests.hub.contents import WRITE
-    from tests.hub.server import HubServer
-
-    with HubServer() as hub:
-        hub.patch(monkeypatch, tmp_path / "home")
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        monkeypatch.setattr(pushing, "_WAITS", (0.05, 0.05))
-        yield hub

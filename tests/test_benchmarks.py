@@ -43,6 +43,7 @@ MIXED = ("no mixing", "mixing to the end", "CutMix only", "no erasing")
 HAS_NOT = {"scratch": GROWING, "sprint": (*GROWING, *MIXED), "overnight": ("no mixing", "CutMix only", "no erasing")}
 
 
+@pytest.mark.process
 def test_what_ships_is_made_tested_and_packed_and_a_cut_is_no_harm(tmp_path: Path):
     """Two runs, three starts and six evaluations: about 20 s."""
     small = ["--recipe=quick", "--data=synthetic", "--train-images=100", "--epochs=1", "--device=cpu"]

@@ -33,6 +33,7 @@ def test_it_knows_the_examples():
     assert sum(label == name for name, label in told.items()) >= len(EXAMPLES) - 1, told
 
 
+@pytest.mark.slow
 def test_its_test_result_is_what_evaluating_prints(cifar100_dir: Path):
     """Tests 10,000 images: about 25 s."""
     done = app("--evaluate", SHIPPED, "--data-dir", cifar100_dir)

@@ -1,5 +1,7 @@
-"""What of a run others get: its files in a folder, with a card, and nothing of this machine."""
+"""The upload folder of a run: checkpoint, card, plot, recipe and metrics. Local paths never get into it."""
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,52 +10,88 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnet_cifar import events
-from resnet_cifar.events import RunResumed, RunStarted
-from resnet_cifar.hub.card import CARD, CURVES, model_card
+from resnet_cifar.events import Event, RunFailed, RunResumed, RunStarted
+from resnet_cifar.hub.card import CARD, CURVES, model_card, parse_json
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, read_tensors
+from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.static_figure import sketch
 from resnet_cifar.runs.record import Record
 from resnet_cifar.runs.run_dir import RunDir
 
+_REMOVED = "removed before publishing: it names local files."
+_URL = re.compile(r"\bhttps?://\S*")
+# A slash at the start of a word, or behind ~, . or ..; the slash of 3/4 and and/or follows a letter or a digit.
+_LOCAL_PATH = re.compile(r"\bfile:|(?<!\w)(~[\w-]*|\.{1,2})?/+[^\s/]")
+
 
 @contextmanager
-def staged(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
-    """A folder with what of a run goes to the Hub: no state of the optimizer, no images, no path of this machine.
+def bundle(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
+    """Build the upload folder in a temporary place; without optimizer state, images of the data set and local paths.
 
-    `onnx`: whether the card is to speak of an ONNX file, which whoever asks puts there.
+    `onnx`: whether the card mentions an ONNX file, which the caller adds. Raises UserError where the run has no usable
+    weights.
     """
-    tensors, _ = read_tensors(run.path / MODEL)  # a damaged file is not for others
-    del tensors
+    read_tensors(run.path / MODEL)  # raises where the file is damaged
     record = Record(run).read()
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
         folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG, run.eval_file):
+        for file in (run.path / MODEL, run.path / CONFIG):
             if file.exists():
                 _link(file, folder / file.name)
         (folder / CARD).write_text(str(model_card(run, repo, onnx)), encoding="utf-8")
-        recipe = record.recipe
-        if recipe.init not in ("scratch", "imagenet"):
-            recipe = replace(recipe, init=Path(recipe.init).name)
-        if recipe.teacher is not None:
-            recipe = replace(recipe, teacher=Path(recipe.teacher).name)
-        (folder / run.recipe_file.name).write_text(recipe.to_json(), encoding="utf-8")
-        (folder / run.metrics_file.name).write_text(_without_paths(run), encoding="utf-8")
+        folders = _folders_used(run)
+        (folder / run.recipe_file.name).write_text(_recipe(record.recipe, folders), encoding="utf-8")
+        (folder / run.metrics_file.name).write_text(_metrics(run, folders), encoding="utf-8")
+        if run.eval_file.exists():
+            results = parse_json(run.eval_file.read_text(encoding="utf-8"))
+            (folder / run.eval_file.name).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         sketch(record).save(folder / CURVES, optimize=True)
         yield folder
 
 
 def _link(file: Path, target: Path) -> None:
-    """The same file by another name where the disk can, a copy elsewhere."""
+    """Hard-link a file; copy it where the file system cannot."""
     try:
         target.hardlink_to(file)
     except OSError:
         shutil.copyfile(file, target)
 
 
-def _without_paths(run: RunDir) -> str:
-    lines = []
-    for event, time_ in run.history():
-        if isinstance(event, RunStarted | RunResumed):
-            event = replace(event, data_dir=None)
-        lines.append(events.to_json(event, time_) + "\n")
-    return "".join(lines)
+def _recipe(recipe: Recipe, folders: list[Path]) -> str:
+    teacher = Path(recipe.teacher).name if recipe.teacher else None
+    about = _without_paths(recipe.about, folders)
+    return replace(recipe, init=Path(recipe.init).name, teacher=teacher, about=about).to_json()
+
+
+def _metrics(run: RunDir, folders: list[Path]) -> str:
+    """Lines of `metrics.jsonl` as they are published, without local paths."""
+    return "".join(events.to_json(_published(event, folders), time) + "\n" for event, time in run.history())
+
+
+def _published(event: Event, folders: list[Path]) -> Event:
+    match event:
+        case RunStarted() | RunResumed():
+            return replace(event, data_dir=None)
+        case RunFailed():
+            return replace(event, reason=_without_paths(event.reason, folders))
+    return event
+
+
+def _folders_used(run: RunDir) -> list[Path]:
+    """List the absolute paths that a run is known to have used, the longest first."""
+    recipe = run.recipe()
+    used = {str(run.path), recipe.init, recipe.teacher or ""}
+    used |= {event.data_dir or "" for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)}
+    paths = (Path(name) for name in used)
+    return sorted((path for path in paths if path.is_absolute() and path.name), key=lambda path: -len(str(path)))
+
+
+def _without_paths(text: str, folders: list[Path]) -> str:
+    """Remove local paths from free text: known `folders` become their last part, and `FOLDER/x` becomes `x`.
+
+    Any other path may contain spaces, so where it ends cannot be told: it takes the whole text with it.
+    """
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
+        text = folder.name.join(re.split(rf"{re.escape(str(folder))}(?!\w)", text))  # /data is no part of /data2
+    return _REMOVED if _LOCAL_PATH.search(_URL.sub("", text)) else text

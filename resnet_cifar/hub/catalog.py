@@ -1,4 +1,4 @@
-"""The checkpoints that can be used: in a folder, by a name, or on the Hub."""
+"""Usable checkpoints: those in a folder, by name or path, or on the Hub."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -17,40 +17,39 @@ from resnet_cifar.runs.run_dir import locate
 
 SHIPPED = "resnet34-cifar100-small-budget"
 
-_META = torch.device("meta")  # where tensors have a shape but no values
+_META = torch.device("meta")  # its tensors have shapes and no values
 
-_Stamp = tuple[int, int]  # when a file was written, and its size; of a missing one (0, 0)
+_Stamp = tuple[int, int]  # modification time in ns and size of a file; (0, 0) if it is missing
 
 
 def checkpoints_in(root: Path) -> list[Path]:
-    """The checkpoint folders in a folder that can be used: the model that ships with the project first, then the
-    newest.
-    """
+    """List the usable checkpoint folders under `root`: the model that ships with the project first, then the newest."""
     written = {folder: weights[0] for folder, weights, config in _found(root) if not _fault(folder, weights, config)}
     return sorted(written, key=lambda folder: (folder.name != SHIPPED, -written[folder]))
 
 
 def unusable_in(root: Path) -> dict[str, str]:
-    """The names of the other ones, and what is wrong with each. A run that has kept nothing yet is not among them."""
+    """List the unusable checkpoint folders under `root`, with what is wrong. A run without weights yet is no fault."""
     faults = {folder.name: _fault(folder, weights, config) for folder, weights, config in _found(root)}
     return {name: fault for name, fault in sorted(faults.items()) if fault}
 
 
 def default_checkpoint() -> Path:
-    """The first of `checkpoints_in`. Raises UserError where there is none."""
+    """Return the first of `checkpoints_in`. Raises UserError where there is none."""
     folders = checkpoints_in(CHECKPOINTS)
     if not folders:
-        others = "".join(f" {name} can't be used: {fault}" for name, fault in unusable_in(CHECKPOINTS).items())
+        unusable = "".join(f" {name} can't be used: {fault}" for name, fault in unusable_in(CHECKPOINTS).items())
         raise UserError(
-            f"there is no checkpoint in {CHECKPOINTS} yet; train one with --train-only, or name one with --run.{others}"
+            f"there is no checkpoint in {CHECKPOINTS} yet; train one with --train-only, or choose one with --run."
+            f"{unusable}"
         )
     return folders[0]
 
 
 def load_classifier(where: str | None = None, device: str = "auto") -> Classifier:
-    """Load a run by its name or path, or a repo on the Hugging Face Hub, USER/NAME or USER/NAME@REVISION.
+    """Load a run by name or path, or a repo of the Hugging Face Hub by USER/NAME[@REVISION]; None: the default.
 
-    None: the default checkpoint. Raises UserError where there is none, or where it is broken.
+    Raises UserError where it is missing or damaged.
     """
     return Classifier.load(_folder(where), device)
 
@@ -63,7 +62,7 @@ def _folder(where: str | None) -> Path:
 
 
 def _found(root: Path) -> list[tuple[Path, _Stamp, _Stamp]]:
-    """The folders that have a checkpoint's weights or its config, and the stamps of the two."""
+    """List the folders with weights or a config, each with the stamps of these two files."""
     folders = {file.parent for name in (MODEL, CONFIG) for file in root.glob(f"*/{name}")}
     return [(folder, _stamp(folder / MODEL), _stamp(folder / CONFIG)) for folder in folders]
 
@@ -78,9 +77,10 @@ def _stamp(file: Path) -> _Stamp:
 
 @lru_cache(maxsize=1024)
 def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
-    """What is wrong with a checkpoint, as far as its config and the names and shapes of its tensors tell, or ''.
+    """Describe what is wrong with a checkpoint; '' if nothing is.
 
-    A file is looked at again only once its stamp is another. What takes reading all of it, `load_checkpoint` finds.
+    Checks the config and the names and shapes of the tensors; their values only `load_checkpoint` reads. The stamps are
+    part of the cache's key, so a file is checked again after it has changed.
     """
     for name in (MODEL, CONFIG):
         if not (folder / name).is_file():
@@ -90,14 +90,14 @@ def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
         load_weights(_outline(config.arch, config.stem, len(config.labels)), _shapes(folder / MODEL), MODEL)
         Preprocess(config.image_size, config.normalization, _META)(torch.empty(1, 3, SIDE, SIDE, device=_META))
     except UserError as error:
-        return str(error).replace(f"{folder}/", "")  # a page may be open to strangers: no paths
+        return str(error).replace(f"{folder}/", "")  # no local paths: the page may be public
     except (RuntimeError, TypeError, ValueError) as error:
         return f"{CONFIG} does not describe how to prepare an image: {str(error).splitlines()[0]}."
     return ""
 
 
 def _shapes(file: Path) -> dict[str, torch.Tensor]:
-    """A file's tensors without their values. Raises UserError where its header is not what the file holds."""
+    """Read the tensors of a file without their values. Raises UserError where its header does not fit its content."""
     try:
         with safe_open(file, "pt") as content:
             names = content.keys()
@@ -108,6 +108,6 @@ def _shapes(file: Path) -> dict[str, torch.Tensor]:
 
 @lru_cache(maxsize=8)
 def _outline(arch: str, stem: str, num_classes: int) -> ResNet:
-    """A network without values, that tensors can be held against."""
+    """Build a network without values, to compare tensor shapes with."""
     with _META:
         return ResNet(arch, stem, num_classes)

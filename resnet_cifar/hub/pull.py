@@ -1,4 +1,4 @@
-"""Checkpoints that lie on the Hugging Face Hub: fetched once, then used from the cache, without a network too."""
+"""Checkpoints on the Hugging Face Hub: downloaded once, then loaded from the cache, also offline."""
 
 import re
 from pathlib import Path
@@ -11,40 +11,41 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
 _REPO = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
-_LARGEST = 200_000_000  # bytes; a ResNet-34 has 85 million
+_LARGEST = 200_000_000  # bytes; a ResNet-34 in float32 has 85 million
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def repo_of(where: str) -> tuple[str, str | None] | None:
-    """The repo id and the revision of `USER/NAME` or `USER/NAME@REVISION`; None where it can't be one."""
+    """Split `USER/NAME[@REVISION]` into repo id and revision; None where it has another form."""
     found = _REPO.fullmatch(where)
     return (found[1], found[2]) if found else None
 
 
 def pull(repo: str, revision: str | None = None, *, anonymous: bool = False) -> Path:
-    """The folder of a checkpoint on the Hub, in the Hub's own cache; `anonymous`: only of what is public.
+    """Download a checkpoint and return its folder in the Hub's cache.
 
-    Raises UserError where there is none, it holds no checkpoint of ours, or neither Hub nor cache can be reached.
+    `anonymous`: use no token, so only public repos; the cache, which may hold private ones, is then no fallback. Raises
+    UserError where the repo is missing or holds no checkpoint of this project, or is neither reachable nor cached.
     """
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    named = f"{repo}@{revision}" if revision else repo
+    name = f"{repo}@{revision}" if revision else repo
     token = False if anonymous else None
     try:
         info = HfApi(token=token).model_info(repo, revision=revision, files_metadata=True)
-        _check(named, info)
+        _check(name, info)
         return Path(snapshot_download(repo, revision=revision, token=token, allow_patterns=[MODEL, CONFIG]))
     except HfHubHTTPError as error:
-        raise UserError(_refusal(named, error.response.status_code)) from error
+        raise UserError(_refusal(name, error.response.status_code)) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        if anonymous:  # what lies in the cache may have been private
-            raise UserError(f"the Hugging Face Hub can't be reached, and {named} not be fetched; try again.") from error
-        return _cached(named, repo, revision)
+        if anonymous:
+            raise UserError(f"the Hugging Face Hub can't be reached to download {name}; try again later.") from error
+        return _cached(name, repo, revision)
 
 
-def _cached(named: str, repo: str, revision: str | None) -> Path:
+def _cached(name: str, repo: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -54,27 +55,28 @@ def _cached(named: str, repo: str, revision: str | None) -> Path:
         folder = Path()
     if not (folder / MODEL).is_file() or not (folder / CONFIG).is_file():
         raise UserError(
-            f"the Hugging Face Hub can't be reached, and {named} is not in the cache; connect, or name a local run."
+            f"the Hugging Face Hub can't be reached and {name} is not in the cache; connect to the network, or use a "
+            "local run."
         )
     return folder
 
 
-def _check(named: str, info: "ModelInfo") -> None:
-    """Refuse, before it is fetched, what can be seen to be no checkpoint of ours."""
+def _check(name: str, info: "ModelInfo") -> None:
+    """Raise UserError, before anything is downloaded, where the file list shows no checkpoint of this project."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    missing = [name for name in (CONFIG, MODEL) if name not in sizes]
-    if MODEL in missing and any(name.endswith(_PICKLES) for name in sizes):
-        raise UserError(f"{named} holds its weights as a pickle, which could run any code; it has no {MODEL}.")
+    missing = [file for file in (CONFIG, MODEL) if file not in sizes]
+    if MODEL in missing and any(file.endswith(_PICKLES) for file in sizes):
+        raise UserError(f"{name} has its weights only as a pickle, which could run any code; it needs a {MODEL}.")
     if missing:
-        raise UserError(f"{named} holds no checkpoint of ours: it has no {' and no '.join(missing)}.")
+        raise UserError(f"{name} is not a checkpoint of this project: it has no {' and no '.join(missing)}.")
     if sizes[MODEL] + sizes[CONFIG] > _LARGEST:
-        raise UserError(f"{named} has {sizes[MODEL] / 1e6:,.0f} MB of weights, and is no ResNet-34 of ours.")
+        raise UserError(f"{name} has {sizes[MODEL] / 1e6:,.0f} MB of weights, too large for a ResNet of this project.")
 
 
-def _refusal(named: str, status: int) -> str:
+def _refusal(name: str, status: int) -> str:
     if status in (401, 403, 404):
         return (
-            f"there is no {named!r} on the Hugging Face Hub that can be read from here; check the name, and if it is "
-            "private, log in with `hf auth login`."
+            f"there is no {name!r} on the Hugging Face Hub that you can read; check the name, and if it is private, "
+            "log in with `hf auth login`."
         )
-    return f"the Hugging Face Hub answered {status} when asked for {named!r}; try again later."
+    return f"the Hugging Face Hub answered {status} when asked for {name!r}; try again later."

@@ -1,7 +1,7 @@
-"""A run's way to the Hugging Face Hub: whether it may go there, and the upload in one commit.
+"""Upload of a run to the Hugging Face Hub: check of permissions, then one commit, with retries.
 
-The run itself is only read. The token is the Hub client's own (`hf auth login`, or HF_TOKEN) or one that is handed in;
-it is never written down.
+The run itself is only read. The token is that of the client: passed by the caller, else from `hf auth login` or
+HF_TOKEN. It is never stored.
 """
 
 import time
@@ -16,7 +16,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.hub.bundle import staged
+from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.card import CARD
 from resnet_cifar.model.export import ONNX, export_onnx, need_packages, write_onnx
 from resnet_cifar.runs.run_dir import RunDir
@@ -24,16 +24,16 @@ from resnet_cifar.system.background import in_background
 
 T = TypeVar("T")
 
-_PATIENCE = 30.0  # seconds for an answer
-_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
-# RuntimeError and ValueError: the client's own, where it has given up on a large file, and of a card that is refused.
+_TIMEOUT = 30.0  # seconds
+_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry
+# The client raises RuntimeError where a large file could not be uploaded, and ValueError where the card is refused.
 _FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError)
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """Who is logged in, and where they may write."""
+class Account:
+    """A user of the Hub and where their token may write."""
 
     name: str
     organisations: tuple[str, ...]
@@ -42,53 +42,61 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a push will do."""
+    """The upload that a push would make."""
 
     repo: str
     public: bool
     files: dict[str, int]
-    """Name and size in bytes of each file."""
+    """Size in bytes by name."""
     card: str
 
 
-def visitor(api: HfApi) -> Visitor:
-    """Who the token belongs to. Raises UserError where there is none, it is not valid, or the Hub can't be reached."""
-    told = _asking(lambda: api.whoami())
-    token = told.get("auth", {}).get("accessToken", {})
-    fine = token.get("fineGrained", {})
-    granted = {right for scope in (fine.get("scoped") or []) for right in scope.get("permissions", [])}
-    # Of a login in a browser the Hub does not tell what it may do.
-    may_write = not token or token.get("role") == "write" or "repo.write" in granted
-    return Visitor(told["name"], tuple(org["name"] for org in told.get("orgs", [])), may_write)
+def account(api: HfApi) -> Account:
+    """Return the account of the client's token.
+
+    Raises UserError where there is no valid token or the Hub can't be reached.
+    """
+    try:
+        user = api.whoami()
+    except LocalTokenNotFoundError as error:
+        raise UserError("nobody is logged in to the Hugging Face Hub; run `hf auth login`, or set HF_TOKEN.") from error
+    except (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled) as error:
+        raise _as_user_error(error) from error
+    token = user.get("auth", {}).get("accessToken", {})
+    scopes = token.get("fineGrained", {}).get("scoped") or []
+    permissions = {permission for scope in scopes for permission in scope.get("permissions", [])}
+    # For a login in a browser the Hub reports no access token, and so no permissions: the upload will show.
+    may_write = not token or token.get("role") == "write" or "repo.write" in permissions
+    return Account(user["name"], tuple(org["name"] for org in user.get("orgs", [])), may_write)
 
 
-def check_rights(api: HfApi, repo: str) -> Visitor:
-    """Refuse what can be seen now to fail at the upload: a bad name, no token, one that may not write there.
+def check_rights(api: HfApi, repo: str) -> Account:
+    """Return the account if it may write to `repo`.
 
-    Raises UserError.
+    Raises UserError for what would make the upload fail: an invalid name, no token, or one that may not write there.
     """
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise UserError(f"{repo!r} is no name for a repo: {error}") from error
+        raise UserError(f"{repo!r} is not a valid repo name: {error}") from error
     if "/" not in repo:
-        raise UserError(f"{repo!r} names no owner; it must be USER/NAME.")
-    who = visitor(api)
+        raise UserError(f"repo {repo!r} has no owner; it must be USER/NAME.")
+    who = account(api)
     owner = repo.partition("/")[0]
     if owner.lower() not in {name.lower() for name in (who.name, *who.organisations)}:
         places = ", ".join((who.name, *who.organisations))
-        raise UserError(f"{who.name} is logged in, who can't write to {owner}; choose one of {places}.")
+        raise UserError(f"{who.name}, who is logged in, can't write to {owner}; choose one of {places}.")
     if not who.may_write:
         raise UserError(
-            f"the token of {who.name} may only read; make one that may write at {_TOKENS}, and log in with "
+            f"the token of {who.name} may only read; create one with write access at {_TOKENS} and log in with "
             "`hf auth login`."
         )
     return who
 
 
 def plan(run: RunDir, repo: str, public: bool = False, onnx: bool = False) -> Plan:
-    """What a push of a run would upload, found out without a request. Raises UserError where it has no good weights."""
-    with staged(run, repo, onnx) as folder:
+    """List what a push would upload, without a request. Raises UserError where the run has no usable weights."""
+    with bundle(run, repo, onnx) as folder:
         if onnx:
             write_onnx(run.path, folder / ONNX)
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
@@ -104,20 +112,21 @@ def push(
     onnx: bool = False,
     api: HfApi | None = None,
 ) -> Generator[Progress, None, str]:
-    """Upload a run in one commit; the address of what came of it. Can be repeated, and never changes the run.
+    """Upload a run in one commit and return the address of the repo or pull request. Never changes the run.
 
-    `repo`: USER/NAME, made if it isn't there: private unless `public`. `create_pr`: as a pull request. `onnx`: with an
-    ONNX file. Raises UserError where that can't be.
+    `repo`: USER/NAME; a new one is private unless `public`. `create_pr`: propose the files as a pull request. `onnx`:
+    add an ONNX file. Raises UserError where the run, the token or the Hub does not allow it. A failed push can be
+    repeated.
     """
     api = api or HfApi()
     if onnx:
         need_packages()
-    yield from soon(lambda: check_rights(api, repo))
-    with staged(run, repo, onnx) as folder:
+    yield from with_timeout(lambda: check_rights(api, repo))
+    with bundle(run, repo, onnx) as folder:
         if onnx:
             yield from export_onnx(run.path, folder / ONNX)
-        yield from patiently(lambda: api.create_repo(repo, private=not public, exist_ok=True), done=0)
-        commit = yield from patiently(
+        yield from with_retries(lambda: api.create_repo(repo, private=not public, exist_ok=True), done=0)
+        commit = yield from with_retries(
             lambda: api.upload_folder(
                 repo_id=repo, folder_path=folder, commit_message=f"Upload {run.name}", create_pr=create_pr
             ),
@@ -127,72 +136,64 @@ def push(
     return commit.pr_url or f"{api.endpoint}/{repo}"
 
 
-def patiently(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
-    """Do a step in the background, and again where the Hub or the way to it failed; the client does not by itself.
+def with_retries(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
+    """Run a request in the background and retry it after a passing failure of the Hub or the network.
 
-    `done`: steps before this one, of two. Raises UserError once it has failed too often.
+    The client retries neither `create_repo` nor a commit. A commit whose answer was lost may have been made: the retry
+    then finds nothing to change. `done`: steps done before, of two. Raises UserError after the last retry.
     """
-    for wait in (*_WAITS, None):
+    for delay in (*_RETRY_DELAYS, None):
         try:
             return (yield from in_background(work, lambda: Progress(phase="upload", done=done, total=2)))
         except _FAILURES as error:
-            if wait is None or not _may_pass(error):
-                raise _sentence(error) from error
-        until = time.monotonic() + wait
+            if delay is None or not _is_temporary(error):
+                raise _as_user_error(error) from error
+        until = time.monotonic() + delay
         while time.monotonic() < until:
             time.sleep(0.1)
             yield Progress(phase="upload", done=done, total=2)
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
-def soon(work: Callable[[], T]) -> Generator[Progress, None, T]:
-    """Ask something that is answered at once; the client itself would wait for ever.
+def with_timeout(work: Callable[[], T]) -> Generator[Progress, None, T]:
+    """Run a short request in the background; the client itself would wait for its answer without limit.
 
-    Raises UserError where no answer comes.
+    Raises UserError where no answer comes within 30 seconds.
     """
     steps = in_background(work, lambda: Progress(phase="upload", done=0, total=2))
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while time.monotonic() < until:
         try:
             yield next(steps)
         except StopIteration as end:
             return end.value
-    raise UserError("the Hugging Face Hub does not answer; check the network, and try again.")
+    raise UserError(f"the Hugging Face Hub did not answer within {_TIMEOUT:g} s; check the network, then try again.")
 
 
-def _asking(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except LocalTokenNotFoundError as error:
-        raise UserError("nobody is logged in to the Hugging Face Hub; run `hf auth login`, or set HF_TOKEN.") from error
-    except (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled) as error:
-        raise _sentence(error) from error
-
-
-def _may_pass(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (408, 409, 412, 429) or error.response.status_code >= 500
     return isinstance(error, httpx2.TransportError)
 
 
-def _sentence(error: Exception) -> UserError:
-    """What to tell of a Hub that refused or could not be reached. Nothing was changed, but for a repo that was made."""
+def _as_user_error(error: Exception) -> UserError:
+    """Describe a failed request and what to do. Nothing was uploaded; only an empty repo may have been created."""
     if isinstance(error, ValueError) and not isinstance(error, HfHubHTTPError):
         return UserError(f"the Hugging Face Hub refuses the card: {' '.join(str(error).split())}")
     if isinstance(error, RuntimeError):
-        return UserError("the weights could not be uploaded; nothing is lost here, try again later.")
+        return UserError("the weights could not be uploaded; the run is unchanged, try again later.")
     if not isinstance(error, HfHubHTTPError):
-        return UserError("the Hugging Face Hub can't be reached; check the network, and try again.")
+        return UserError("the Hugging Face Hub can't be reached; check the network, then try again.")
     status = error.response.status_code
     if status == 401:
         return UserError(
-            "the Hugging Face Hub does not know this login any more; log in anew, in a terminal with `hf auth login`."
+            "the Hugging Face Hub no longer accepts this login; log in again, in a terminal with `hf auth login`."
         )
     if status == 403:
         return UserError(
-            f"this login may not do that; make a token that may write there at {_TOKENS}. A login on a Space may "
-            "write only to repos that were made from there."
+            f"this login has no write access there; create a token that has it at {_TOKENS}. A login on a Space can "
+            "write only to repos that were created from that Space."
         )
     if status == 404:
-        return UserError("there is no such repo on the Hugging Face Hub, or this token may not see it.")
-    return UserError(f"the Hugging Face Hub answered {status}; nothing is lost here, try again later.")
+        return UserError("the Hugging Face Hub has no such repo, or this token can't see it; check the name.")
+    return UserError(f"the Hugging Face Hub answered {status}; the run is unchanged, try again later.")

@@ -1,4 +1,4 @@
-"""A checkpoint as ONNX, for runtimes without torch. The file is kept only if it answers as the checkpoint does."""
+"""ONNX export of a checkpoint, for runtimes without torch. A file is kept only if its logits equal the checkpoint's."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,64 +21,73 @@ from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.system import files
 from resnet_cifar.system.background import in_background
 
+if TYPE_CHECKING:
+    import onnx
+
 ONNX = "model.onnx"
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _PROGRESS = Progress(phase="export", done=0, total=1)
 _CPU = torch.device("cpu")
 _OPSET = 18
-_PICTURES = 16
-_TOLERANCE = 1e-3  # of logits, which reach tens; runtimes add up in another order
+_CHECKED_IMAGES = 16
+_TOLERANCE = 1e-3  # of logits, which are around 10; runtimes sum in a different order
 
 
 def can_export() -> bool:
-    """Whether the packages for it are there."""
-    return not _missing()
+    """Return whether the packages for ONNX export are installed."""
+    return not _missing_packages()
 
 
 def need_packages() -> None:
-    """Raise UserError where a package for it is missing."""
-    if missing := _missing():
-        raise UserError(f"{' and '.join(missing)} can't be imported; run `pip install -r requirements-onnx.txt`.")
+    """Raise UserError if a package for ONNX export is missing."""
+    if missing := _missing_packages():
+        raise UserError(
+            f"ONNX export needs {' and '.join(missing)}; install with `pip install -r requirements-onnx.txt`."
+        )
 
 
 def export_onnx(folder: Path, target: Path) -> Generator[Progress, None, float]:
-    """Write a checkpoint as an ONNX file, and say by how much its logits differ at most.
+    """Write a checkpoint as an ONNX file and return the largest difference between its logits and the checkpoint's.
 
-    Its input `images` is (B, 3, image_size, image_size) float32, normalised as `config.json` says; its output is
-    `logits` (B, classes); B is free. Mean, std, size and labels stand in its metadata too. Raises UserError where
-    packages for it are missing, or it answers otherwise.
+    Input `images`: (B, 3, image_size, image_size) float32, normalized as `config.json` says. Output `logits`:
+    (B, classes) float32. B is free. Image size, mean, std and labels are in the file's metadata. Raises UserError
+    where packages are missing or the logits differ.
     """
     return (yield from in_background(lambda: write_onnx(folder, target), lambda: _PROGRESS))
 
 
 def write_onnx(folder: Path, target: Path) -> float:
-    """The same at once."""
+    """Export as `export_onnx` does, without progress."""
     need_packages()
     import onnx
 
     model, config = load_checkpoint(folder, _CPU)
     model = model.to(memory_format=torch.contiguous_format)
-    images = _images(config)
+    images = _noise(config)
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-onnx-") as name:
         draft = Path(name) / target.name
         _trace(model, images, draft)
         exported = onnx.load(draft)
-        onnx.helper.set_model_props(exported, _facts(config))
+        _remove_traces(exported.graph)
+        onnx.helper.set_model_props(exported, _metadata(config))
         onnx.save(exported, draft)
-        difference = _difference(model, images, draft)
-        if not difference <= _TOLERANCE:
-            raise UserError(f"the ONNX file's logits differ by {difference:g} from the checkpoint's; it was not kept.")
+        difference = _largest_difference(model, images, draft)
+        if not difference <= _TOLERANCE:  # NaN is refused too
+            raise UserError(
+                f"the ONNX file's logits differ from the checkpoint's by {difference:g}, more than {_TOLERANCE:g}; it "
+                "was not kept. Try another version of torch, onnx or onnxruntime."
+            )
         with files.replacing(target) as place:
             shutil.copyfile(draft, place)
     return difference
 
 
-def _missing() -> list[str]:
+def _missing_packages() -> list[str]:
     return [name for name in _PACKAGES if find_spec(name) is None]
 
 
-def _difference(model: ResNet, images: Tensor, file: Path) -> float:
+def _largest_difference(model: ResNet, images: Tensor, file: Path) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -88,7 +98,7 @@ def _difference(model: ResNet, images: Tensor, file: Path) -> float:
 
 def _trace(model: ResNet, images: Tensor, file: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         try:
             torch.onnx.export(
@@ -104,16 +114,23 @@ def _trace(model: ResNet, images: Tensor, file: Path) -> None:
                 verbose=False,
             )
         except RuntimeError as error:
-            raise UserError(f"torch can't export this model: {str(error).splitlines()[0]}.") from error
+            raise UserError(f"torch cannot export this model to ONNX: {str(error).splitlines()[0]}.") from error
 
 
-def _images(config: ModelConfig) -> Tensor:
-    """Images of noise, (16, 3, image_size, image_size), preprocessed."""
-    noise = torch.randint(0, 256, (_PICTURES, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+def _remove_traces(graph: "onnx.GraphProto") -> None:
+    """Remove the exporter's debug metadata: its stack traces hold local paths of this project and of torch."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+
+
+def _noise(config: ModelConfig) -> Tensor:
+    """Draw images of noise, preprocessed: (16, 3, image_size, image_size) float32, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (_CHECKED_IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8)
     return Preprocess(config.image_size, config.normalization, _CPU)(noise).contiguous()
 
 
-def _facts(config: ModelConfig) -> dict[str, str]:
+def _metadata(config: ModelConfig) -> dict[str, str]:
     return {
         "image_size": str(config.image_size),
         "mean": json.dumps(config.normalization.mean),

@@ -47,6 +47,7 @@ def test_the_middle_square_is_taken():
     assert centre_square(image, 32).getcolors() == [(32 * 32, GREEN)]
 
 
+@pytest.mark.process
 def test_large_images_take_little_memory(tmp_path: Path):
     """Four images of 24 megapixels, each in a Python process of its own: about 6 s."""
     kinds = {

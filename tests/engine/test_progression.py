@@ -176,6 +176,7 @@ def fields(plan: Recipe) -> dict:
     return {name: getattr(plan, name) for name in plan.__dataclass_fields__}
 
 
+@pytest.mark.process
 def test_a_recipe_file_trains_in_the_terminal(tmp_path: Path):
     """Two processes: about 8 s. What a run leaves is a recipe file, too."""
     file = tmp_path / "mine.json"
@@ -189,6 +190,7 @@ def test_a_recipe_file_trains_in_the_terminal(tmp_path: Path):
     assert done.returncode == 0 and "1 epoch of 100 images at 32 px" in done.stdout, done.stderr
 
 
+@pytest.mark.process
 def test_a_recipe_file_that_cannot_be_used_gets_a_sentence(tmp_path: Path):
     """Two processes: about 5 s."""
     file = tmp_path / "mine.json"

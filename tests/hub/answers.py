@@ -1,4 +1,4 @@
-"""How the small Hub of the tests answers: a method for each address that the real client asks."""
+"""Answers of the local Hub: one method for each route that the real client uses."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ REV, PATH = "(?P<rev>[^/]+)", "(?P<path>.+)"
 
 
 def route(methods: str, path: str) -> Callable[[Method], Method]:
-    """Such requests are answered by the method below; what has a name in the path becomes a field of the call."""
+    """Register a method for such requests; named groups of the path become fields of the call."""
 
     def add(method: Method) -> Method:
         ROUTES.append((methods.split(), path, method))
@@ -34,7 +34,7 @@ def route(methods: str, path: str) -> Callable[[Method], Method]:
 
 @dataclass
 class Call:
-    """A request, and how each kind of them is answered."""
+    """A request and the methods that answer it."""
 
     hub: "HubServer"
     method: str
@@ -55,7 +55,7 @@ class Call:
         return self.token is not None and self.token.may(permission, self.kind, self.id)
 
     def repo(self, permission: str = MAY_READ) -> Repo:
-        """The repo it is about, if this token may do that there."""
+        """Return the requested repo. Raises Refusal if it is missing or the token lacks the permission there."""
         repo = self.hub.repos.get((self.kind, self.id))
         if repo is None or (repo.private and not self.may(MAY_READ)):
             raise Refusal(404 if self.token else 401, "Repository not found", "RepoNotFound")
@@ -65,7 +65,7 @@ class Call:
             raise Refusal(403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request")
         return repo
 
-    def changed(self) -> Repo:
+    def repo_to_change(self) -> Repo:
         return self.repo(MAY_PROPOSE if "create_pr" in self.query else MAY_WRITE)
 
     def url(self) -> str:
@@ -85,16 +85,14 @@ class Call:
     def create(self) -> Any:
         if not self.token:
             raise Refusal(401, "Invalid username or password.")
-        asked = self.json
-        namespace, kind = asked.get("organization") or self.token.user, asked.get("type", "model")
-        self.kind, self.id = kind + "s", f"{namespace}/{asked['name']}"
+        wanted = self.json
+        namespace, kind = wanted.get("organization") or self.token.user, wanted.get("type", "model")
+        self.kind, self.id = kind + "s", f"{namespace}/{wanted['name']}"
         if not self.token.may(MAY_WRITE, self.kind, f"{namespace}/"):
             raise Refusal(403, f'You don\'t have the rights to create a {kind} under the namespace "{namespace}"')
         if (self.kind, self.id) in self.hub.repos:
             return Answer.json({"error": f"You already created this {kind} repo", "url": self.url()}, 409)
-        repo = self.hub.new_repo(self.kind, self.id, asked.get("visibility", "public"), asked.get("sdk"))
-        for name in ("secrets", "variables"):
-            getattr(repo, name).update({each["key"]: each["value"] for each in asked.get(name, [])})
+        self.hub.new_repo(self.kind, self.id, wanted.get("visibility", "public"), wanted.get("sdk"))
         return {"url": self.url(), "name": self.id, "id": self.id}
 
     @route("POST", "/api/validate-yaml")
@@ -106,50 +104,31 @@ class Call:
             found = faults(self.json["repoType"], yaml.safe_load(header[1]))
         except yaml.YAMLError as error:
             found = [str(error)]
-        told = {"errors": [{"message": fault} for fault in found], "warnings": []}
-        return Answer.json(told, 400) if found else told
+        report = {"errors": [{"message": fault} for fault in found], "warnings": []}
+        return Answer.json(report, 400) if found else report
 
     @route("GET", f"/api/{REPO}")
     @route("GET", f"/api/{REPO}/revision/{REV}")
     def info(self) -> Any:
         repo = self.repo()
         commit = repo.at(self.rev)
-        told = {"id": repo.id, "author": repo.id.split("/")[0], "sha": commit.id, "private": repo.private}
-        told |= {"sdk": repo.sdk} if repo.kind == "spaces" else {"modelId": repo.id, "downloads": 0}
-        told |= {"createdAt": DATE, "lastModified": DATE, "gated": False, "disabled": False, "likes": 0, "tags": []}
+        fields = {"id": repo.id, "author": repo.id.split("/")[0], "sha": commit.id, "private": repo.private}
+        fields |= {"sdk": repo.sdk} if repo.kind == "spaces" else {"modelId": repo.id, "downloads": 0}
+        fields |= {"createdAt": DATE, "lastModified": DATE, "gated": False, "disabled": False, "likes": 0, "tags": []}
         files = [file.described(path) for path, file in commit.files.items()]
-        return told | {"siblings": files if "blobs" in self.query else [{"rfilename": path} for path in commit.files]}
+        return fields | {"siblings": files if "blobs" in self.query else [{"rfilename": path} for path in commit.files]}
 
     @route("GET", f"/api/{REPO}/tree/{REV}")
     def tree(self) -> Any:
         if self.query.get("recursive") != "true":
-            raise Refusal(501, "This hub lists all files or none")
+            raise Refusal(501, "Only recursive listings are implemented")
         return [file.described(path) for path, file in self.repo().at(self.rev).files.items()]
-
-    @route("GET", f"/api/{REPO}/auth-check(?P<path>/write)?")
-    def auth_check(self) -> Any:
-        self.repo(MAY_WRITE if self.path else MAY_READ)
-        return {}
-
-    @route("PUT", f"/api/{REPO}/settings")
-    def settings(self) -> Any:
-        self.repo(MAY_WRITE).visibility = self.json["visibility"]
-        return self.json
-
-    @route("GET POST DELETE", "/api/(?P<kind>spaces)/(?P<id>[^/]+/[^/]+)/(?P<path>secrets|variables)")
-    def space_settings(self) -> Any:
-        kept: dict[str, str] = getattr(self.repo(MAY_WRITE), self.path)
-        if self.method == "POST":
-            kept[self.json["key"]] = self.json["value"]
-        elif self.method == "DELETE":
-            kept.pop(self.json["key"], None)
-        return {key: {"key": key} | ({"value": kept[key]} if self.path == "variables" else {}) for key in kept}
 
     @route("POST", f"/api/{REPO}/preupload/{REV}")
     def preupload(self) -> Any:
-        there, answers = self.changed().at(self.rev).files, []
-        for asked in self.json["files"]:
-            path, mode = asked["path"], "lfs" if goes_by_lfs(asked["path"], asked["size"]) else "regular"
+        there, answers = self.repo_to_change().at(self.rev).files, []
+        for file in self.json["files"]:
+            path, mode = file["path"], "lfs" if is_lfs(file["path"], file["size"]) else "regular"
             known = {"oid": there[path].etag} if path in there else {}
             answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False} | known)
         return {"files": answers}
@@ -157,15 +136,15 @@ class Call:
     @route("POST", rf"/{GIT}\.git/info/lfs/objects/batch")
     def lfs_batch(self) -> Any:
         repo, objects = self.repo(MAY_WRITE if "ref" in self.json else MAY_PROPOSE), self.json["objects"]
-        for asked in objects:
-            if asked["oid"] not in repo.lfs:
-                upload = {"href": f"{self.hub.url}/lfs/{repo.kind}/{repo.id}/{asked['oid']}"}
-                asked["actions"] = {"upload": upload, "verify": {"href": f"{self.url()}.git/info/lfs/objects/verify"}}
+        for each in objects:
+            if each["oid"] not in repo.lfs:
+                upload = {"href": f"{self.hub.url}/lfs/{repo.kind}/{repo.id}/{each['oid']}"}
+                each["actions"] = {"upload": upload, "verify": {"href": f"{self.url()}.git/info/lfs/objects/verify"}}
         return {"transfer": "basic", "objects": objects}
 
     @route("PUT", f"/lfs/{REPO}/{PATH}")
     def lfs_put(self) -> Any:
-        """As to a signed address elsewhere: without a token."""
+        """Take an upload without a token, as a signed URL of a storage service does."""
         file = File(self.body, lfs=True)
         if file.sha256 != self.path:
             raise Refusal(400, "The content does not match its sha256")
@@ -181,7 +160,7 @@ class Call:
 
     @route("POST", f"/api/{REPO}/commit/{REV}")
     def commit(self) -> Any:
-        repo, url = self.changed(), self.url()
+        repo, url = self.repo_to_change(), self.url()
         head = repo.at(self.rev)
         header, *operations = map(json.loads, self.body.splitlines())
         if header["value"].get("parentCommit", head.id) != head.id:
@@ -208,12 +187,12 @@ class Call:
         return part(file.content, self.headers.get("Range", ""), headers)
 
 
-def goes_by_lfs(path: str, size: int) -> bool:
+def is_lfs(path: str, size: int) -> bool:
     return size > 10_000_000 or path.endswith(LFS_SUFFIXES)
 
 
 def change(files: dict[str, File], lfs: dict[str, File], key: str, path: str, content="", oid="", **_: Any) -> None:
-    """One operation of a commit."""
+    """Apply one operation of a commit to `files`."""
     if key == "file":
         files[path] = File(base64.b64decode(content), lfs=False)
     elif key == "lfsFile":
@@ -229,7 +208,7 @@ def change(files: dict[str, File], lfs: dict[str, File], key: str, path: str, co
 
 
 def part(content: bytes, wanted: str, headers: dict[str, str]) -> Answer:
-    """The content, or the range of it that was wanted."""
+    """Answer with the content, or with the requested range of it."""
     found, size = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted), len(content)
     if not found:
         return Answer(200, content, headers)

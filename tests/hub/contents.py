@@ -1,4 +1,4 @@
-"""What the small Hub of the tests holds and passes on: tokens, files, commits, repos, requests, answers, faults."""
+"""Data of the local Hub: tokens, files, commits, repos, requests, answers, faults."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-WRITE, READ, FINE, ORG = "hf_write", "hf_read", "hf_fine", "hf_org"  # tokens that every hub knows
+WRITE, READ, FINE, ORG = "hf_write", "hf_read", "hf_fine", "hf_org"  # tokens of every HubServer
 MAY_READ, MAY_WRITE, MAY_PROPOSE = "repo.content.read", "repo.write", "discussion.write"
 LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".zip", ".gz")
 DATE = "2025-01-01T00:00:00.000Z"
@@ -15,14 +15,14 @@ DATE = "2025-01-01T00:00:00.000Z"
 
 @dataclass(frozen=True)
 class Token:
-    """Who asks, and with what rights. A fine-grained one has its permissions on what its scope names, and no others."""
+    """A user and their permissions; a fine-grained token has `permissions` on what its `scope` names, and none else."""
 
     user: str = "me"
     role: str = "write"  # or "read" or "fineGrained"
     orgs: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()  # "me", "an-org", "me/a-model", "spaces/me/a-space"
     permissions: tuple[str, ...] = (MAY_READ, MAY_WRITE)
-    by_login: bool = False  # in a browser: whoami says nothing of what it may do
+    by_login: bool = False  # made by a login in a browser: whoami does not report its permissions
 
     def may(self, permission: str, kind: str, repo_id: str) -> bool:
         fine, namespace = self.role == "fineGrained", repo_id.split("/")[0]
@@ -34,12 +34,12 @@ class Token:
         return namespace in (self.user, *self.orgs) and (permission == MAY_READ or self.role == "write")
 
     def described(self) -> dict[str, Any]:
-        """What whoami tells of it."""
-        told: dict[str, Any] = {"displayName": "test", "role": self.role, "createdAt": DATE}
+        """Return what whoami reports of it."""
+        fields: dict[str, Any] = {"displayName": "test", "role": self.role, "createdAt": DATE}
         if self.role == "fineGrained":
             scoped = [{"entity": self._entity(name), "permissions": self.permissions} for name in self.scope]
-            told["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
-        return told
+            fields["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
+        return fields
 
     def _entity(self, name: str) -> dict[str, str]:
         kind = "space" if name.startswith("spaces/") else "model" if "/" in name else "org"
@@ -57,7 +57,7 @@ class File:
 
     @cached_property
     def oid(self) -> str:
-        """What git calls it; of a file in LFS git has a pointer."""
+        """Return its git object id; for an LFS file, that of the pointer which git stores."""
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.content)}\n"
         blob = pointer.encode() if self.lfs else self.content
         return hashlib.sha1(b"blob %d\0%b" % (len(blob), blob)).hexdigest()
@@ -69,8 +69,8 @@ class File:
     def described(self, path: str) -> dict[str, Any]:
         size = len(self.content)
         lfs = {"oid": self.sha256, "sha256": self.sha256, "size": size, "pointerSize": 134}
-        told = {"type": "file", "path": path, "rfilename": path, "oid": self.oid, "blobId": self.oid, "size": size}
-        return told | ({"lfs": lfs} if self.lfs else {})
+        fields = {"type": "file", "path": path, "rfilename": path, "oid": self.oid, "blobId": self.oid, "size": size}
+        return fields | ({"lfs": lfs} if self.lfs else {})
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,7 @@ class Repo:
     visibility: str = "public"
     sdk: str | None = None
     refs: dict[str, Commit] = field(default_factory=dict)  # "main", "refs/pr/1"
-    lfs: dict[str, File] = field(default_factory=dict)  # what was uploaded, by its sha256
-    secrets: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
+    lfs: dict[str, File] = field(default_factory=dict)  # uploaded files by sha256
 
     @property
     def private(self) -> bool:
@@ -102,7 +100,7 @@ class Repo:
         return [commit for ref, commit in self.refs.items() if ref.startswith("refs/pr/")]
 
     def history(self, ref: str = "main") -> list[Commit]:
-        """The commits that led there, the newest first."""
+        """Commits of a ref, the newest first."""
         found, commit = [], self.refs.get(ref)
         while commit:
             found.append(commit)
@@ -132,7 +130,7 @@ class Answer:
 
 
 class Refusal(Exception):
-    """What the Hub answers when it does not do what was asked."""
+    """An error answer of the Hub."""
 
     def __init__(self, status: int, message: str, code: str = "", headers: dict[str, str] | None = None) -> None:
         headers = {"X-Error-Message": message, "X-Error-Code": code} | (headers or {})
@@ -141,17 +139,17 @@ class Refusal(Exception):
 
 @dataclass
 class Request:
-    """One that came in."""
+    """A request that was received."""
 
     method: str
-    path: str  # with its query, and unquoted
+    path: str  # with its query, unquoted
     token: str | None
-    status: int | None = None  # what it was answered, if it could be
+    status: int | None = None  # of the answer; None if the connection was cut
 
 
 @dataclass
 class Fault:
-    """What happens to the next few requests that look like this, when so many bytes have passed."""
+    """A fault that strikes the next `times` matching requests, after `after_bytes`."""
 
     method: str
     path: str
@@ -159,7 +157,7 @@ class Fault:
     after_bytes: int = 0
     in_answer: bool = False
     seconds: float | None = None  # a pause; None cuts the connection
-    answer: Answer | None = None  # given in place of doing anything
+    answer: Answer | None = None  # instead of carrying the request out
 
     def fits(self, request: Request) -> bool:
-        return self.times > 0 and self.method in ("*", request.method) and self.path in request.path
+        return self.times > 0 and self.method == request.method and self.path in request.path

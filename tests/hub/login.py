@@ -1,8 +1,8 @@
-"""How the small Hub of the tests logs people in: OpenID Connect, as a Space asks for it. Whoever comes is let in.
+"""Login at the local Hub: OpenID Connect, as a Space uses it. Every login succeeds, as the visitor that is set:
 
-    hub.visitor = Token(user="me")  # who sits at the browser
+    hub.visitor = Token(user="me")
 
-The access token that a visitor gets is one that the hub knows from then on.
+The hub knows the access token from then on.
 """
 
 import secrets
@@ -42,7 +42,7 @@ def keys(call: Call) -> Any:
 
 @route("GET", "/oauth/authorize")
 def authorize(call: Call) -> Answer:
-    """Send the visitor back at once, with a code that is good for one login."""
+    """Redirect back at once, with a code that is valid for one login."""
     if call.query["client_id"] != CLIENT["OAUTH_CLIENT_ID"]:
         raise Refusal(400, "unknown client")
     code = secrets.token_hex(8)
@@ -54,9 +54,9 @@ def authorize(call: Call) -> Answer:
 
 @route("POST", "/oauth/token")
 def token(call: Call) -> Any:
-    asked = dict(parse_qsl(call.body.decode()))
-    login = _logins.pop(asked.get("code", ""), None)
-    if login is None or login["redirect_uri"] != asked["redirect_uri"]:
+    form = dict(parse_qsl(call.body.decode()))
+    login = _logins.pop(form.get("code", ""), None)
+    if login is None or login["redirect_uri"] != form["redirect_uri"]:
         raise Refusal(400, "invalid grant")
     access, visitor = f"hf_oauth_{secrets.token_hex(8)}", replace(call.hub.visitor, by_login=True)
     call.hub.tokens[access] = visitor

@@ -1,4 +1,4 @@
-"""The Hub's rules for what stands at the top of a README, as far as they are documented.
+"""The Hub's rules for the metadata of a README, as far as they are documented.
 
 Sources: modelcard.md and docs/hub/spaces-config-reference.md of huggingface/hub-docs; the tasks of @huggingface/tasks.
 """
@@ -21,26 +21,26 @@ _LICENSES = {"mit", "apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-4.0", "
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def faults(kind: str, told: dict[str, Any]) -> list[str]:
-    """What the Hub would find wrong with the metadata of a `model` or a `space`."""
+def faults(kind: str, fields: dict[str, Any]) -> list[str]:
+    """List what the Hub would refuse in the metadata of a `model` or a `space`."""
     known = _MODEL_FIELDS if kind == "model" else _SPACE_FIELDS
-    found = [f"{name!r} is not a field" for name in told if name not in known]
-    found += [f"{name!r} is empty" for name, value in told.items() if value in (None, "", [])]
-    if "license" in told and told["license"] not in _LICENSES:
-        found.append(f"license {told['license']!r} is not known")
+    found = [f"{name!r} is not a field" for name in fields if name not in known]
+    found += [f"{name!r} is empty" for name, value in fields.items() if value in (None, "", [])]
+    if "license" in fields and fields["license"] not in _LICENSES:
+        found.append(f"license {fields['license']!r} is not known")
     for name in ("models", "datasets"):
-        found += [f"{one!r} in {name} is no id" for one in told.get(name, []) if not _ID.fullmatch(one)]
+        found += [f"{one!r} in {name} is no id" for one in fields.get(name, []) if not _ID.fullmatch(one)]
     for name in ("tags", "metrics", "datasets", "models"):
-        if name in told and not all(isinstance(one, str) for one in told[name]):
+        if name in fields and not all(isinstance(one, str) for one in fields[name]):
             found.append(f"{name!r} must be a list of strings")
-    return found + (_of_model(told) if kind == "model" else _of_space(told))
+    return found + (_of_model(fields) if kind == "model" else _of_space(fields))
 
 
-def _of_model(told: dict[str, Any]) -> list[str]:
+def _of_model(fields: dict[str, Any]) -> list[str]:
     found = []
-    if told.get("pipeline_tag", "image-classification") != "image-classification":
-        found.append(f"the task {told['pipeline_tag']!r} is not ours")
-    for entry in told.get("model-index", []):
+    if fields.get("pipeline_tag", "image-classification") != "image-classification":
+        found.append(f"the task {fields['pipeline_tag']!r} is not ours")
+    for entry in fields.get("model-index", []):
         found += [f"model-index: no {name}" for name in ("name", "results") if not entry.get(name)]
         for result in entry.get("results", []):
             for path in ("task.type", "dataset.type", "dataset.name"):
@@ -57,15 +57,15 @@ def _of_model(told: dict[str, Any]) -> list[str]:
     return found
 
 
-def _of_space(told: dict[str, Any]) -> list[str]:
-    found = [f"{name} must be a colour" for name in ("colorFrom", "colorTo") if told.get(name, "red") not in _COLOURS]
-    if told.get("sdk", "gradio") not in ("gradio", "docker", "static", "streamlit"):
-        found.append(f"sdk is {told['sdk']!r}")
-    if re.search(r"[\w\s]", told.get("emoji", "")):
+def _of_space(fields: dict[str, Any]) -> list[str]:
+    found = [f"{name} must be a colour" for name in ("colorFrom", "colorTo") if fields.get(name, "red") not in _COLOURS]
+    if fields.get("sdk", "gradio") not in ("gradio", "docker", "static", "streamlit"):
+        found.append(f"sdk is {fields['sdk']!r}")
+    if re.search(r"[\w\s]", fields.get("emoji", "")):
         found.append("emoji must be one")
-    if not re.fullmatch(r"3\.\d+(\.\d+)?", str(told.get("python_version", "3.11"))):
+    if not re.fullmatch(r"3\.\d+(\.\d+)?", str(fields.get("python_version", "3.11"))):
         found.append("python_version must be 3.x or 3.x.x")
-    if len(told.get("short_description", "")) > 60:
+    if len(fields.get("short_description", "")) > 60:
         found.append("short_description must have 60 characters or fewer")
-    found += [f"{scope!r} is no scope" for scope in told.get("hf_oauth_scopes", []) if scope not in _SCOPES]
+    found += [f"{scope!r} is no scope" for scope in fields.get("hf_oauth_scopes", []) if scope not in _SCOPES]
     return found

@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on this machine, for the real client: repos, commits and rights, and faults on demand.
+"""A local Hugging Face Hub for the real client: repos, commits, permissions, and faults on demand.
 
     with HubServer() as hub:
         hub.fail("PUT", "/lfs/", 503)  # once
@@ -7,9 +7,9 @@
         api.upload_folder(repo_id="me/name", folder_path=folder)
         assert hub.files("models", "me/name")["config.json"] == b"{}"
 
-It answers as the Hub does as far as that is known, says 501 to what it has no word for, and keeps all in memory. Large
-files go by LFS: the client must not use Xet (HF_HUB_DISABLE_XET=1). One thing differs: over plain HTTP the client takes
-a 401 for a missing repo only where a header says so, and so it does here.
+Everything is kept in memory; an unknown route answers 501. Large files go through LFS, so the client must not use Xet
+(HF_HUB_DISABLE_XET=1). One difference to the real Hub: over plain HTTP the client takes a 401 for a missing repo only
+if a header says so, and this server sends it.
 """
 
 import os
@@ -24,12 +24,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import tests.hub.login  # noqa: F401  adds its answers
-from tests.hub.answers import ROUTES, Call, goes_by_lfs
+from tests.hub.answers import ROUTES, Call, is_lfs
 from tests.hub.contents import FINE, ORG, READ, WRITE, Answer, Fault, File, Refusal, Repo, Request, Token
 
 
 class HubServer:
-    """The Hub: what is in it, what was asked of it, and what shall go wrong. It can be stopped and started again."""
+    """The Hub: its repos, the requests it received, the faults to come. It can be stopped and started again."""
 
     def __init__(self) -> None:
         self.tokens = {
@@ -38,7 +38,7 @@ class HubServer:
             FINE: Token(role="fineGrained", scope=("me/fine",)),
             ORG: Token(role="fineGrained", orgs=("org",), scope=("org",)),
         }
-        self.visitor = Token()  # whoever sits at a browser and logs in
+        self.visitor = Token()  # logs in with a browser
         self.repos: dict[tuple[str, str], Repo] = {}
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
@@ -51,14 +51,15 @@ class HubServer:
         return f"http://127.0.0.1:{self._port}"
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """What a process needs so that its client talks to this hub, with a cache and a token of its own."""
+        """Environment variables of a process whose client is to use this hub, with its own cache and token."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         switched_off = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         return clean | switched_off | {"HF_ENDPOINT": self.url, "HF_HOME": str(home)} | more
 
     def patch(self, monkeypatch: Any, home: Path) -> None:
-        """The same for this process, where the client is imported already: its ENDPOINT alone would send downloads, and
-        the token with them, to the real Hub.
+        """Point the client of this process, already imported, at this hub.
+
+        Changing ENDPOINT alone would send downloads, and the token with them, to the real Hub.
         """
         from huggingface_hub import constants
 
@@ -68,14 +69,14 @@ class HubServer:
             "HF_HUB_CACHE": str(home / "hub"),
             "HF_TOKEN_PATH": str(home / "token"),
             "HF_HUB_DISABLE_XET": True,
-            "HF_HUB_DISABLE_TELEMETRY": True,  # which asks the Hub by what programs it may be run
+            "HF_HUB_DISABLE_TELEMETRY": True,  # it asks the Hub for a list of agents
         }
         for name, value in changes.items():
             monkeypatch.setattr(constants, name, value)
         monkeypatch.delenv("HF_TOKEN", raising=False)
 
     def new_repo(self, kind: str, repo_id: str, visibility: str = "public", sdk: str | None = None) -> Repo:
-        """Make a repo as the Hub does, with a first commit."""
+        """Create a repo with an initial commit, as the Hub does."""
         repo = self.repos[kind, repo_id] = Repo(kind, repo_id, visibility, sdk)
         files = {".gitattributes": File(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n", lfs=False)}
         if kind == "spaces":
@@ -84,10 +85,10 @@ class HubServer:
         return repo
 
     def put(self, kind: str, repo_id: str, files: dict[str, bytes], message: str = "put", visibility: str = "public"):
-        """Add files to a repo, which is made if it is not there yet."""
+        """Commit files to a repo; create it if needed."""
         with self.lock:
             repo = self.repos.get((kind, repo_id)) or self.new_repo(kind, repo_id, visibility)
-            added = {path: File(content, goes_by_lfs(path, len(content))) for path, content in files.items()}
+            added = {path: File(content, is_lfs(path, len(content))) for path, content in files.items()}
             repo.lfs |= {file.sha256: file for file in added.values() if file.lfs}
             return repo.commit("main", repo.refs["main"], repo.refs["main"].files | added, message)
 
@@ -97,30 +98,31 @@ class HubServer:
     def files(self, kind: str, repo_id: str, revision: str = "main") -> dict[str, bytes]:
         return {path: file.content for path, file in self.repo(kind, repo_id).at(revision).files.items()}
 
-    # What shall go wrong. A path is part of one, the method "*" is any, `times` may be math.inf; the oldest goes first.
+    # Faults. `path` matches any part of a path, `times` may be math.inf; the oldest fault that matches strikes first.
 
-    def fail(self, method: str, path: str, status: int, times: float = 1, headers: dict[str, str] | None = None):
-        """Answer with an error, and do nothing of what was asked."""
-        answer = Answer.json({"error": "a fault"}, status, headers)
-        self.faults.append(Fault(method, path, times, answer=answer))
+    def fail(self, method: str, path: str, status: int, times: float = 1):
+        """Answer with an error and do nothing."""
+        self.faults.append(Fault(method, path, times, answer=Answer.json({"error": "a fault"}, status)))
 
     def cut(self, method: str, path: str, after_bytes: int = 0, times: float = 1, in_answer: bool = False):
-        """Drop the connection after so many bytes of what is sent, or of what is answered: then what was asked has been
-        done, and with no byte at all not even a status comes back. A GET is always cut in its answer.
+        """Drop the connection after so many bytes of the request's body, so that nothing is done, or of the answer's.
+
+        `in_answer` with 0 bytes: the request is carried out and not even a status comes back. A GET is always cut in
+        its answer.
         """
         self.faults.append(Fault(method, path, times, after_bytes, in_answer or method in ("GET", "HEAD")))
 
-    def delay(self, method: str, path: str, seconds: float, after_bytes: int = 0, times: float = 1):
-        """Pause after so many bytes of what is sent, of a GET's answer, and go on as if nothing had been."""
-        self.faults.append(Fault(method, path, times, after_bytes, method in ("GET", "HEAD"), seconds))
+    def delay(self, method: str, path: str, seconds: float, times: float = 1):
+        """Wait before the request's body is read, or before a GET is answered."""
+        self.faults.append(Fault(method, path, times, in_answer=method in ("GET", "HEAD"), seconds=seconds))
 
     def strike(self, fault: Fault) -> None:
         if fault.seconds is None:
             raise ConnectionAbortedError
         self._stopped.wait(fault.seconds)
 
-    def noted(self, request: Request) -> Fault | None:
-        """Keep it in mind, and say what shall go wrong with it."""
+    def record(self, request: Request) -> Fault | None:
+        """Record a request and return the fault that strikes it, if any."""
         with self.lock:
             self.requests.append(request)
             fault = next((fault for fault in self.faults if fault.fits(request)), None)
@@ -140,7 +142,7 @@ class HubServer:
                     with self.lock:
                         answer = handle(call)
                     return answer if isinstance(answer, Answer) else Answer.json(answer)
-            raise Refusal(501, f"This hub has no word for {method} {url.path}")
+            raise Refusal(501, f"Not implemented: {method} {url.path}")
         except Refusal as refusal:
             return refusal.answer
 
@@ -152,7 +154,7 @@ class HubServer:
         return self
 
     def stop(self) -> None:
-        """Be gone: what is being sent is cut, and nobody listens any more."""
+        """Stop listening and cut open connections."""
         self._stopped.set()
         self._server.shutdown()
         self._server.server_close()
@@ -192,7 +194,7 @@ class _Connection(BaseHTTPRequestHandler):
         scheme, _, word = self.headers.get("Authorization", "").partition(" ")
         token = word if scheme == "Bearer" else None
         request = Request(self.command, unquote(self.path), token)
-        fault = self.server.hub.noted(request) or Fault("", "", 0, seconds=0)
+        fault = self.server.hub.record(request) or Fault("", "", 0, seconds=0)
         body = self.receive(fault)
         answer = fault.answer or self.server.hub.answer(self.command, self.path, self.headers, body, token)
         request.status = answer.status

@@ -18,6 +18,7 @@ from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
 from tests.builders import CPU, content, result
+from tests.hub.contents import ORG
 from tests.hub.server import HubServer
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -76,7 +77,7 @@ def test_a_repo_that_is_too_large_is_not_fetched(hub: HubServer, run: RunDir, mo
     monkeypatch.setattr("resnet_cifar.hub.pull._LARGEST", 1000)
     result(push(run, "me/tiny"))
     hub.requests.clear()
-    with pytest.raises(UserError, match="is no ResNet-34 of ours"):
+    with pytest.raises(UserError, match="too large for a ResNet"):
         pull("me/tiny")
     assert not [request for request in hub.requests if "resolve" in request.path]
 
@@ -93,11 +94,32 @@ def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
             load_classifier(missing, "cpu")
 
 
-def test_a_private_repo_is_for_who_may_see_it(hub: HubServer, run: RunDir, monkeypatch: pytest.MonkeyPatch):
-    result(push(run, "me/tiny"))
+@pytest.mark.parametrize("token", [None, ORG, "hf_wrong"])
+def test_a_private_repo_looks_missing_to_others(hub: HubServer, small: RunDir, monkeypatch, token: str | None):
+    result(push(small, "me/small"))
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(UserError, match="if it is private, log in"):
-        pull("me/tiny")
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    for name in ("me/small", "me/nothing"):
+        with pytest.raises(UserError, match=f"there is no '{name}' .* if it is private, log in"):
+            pull(name)
+
+
+def test_a_download_goes_on_where_it_was_cut(hub: HubServer, run: RunDir):
+    """The client writes 10 MiB at a time, and waits 1 s before it goes on."""
+    result(push(run, "me/tiny"))
+    hub.cut("GET", "/model.safetensors", after_bytes=11_000_000)
+    assert (pull("me/tiny") / "model.safetensors").read_bytes() == (run.path / "model.safetensors").read_bytes()
+    assert [r.status for r in hub.requests if (r.method, r.path[-18:]) == ("GET", "/model.safetensors")] == [200, 206]
+
+
+@pytest.mark.parametrize("path", ["/api/models/", "/resolve/"])
+def test_a_hub_that_fails_is_told_from_a_missing_repo(hub: HubServer, small: RunDir, path: str):
+    result(push(small, "me/small"))
+    hub.fail("GET", path, 503)
+    with pytest.raises(UserError, match="answered 503 when asked for 'me/small'"):
+        pull("me/small")
+    assert pull("me/small")
 
 
 def by_timm() -> Network:

@@ -1,4 +1,4 @@
-"""A run goes to a small Hub on this machine, which speaks to the real client."""
+"""Pushing a run, by the real client, to a local Hub."""
 
 import json
 import math
@@ -8,15 +8,15 @@ import pytest
 import torch
 from huggingface_hub import HfApi, hf_hub_download
 
+from resnet_cifar.cli import main as cli
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.card import model_card
+from resnet_cifar.hub import push as pushing
 from resnet_cifar.hub.catalog import load_classifier
 from resnet_cifar.hub.pull import pull
-from resnet_cifar.hub.push import check_rights, plan, push, visitor
+from resnet_cifar.hub.push import account, check_rights, plan, push
 from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors
 from resnet_cifar.model.classifier import Classifier
-from resnet_cifar.model.export import ONNX, export_onnx
-from resnet_cifar.recipe.classes import FINE
+from resnet_cifar.model.export import ONNX
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
 from tests.builders import CPU, app, content, result
@@ -27,7 +27,7 @@ from tests.hub.server import HubServer
 NAMES = {"README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
 
 
-def test_a_run_goes_there_and_comes_back_to_the_bit(hub: HubServer, run: RunDir):
+def test_a_pushed_run_comes_back_bit_for_bit(hub: HubServer, run: RunDir):
     before = content(run)
     assert result(push(run, "me/tiny")) == f"{hub.url}/me/tiny"
     assert content(run) == before
@@ -45,7 +45,7 @@ def test_a_run_goes_there_and_comes_back_to_the_bit(hub: HubServer, run: RunDir)
     assert here.probabilities == there.probabilities
 
 
-def test_nothing_of_this_machine_goes_along(hub: HubServer, run: RunDir):
+def test_no_local_file_state_or_token_is_uploaded(hub: HubServer, run: RunDir):
     assert str(run.path.parent.parent.parent).encode() in run.recipe_file.read_bytes() + run.metrics_file.read_bytes()
     (run.path / "last.safetensors").write_bytes(b"state")
     (run.path / "train.log").write_text("log")
@@ -58,172 +58,203 @@ def test_nothing_of_this_machine_goes_along(hub: HubServer, run: RunDir):
     assert json.loads(files["recipe.json"])["init"] == "start.pth"
 
 
-def test_a_push_can_be_repeated_and_proposed(hub: HubServer, run: RunDir):
-    result(push(run, "me/tiny", public=True))
-    assert not hub.repo("models", "me/tiny").private
-    result(push(run, "me/tiny"))
-    assert not hub.repo("models", "me/tiny").private  # what is there stays as public as it is
-    (run.path / "eval.json").unlink()
-    link = result(push(run, "me/tiny", create_pr=True))
-    assert link.startswith(f"{hub.url}/me/tiny") and len(hub.repo("models", "me/tiny").prs) == 1
+def sent(hub: HubServer, method: str, path: str) -> list[int | None]:
+    """Status of the answer to each such request; None where the connection was cut before one."""
+    return [request.status for request in hub.requests if request.method == method and path in request.path]
+
+
+def test_a_repeated_push_sends_nothing_again(hub: HubServer, small: RunDir):
+    result(push(small, "me/small", public=True))
+    assert not hub.repo("models", "me/small").private
+    hub.requests.clear()
+    result(push(small, "me/small"))
+    assert not hub.repo("models", "me/small").private  # a repo that exists keeps its visibility
+    assert not sent(hub, "PUT", "") and not sent(hub, "POST", "/commit/")
+    assert [commit.message for commit in hub.repo("models", "me/small").history()] == ["Upload small", "initial commit"]
+
+
+def test_a_pull_request_leaves_main_alone(hub: HubServer, small: RunDir):
+    hub.put("models", "me/small", {"README.md": b"---\nlicense: mit\n---\nby others"})
+    before = hub.files("models", "me/small")
+    link = result(push(small, "me/small", create_pr=True))
+    assert link == f"{hub.url}/me/small/discussions/1"
+    assert hub.files("models", "me/small") == before
+    assert set(hub.files("models", "me/small", "refs/pr/1")) >= NAMES
 
 
 @pytest.mark.parametrize(
     "method,path", [("POST", "/repos/create"), ("POST", "/commit/"), ("PUT", "/lfs"), ("POST", "/preupload/")]
 )
-def test_what_fails_for_a_moment_is_done_again(hub: HubServer, run: RunDir, method: str, path: str):
+def test_a_request_that_fails_for_a_moment_is_retried(hub: HubServer, small: RunDir, method: str, path: str):
+    """The client itself waits 1 s before it retries the last two."""
     hub.fail(method, path, 503)
-    result(push(run, "me/tiny"))
-    assert set(hub.files("models", "me/tiny")) >= NAMES
+    result(push(small, "me/small"))
+    assert sent(hub, method, path) == [503, 200]
+    assert set(hub.files("models", "me/small")) >= NAMES
 
 
-def test_a_connection_that_is_cut_is_made_again(hub: HubServer, run: RunDir):
-    hub.cut("POST", "/repos/create", in_answer=True)
-    hub.cut("POST", "/commit/")
-    result(push(run, "me/tiny"))
-    assert set(hub.files("models", "me/tiny")) >= NAMES
+@pytest.mark.parametrize("in_answer", [False, True])
+def test_a_cut_connection_is_retried_and_makes_one_commit(hub: HubServer, small: RunDir, in_answer: bool):
+    """Also where the connection is cut after the repo, or the commit, has been made. The client waits 1 s."""
+    hub.cut("POST", "/repos/create", in_answer=in_answer)
+    hub.cut("POST", "/commit/", in_answer=in_answer)
+    hub.cut("PUT", "/lfs/", after_bytes=100_000)
+    result(push(small, "me/small"))
+    assert set(hub.files("models", "me/small")) >= NAMES
+    assert len(hub.repo("models", "me/small").history()) == 2
 
 
 @pytest.mark.parametrize(
-    "status,says", [(403, "may not do that"), (500, "answered 500"), (401, "does not know this login")]
+    "status,says", [(403, "no write access there"), (500, "answered 500"), (401, "no longer accepts this login")]
 )
-def test_what_fails_for_good_gets_its_sentence_and_leaves_the_run(hub: HubServer, run: RunDir, status: int, says: str):
-    before = content(run)
+def test_a_request_that_keeps_failing_ends_in_words_and_leaves_the_run(
+    hub: HubServer, small: RunDir, status: int, says: str
+):
+    before = content(small)
     hub.fail("POST", "/commit/", status, times=math.inf)
     with pytest.raises(UserError, match=says):
-        result(push(run, "me/tiny"))
-    assert content(run) == before
+        result(push(small, "me/small"))
+    assert content(small) == before
     hub.faults.clear()
-    result(push(run, "me/tiny"))  # and later it works
+    result(push(small, "me/small"))
 
 
-def test_a_card_that_the_hub_does_not_take_gets_a_sentence(hub: HubServer, run: RunDir, monkeypatch):
-    monkeypatch.setattr("tests.hub.answers.faults", lambda kind, told: ["license is out of fashion"])
+def test_a_card_that_the_hub_refuses_ends_in_words(hub: HubServer, small: RunDir, monkeypatch):
+    monkeypatch.setattr("tests.hub.answers.faults", lambda kind, fields: ["license is out of fashion"])
     with pytest.raises(UserError, match="refuses the card: .*out of fashion"):
-        result(push(run, "me/tiny"))
+        result(push(small, "me/small"))
 
 
-def test_weights_that_the_hub_never_takes_get_a_sentence(hub: HubServer, run: RunDir):
-    """The client tries them again itself, and waits longer each time: about 1 s until it is cut off here."""
+def test_weights_that_the_hub_refuses_end_in_words(hub: HubServer, small: RunDir):
     hub.fail("PUT", "/lfs", 400, times=math.inf)
     with pytest.raises(UserError, match="could not be uploaded|answered 400"):
-        result(push(run, "me/tiny"))
+        result(push(small, "me/small"))
 
 
-def test_a_hub_that_is_not_there_gets_its_sentence(hub: HubServer, run: RunDir):
-    result(push(run, "me/tiny"))
-    pull("me/tiny")
+def test_a_hub_that_does_not_answer_is_given_up_on(hub: HubServer, small: RunDir, monkeypatch):
+    monkeypatch.setattr(pushing, "_TIMEOUT", 0.2)
+    hub.delay("GET", "/whoami", 5)
+    with pytest.raises(UserError, match="did not answer within 0.2 s"):
+        result(push(small, "me/small"))
+    assert not hub.repos
+
+
+def test_a_hub_that_is_down_ends_in_words_until_it_is_up(hub: HubServer, small: RunDir):
+    result(push(small, "me/small"))
+    pull("me/small")
     hub.stop()
     with pytest.raises(UserError, match="can't be reached"):
-        result(push(run, "me/tiny"))
-    assert load_classifier("me/tiny", "cpu").predict([halves()])  # from the cache
+        result(push(small, "me/small"))
+    assert load_classifier("me/small", "cpu").predict([halves()])  # from the cache
     with pytest.raises(UserError, match="is not in the cache"):
         pull("me/other")
+    hub.start()
+    result(push(small, "me/small"))
 
 
 @pytest.mark.parametrize(
     "token,repo,says",
     [
         (READ, "me/tiny", "may only read"),
-        ("hf_wrong", "me/tiny", "does not know this login"),
+        ("hf_wrong", "me/tiny", "no longer accepts this login"),
         (WRITE, "you/tiny", "can't write to you; choose one of me"),
         (WRITE, "tiny", "must be USER/NAME"),
-        (WRITE, "me/ti ny", "no name for a repo"),
+        (WRITE, "me/ti ny", "not a valid repo name"),
         (None, "me/tiny", "hf auth login"),
     ],
 )
-def test_who_may_not_is_told_before_anything_is_sent(
-    hub: HubServer, run: RunDir, monkeypatch, token, repo: str, says: str
+def test_a_missing_right_is_seen_before_anything_is_sent(
+    hub: HubServer, small: RunDir, monkeypatch, token, repo: str, says: str
 ):
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UserError, match=says):
-        result(push(run, repo, api=HfApi(endpoint=hub.url, token=token)))
+        result(push(small, repo, api=HfApi(endpoint=hub.url, token=token)))
     assert not hub.repos
     assert not [request for request in hub.requests if request.method != "GET"]
 
 
-def test_who_is_logged_in_is_told(hub: HubServer):
-    assert visitor(HfApi(endpoint=hub.url, token=WRITE)).may_write
-    assert visitor(HfApi(endpoint=hub.url, token=FINE_GRAINED)).may_write
-    org = visitor(HfApi(endpoint=hub.url, token=ORG))
+def test_an_account_and_its_organisations_are_read_from_the_token(hub: HubServer):
+    assert account(HfApi(endpoint=hub.url, token=WRITE)).may_write
+    assert account(HfApi(endpoint=hub.url, token=FINE_GRAINED)).may_write
+    org = account(HfApi(endpoint=hub.url, token=ORG))
     assert org.organisations == ("org",)
     assert check_rights(HfApi(endpoint=hub.url, token=ORG), "org/tiny") == org
 
 
-def test_a_dry_run_asks_nobody(hub: HubServer, run: RunDir):
-    planned = plan(run, "me/tiny")
+def test_a_token_limited_to_some_repos_pushes_there_and_nowhere_else(hub: HubServer, small: RunDir):
+    api = HfApi(endpoint=hub.url, token=ORG)
+    assert result(push(small, "org/small", api=api)) == f"{hub.url}/org/small"
+    api = HfApi(endpoint=hub.url, token=FINE_GRAINED)
+    hub.put("models", "me/fine", {})
+    result(push(small, "me/fine", api=api))
+    with pytest.raises(UserError, match="no write access there"):
+        result(push(small, "me/other", api=api))
+    assert ("models", "me/other") not in hub.repos
+
+
+def test_a_dry_run_sends_no_request(hub: HubServer, small: RunDir):
+    planned = plan(small, "me/small")
     assert not hub.requests
     assert set(planned.files) == NAMES
-    assert planned.files["model.safetensors"] == (run.path / "model.safetensors").stat().st_size
-    assert planned.card.startswith("---\n") and "# tiny" in planned.card
+    assert planned.files["model.safetensors"] == (small.path / "model.safetensors").stat().st_size
+    assert planned.card.startswith("---\n") and "# small" in planned.card
 
 
-def test_a_run_without_good_weights_is_not_pushed(hub: HubServer, run: RunDir):
-    file = run.path / "model.safetensors"
+def test_a_run_with_damaged_weights_is_not_pushed(hub: HubServer, small: RunDir):
+    file = small.path / "model.safetensors"
     whole = file.read_bytes()
     for broken in (whole[:-100], whole[:-5] + b"\xff" + whole[-4:]):
         file.write_bytes(broken)
         with pytest.raises(UserError, match="truncated|damaged"):
-            result(push(run, "me/tiny"))
+            result(push(small, "me/small"))
     file.unlink()
     with pytest.raises(UserError, match="there is no file"):
-        plan(run, "me/tiny")
+        plan(small, "me/small")
     assert not hub.repos
 
 
-def test_an_onnx_copy_goes_along_on_request(hub: HubServer, run: RunDir):
-    """Exports three: about 20 s."""
+def test_an_onnx_copy_is_uploaded_on_request(hub: HubServer, small: RunDir):
+    """Exports twice: about 10 s."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    assert "onnx" not in str(model_card(run, "me/tiny"))
-    assert result(export_onnx(run.path, run.path / ONNX)) < 1e-4
-    assert "model.onnx" not in plan(run, "me/tiny").files
-    before = content(run)
-    assert "model.onnx" in plan(run, "me/tiny", onnx=True).files
-    result(push(run, "me/tiny", onnx=True))
-    assert content(run) == before
-    session = onnxruntime.InferenceSession(hf_hub_download("me/tiny", "model.onnx"))
-    facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["label_names"]) == list(FINE) and facts["image_size"] == "32"
-    model = load_checkpoint(run.path, CPU)[0]
-    for count in (1, 3):
-        inputs = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
-        (logits,) = session.run(["logits"], {"images": inputs.numpy()})
-        with torch.no_grad():
-            assert torch.allclose(torch.from_numpy(logits), model(inputs), atol=1e-4)
-    assert b"InferenceSession" in hub.files("models", "me/tiny")["README.md"]
+    (small.path / ONNX).write_bytes(b"exported earlier")
+    assert ONNX not in plan(small, "me/small").files
+    before = content(small)
+    assert ONNX in plan(small, "me/small", onnx=True).files
+    result(push(small, "me/small", onnx=True))
+    assert content(small) == before
+    session = onnxruntime.InferenceSession(hf_hub_download("me/small", ONNX))
+    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    (logits,) = session.run(["logits"], {"images": inputs.numpy()})
+    with torch.no_grad():
+        assert torch.allclose(torch.from_numpy(logits), load_checkpoint(small.path, CPU)[0](inputs), atol=1e-4)
 
 
-def test_the_terminal_pushes_shows_and_classifies(hub: HubServer, run: RunDir, tmp_path: Path):
-    """Starts four Python processes: about 15 s."""
+def test_the_terminal_pushes_and_classifies(hub: HubServer, small: RunDir, tmp_path: Path, capsys):
+    """Starts a Python process: about 4 s."""
+    where = [str(small.path), "--repo"]
+    assert cli.main(["--push", *where, "me/small", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "model.safetensors" in shown and "# small" in shown and not hub.requests
+    assert cli.main(["--push", *where, "you/small"]) == 2
+    assert "can't write to you" in capsys.readouterr().err
     env = hub.environment(tmp_path / "home", HF_TOKEN=WRITE)
-    dry = app("--push", run.path, "--repo", "me/tiny", "--dry-run", env=env)
-    assert dry.returncode == 0 and "model.safetensors" in dry.stdout and "# tiny" in dry.stdout and not hub.requests
-    done = app("--push", run.path, "--repo", "me/tiny", "--public", env=env)
-    assert done.returncode == 0 and f"it is at {hub.url}/me/tiny" in done.stdout
+    done = app("--push", *where, "me/small", "--public", env=env)
+    assert done.returncode == 0 and f"it is at {hub.url}/me/small" in done.stdout
     halves().save(tmp_path / "halves.png")
-    told = app("--classify", tmp_path / "halves.png", "--run", "me/tiny", "--json", env=env)
-    assert json.loads(told.stdout)[0]["label"] == Classifier.load(run.path, "cpu").predict([halves()])[0].label
-    assert WRITE not in dry.stdout + done.stdout + told.stdout
-    refused = app("--push", run.path, "--repo", "you/tiny", env=env)
-    assert refused.returncode == 2 and "can't write to you" in refused.stderr
+    assert cli.main(["--classify", str(tmp_path / "halves.png"), "--run", "me/small", "--json"]) == 0
+    answers = capsys.readouterr().out
+    assert json.loads(answers)[0]["label"] == Classifier.load(small.path, "cpu").predict([halves()])[0].label
+    assert WRITE not in shown + done.stdout + done.stderr + answers
 
 
-def test_a_run_that_is_to_be_pushed_checks_that_first(hub: HubServer, tmp_path: Path):
-    """Starts two Python processes, one of which trains: about 10 s."""
-    flags: list[object] = [
-        "--train-only",
-        "--recipe",
-        "quick",
-        "--data",
-        "synthetic",
-        "--train-images",
-        "100",
-        "--val-images",
-        "0",
-    ]
-    flags += ["--epochs", "1", "--device", "cpu", "--run", tmp_path / "small", "--push-to", "me/small"]
-    refused = app(*flags, env=hub.environment(tmp_path / "home", HF_TOKEN=READ))
-    assert refused.returncode == 2 and "may only read" in refused.stderr and not (tmp_path / "small").exists()
+def test_training_with_push_to_checks_the_token_first(hub: HubServer, tmp_path: Path, monkeypatch, capsys):
+    """Starts a Python process that trains: about 6 s."""
+    flags = ["--train-only", "--recipe", "quick", "--arch", "tiny", "--data", "synthetic", "--train-images", "100"]
+    flags += ["--val-images", "0", "--epochs", "1", "--device", "cpu", "--run", str(tmp_path / "new")]
+    flags += ["--push-to", "me/new"]
+    monkeypatch.setenv("HF_TOKEN", READ)
+    assert cli.main(flags) == 2
+    assert "may only read" in capsys.readouterr().err and not (tmp_path / "new").exists()
     done = app(*flags, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
     assert done.returncode == 0 and "it is at" in done.stdout
-    assert set(hub.files("models", "me/small")) >= NAMES
+    assert set(hub.files("models", "me/new")) >= NAMES

@@ -133,6 +133,7 @@ def test_status_follows_from_the_last_event_and_the_lock(run: RunDir, event: eve
     assert run.status() == status
 
 
+@pytest.mark.process
 def test_the_lock_dies_with_its_holder(run: RunDir):
     """Starts a Python process."""
     child = start("-c", HOLD_THE_LOCK, run.path)

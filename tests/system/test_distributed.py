@@ -16,6 +16,8 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.distributed import ALONE, World
 from tests.builders import ROOT, wait
 
+pytestmark = pytest.mark.process
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
 
 

@@ -84,6 +84,8 @@ import os, sys, time
 from pathlib import Path
 from resnet_cifar.training.launcher import Launcher
 from tests.training.test_launcher import CPU, LONG
+
+pytestmark = pytest.mark.process
 run = Launcher(Path(sys.argv[1]), CPU).start(LONG, None)
 print(run.path, flush=True)
 time.sleep(60)

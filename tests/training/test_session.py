@@ -131,6 +131,7 @@ def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monk
     assert run.status() == "stopped"
 
 
+@pytest.mark.process
 def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
     """Six Python processes, one after the other: about half a minute."""
     run = new_run(staged_recipe(arch="resnet18"))
@@ -248,6 +249,7 @@ def test_out_of_memory_says_what_to_try(new_run: Callable[..., RunDir], monkeypa
     assert "--batch-size 8" in last.reason
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
     """Starts a Python process and finishes its run: about 8 s."""

@@ -108,6 +108,7 @@ def test_no_image_and_no_such_model(client: Client, image: Path):
             client.predict(handle_file(image), name, api_name="/classify")
 
 
+@pytest.mark.slow
 def test_32_clients_at_once(client: Client, url: str, image: Path):
     """Sixty-four requests; one after the other first, so that their median can be told: about 8 s."""
     times = []

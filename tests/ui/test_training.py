@@ -216,6 +216,7 @@ def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
     assert re.search(r"About .* (min|s)\b.* images/s .* GiB of memory", page.inner_text("#price"))
 
 
+@pytest.mark.process
 def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, tmp_path: Path):
     """Trains the same short run twice, once with a page that is asked over and over: about 20 s."""
     checkpoint(app.root / "model")
@@ -239,6 +240,7 @@ def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, t
     assert beside == by_itself
 
 
+@pytest.mark.process
 def test_programs_see_a_run_at_work(app: App):
     """Waits for a child to import torch: about 4 s."""
     client = Client(app.url, verbose=False)
@@ -249,7 +251,7 @@ def test_programs_see_a_run_at_work(app: App):
     wait(lambda: client.predict("tiny-1", api_name="/run")["latest_epoch"])
     told = client.predict("tiny-1", api_name="/run")
     assert told["latest_epoch"]["epoch"] >= 0 and 0 < told["part_done"] < 1 and told["epochs_planned"] == 500
-    with pytest.raises(AppError, match="there is no run 'tiny-2' here; there are tiny-1"):
+    with pytest.raises(AppError, match="there is no run 'tiny-2' here; the runs are: tiny-1"):
         client.predict("tiny-2", api_name="/run")
     Launcher(app.root, CPU).stop(run)
     wait(lambda: client.predict("tiny-1", api_name="/run")["status"] == "stopped", 4)

@@ -11,7 +11,8 @@ import gradio as gr
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.hub.push import Plan, plan, push, soon, visitor
+from resnet_cifar.hub.card import CURVES, CURVES_TEXT
+from resnet_cifar.hub.push import Plan, account, plan, push, with_timeout
 from resnet_cifar.hub.space import deploy, plan_app
 from resnet_cifar.model.checkpoint import MODEL
 from resnet_cifar.model.export import can_export
@@ -75,7 +76,7 @@ def logged_in(rights: Rights) -> str:
     rights.need()
     hub = rights.hub()
     try:
-        who = at_once(soon(lambda: visitor(hub)))
+        who = at_once(with_timeout(lambda: account(hub)))
     except UserError as error:
         return _who(_sentence(str(error)))
     places = ", ".join((who.name, *who.organisations))
@@ -138,7 +139,7 @@ def _repo(repo: str) -> str:
 
 def _shown(card: str) -> str:
     """A card as it can be shown here: without its metadata, its image, and colours of code that are hard to read."""
-    text = card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
+    text = card.split("---\n", 2)[2].replace(f"![{CURVES_TEXT}]({CURVES})", "")
     text = _TABLE.sub(r'<div class="wide" tabindex="0">\n\n\g<0>\n</div>\n', text)  # for phones: they scroll
     return text.replace("```python", "```").replace("```bibtex", "```")
 

@@ -1,0 +1,35 @@
+"""Fixtures of the Hub's tests: a local Hub, and a run that need not be trained."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_cifar.engine.evaluate import summarise
+from resnet_cifar.hub import push as pushing
+from resnet_cifar.recipe.datasets import DATASETS
+from resnet_cifar.runs.run_dir import RunDir
+from tests.builders import checkpoint, recipe, told
+from tests.hub.contents import WRITE
+from tests.hub.server import HubServer
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A local Hub. This process is logged in to it with write access, and retries at once."""
+    with HubServer() as hub:
+        hub.patch(monkeypatch, tmp_path / "home")
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setattr(pushing, "_RETRY_DELAYS", (0.05, 0.05))
+        yield hub
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> RunDir:
+    """A run with the weights of an untrained `tiny`, made-up metrics and made-up test results."""
+    run = told(tmp_path / "small", recipe()).run
+    checkpoint(run.path, image_size=32)
+    run.eval_file.write_text(json.dumps(summarise(torch.eye(100), torch.arange(100), DATASETS["synthetic"])))
+    return run
