@@ -2,21 +2,25 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: train test lint format clean
+.PHONY: train check test lint format clean
 
-train: $(VENV)/ready ## train in the terminal; ARGS="--recipe scratch" and the like go along
+train: $(VENV)/ready ## train in the terminal; ARGS="--recipe scratch" and the like are passed on
 	$(RUN) app.py --train-only $(ARGS)
 
-test: lint ## everything that must hold before a commit; ARGS="-k stop" and the like go to pytest
-	$(RUN) -m pytest $(ARGS)
+check: lint ## style, types and the quick tests: about a minute
+	$(RUN) -m pytest $(WORKERS) -m "not browser and not process and not slow" $(ARGS)
+
+test: lint ## everything that must pass before a commit; ARGS="-k stop" and the like go to pytest
+	$(RUN) -m pytest $(WORKERS) $(ARGS)
 
 lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-format: $(VENV)/ready-dev ## put the code into the shape that `lint` asks for
+format: $(VENV)/ready-dev ## format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 

@@ -213,6 +213,7 @@ def test_a_run_with_damaged_weights_is_not_pushed(hub: HubServer, small: RunDir)
     assert not hub.repos
 
 
+@pytest.mark.slow
 def test_an_onnx_copy_is_uploaded_on_request(hub: HubServer, small: RunDir):
     """Exports twice: about 10 s."""
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -229,6 +230,7 @@ def test_an_onnx_copy_is_uploaded_on_request(hub: HubServer, small: RunDir):
         assert torch.allclose(torch.from_numpy(logits), load_checkpoint(small.path, CPU)[0](inputs), atol=1e-4)
 
 
+@pytest.mark.process
 def test_the_terminal_pushes_and_classifies(hub: HubServer, small: RunDir, tmp_path: Path, capsys):
     """Starts a Python process: about 4 s."""
     where = [str(small.path), "--repo"]
@@ -247,6 +249,7 @@ def test_the_terminal_pushes_and_classifies(hub: HubServer, small: RunDir, tmp_p
     assert WRITE not in shown + done.stdout + done.stderr + answers
 
 
+@pytest.mark.process
 def test_training_with_push_to_checks_the_token_first(hub: HubServer, tmp_path: Path, monkeypatch, capsys):
     """Starts a Python process that trains: about 6 s."""
     flags = ["--train-only", "--recipe", "quick", "--arch", "tiny", "--data", "synthetic", "--train-images", "100"]

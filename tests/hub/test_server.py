@@ -24,6 +24,7 @@ print(snapshot_download("me/name"))
 """
 
 
+@pytest.mark.process
 def test_clients_of_this_process_and_of_a_child_reach_no_other_hub(hub: HubServer, tmp_path: Path, monkeypatch):
     hub.put("models", "me/name", {"a": b"1"}, visibility="private")
     monkeypatch.delenv("HF_TOKEN")
