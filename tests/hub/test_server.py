@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 from huggingface_hub import HfApi, get_token, hf_hub_download
 
 from tests.builders import ROOT
