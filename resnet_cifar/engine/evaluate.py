@@ -88,6 +88,7 @@ def coarse_top1(logits: Tensor, labels: Tensor, spec: DatasetSpec) -> float | No
 def per_class_top1(logits: Tensor, labels: Tensor) -> list[float]:
     """Top-1 on the images of each class, in label order."""
     hits = (logits.argmax(1) == labels).double()
-    classes = logits.shape[1]
-    sums = torch.zeros(classes, dtype=torch.double, device=logits.device).index_add_(0, labels, hits)
-    return (sums / torch.bincount(labels, minlength=classes).clamp(min=1)).tolist()
+    # Hits and images of each class; bincount would wait for the device.
+    sums = torch.zeros(logits.shape[1], 2, dtype=torch.double, device=logits.device)
+    sums.index_add_(0, labels, torch.stack((hits, torch.ones_like(hits)), 1))
+    return (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
