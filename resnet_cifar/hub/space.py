@@ -15,7 +15,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.push import Plan, check_rights, with_retries, with_timeout
-from resnet_cifar.paths import ROOT
+from resnet_cifar.paths import IS_CHECKOUT, ROOT
 from resnet_cifar.runs.run_dir import RunDir
 
 MARKER = ".resnet_cifar-space"
@@ -80,6 +80,8 @@ def plan_app(run: RunDir, repo: str, public: bool = False) -> Plan:
 @contextmanager
 def space_bundle(run: RunDir) -> Iterator[Path]:
     """Build the Space's files in a temporary folder. Raises UserError where the run has no usable weights."""
+    if not IS_CHECKOUT:
+        raise UserError("a Space is deployed from a checkout of the project, and this is an installed package.")
     with bundle(run, run.name) as checkpoint, tempfile.TemporaryDirectory(prefix="resnet_cifar-space-") as name:
         folder = Path(name)
         for file in sorted({file for pattern in _PATTERNS for file in ROOT.glob(pattern)}):

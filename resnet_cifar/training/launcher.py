@@ -19,7 +19,7 @@ import torch
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
-from resnet_cifar.paths import APP
+from resnet_cifar.paths import SOURCE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.runs.locks import Holder, sign
 from resnet_cifar.runs.run_dir import RunDir
@@ -27,6 +27,7 @@ from resnet_cifar.system.device import count
 from resnet_cifar.training.preflight import check, using
 
 LOG = "train.log"
+PACKAGE = "resnet_cifar"
 
 _NICENESS = 10  # a page on the same cores stays quick
 _GRACE = 30.0  # seconds from asking a run to stop to ending it; a step on a CPU can take several
@@ -153,16 +154,17 @@ def _processes(run: RunDir) -> int:
 
 def _start(arguments: list[str], processes: int, log: Path, handed_down: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """Start one process, or the `torchrun` that starts several and holds the locks for them."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--module", "--"]
+    start = torchrun if processes > 1 else ["-m"]
     with open(log, "ab") as out:
         return subprocess.Popen(
-            [sys.executable, *(torchrun if processes > 1 else []), str(APP), *arguments],
+            [sys.executable, *start, PACKAGE, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,  # a file: a pipe that nobody reads would stall the run
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=handed_down,
-            env=_without_secrets(),
+            env=_environment(),
         )
 
 
@@ -198,5 +200,8 @@ def _failure(log: bytes, code: int) -> RunFailed:
     return RunFailed(reason=reason, user_error=False)
 
 
-def _without_secrets() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}
+def _environment() -> dict[str, str]:
+    """Environment of a run's process: without secrets, and with this package, from whatever folder it was started."""
+    kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}
+    path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return kept | {"PYTHONPATH": os.pathsep.join(path)}

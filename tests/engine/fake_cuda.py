@@ -95,8 +95,8 @@ def fake_cuda(may_wait: set[str]) -> Iterator[Waits]:
             patch.setattr(kind, "tolist", lambda tensor: waits.tolist(tensor))
         patch.setattr(Tensor, "item", lambda tensor: waits.tolist(tensor) if tensor.is_cuda else 1)
         patch.setattr(Tensor, "__int__", lambda tensor: 1 if not tensor.is_cuda else _int(tensor))
-        for kind in (Tensor, nn.Parameter):
-            patch.setattr(kind, "__deepcopy__", _deepcopy)
+        patch.setattr(Tensor, "__deepcopy__", _deepcopy)
+        patch.setattr(nn.Parameter, "__deepcopy__", _deepcopy)
         patch.setattr(Tensor, "backward", _backward)
         patch.setattr(nn.Module, "_apply", _apply)
         patch.setattr(torch, "Generator", lambda device="cpu": _Generator())  # draws on either device come from it

@@ -16,6 +16,8 @@ from resnet_cifar.training import launcher
 from resnet_cifar.training.launcher import Launcher, log_tail
 from tests.builders import CPU, recipe, stage, start, wait, within
 
+pytestmark = pytest.mark.process
+
 LONG = recipe(stage(epochs=1000))
 
 
@@ -85,7 +87,6 @@ from pathlib import Path
 from resnet_cifar.training.launcher import Launcher
 from tests.training.test_launcher import CPU, LONG
 
-pytestmark = pytest.mark.process
 run = Launcher(Path(sys.argv[1]), CPU).start(LONG, None)
 print(run.path, flush=True)
 time.sleep(60)
@@ -196,7 +197,7 @@ def test_a_run_knows_no_secrets_and_stands_back(launching: Launcher, monkeypatch
     run = launching.start(LONG, None)
     holder = run.holder()
     assert holder is not None and holder.pid is not None
-    wait(lambda: b"app.py" in Path(f"/proc/{holder.pid}/cmdline").read_bytes())
+    wait(lambda: b"--train-only" in Path(f"/proc/{holder.pid}/cmdline").read_bytes())
     environment = Path(f"/proc/{holder.pid}/environ").read_bytes()
     assert b"CIFAR100_DIR=/somewhere" in environment and b"hf_secret" not in environment
     assert os.getpriority(os.PRIO_PROCESS, holder.pid) >= 10
