@@ -37,7 +37,7 @@ def test_synthetic_splits_are_disjoint_and_learnable_by_nearest_pattern():
 
 
 def test_more_images_than_there_are():
-    with pytest.raises(UserError, match="5000 val images and at least 9000 train images are asked for, of 10000"):
+    with pytest.raises(UserError, match="5000 val images and at least 9000 train images exceed the 10000 of"):
         recipe(train_images=9000, val_images=5000)
 
 
