@@ -85,14 +85,14 @@ def test_a_damaged_file_is_named_with_its_md5(cifar100_dir: Path, tmp_path: Path
         cifar100.find(tmp_path)
     whole = (cifar100_dir / "cifar-100-python" / "test").read_bytes()
     (folder / "test").write_bytes(whole[:-1000])
-    with pytest.raises(UserError, match="half-downloaded: its MD5 is .*, not f0ef6b0ae62326f3e7ffdfab6717acfc"):
+    with pytest.raises(UserError, match="incomplete: its MD5 is .*, not f0ef6b0ae62326f3e7ffdfab6717acfc"):
         cifar100.find(tmp_path)
 
 
 def test_a_folder_without_data(tmp_path: Path):
     with pytest.raises(UserError, match="there is no data folder"):
         cifar100.find(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no cifar-100-python"):
+    with pytest.raises(UserError, match="does not contain cifar-100-python"):
         cifar100.find(tmp_path)
 
 

@@ -165,7 +165,7 @@ def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsy
     told = capsys.readouterr()
     assert told.out.startswith(f"{good}: {expected.label} ({expected.superclass})\n")
     assert len(told.out.splitlines()) == 6
-    assert "error: bad.png is no image" in told.err and "error: there is no file" in told.err
+    assert "error: bad.png is not an image" in told.err and "error: there is no file" in told.err
     assert cli.main([*arguments, "--json"]) == 2
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["file"] == str(good) and answer["label"] == expected.label
