@@ -65,7 +65,7 @@ def test_a_device_that_is_not_there(main):
 def test_weights_that_are_a_pickle_with_code_or_do_not_fit(main, tmp_path: Path):
     (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"x": print}))
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "odd.pth")
-    for name, says in (("bomb.pth", "which is never run"), ("odd.pth", "conv1.weight is 3 and should be 8x3x7x7")):
+    for name, says in (("bomb.pth", "which is never executed"), ("odd.pth", "conv1.weight is 3 and should be 8x3x7x7")):
         code, error = main("--train-only", *SMALL, "--init", tmp_path / name, "--run", tmp_path / "run")
         assert code == 2 and says in error
         assert not (tmp_path / "run").exists()
