@@ -1,4 +1,4 @@
-"""The front door of resnet_cifar: `python app.py --help` says what it opens to."""
+"""Entry point of resnet_cifar: opens the page or runs a command; `python app.py --help` lists the commands."""
 
 import sys
 

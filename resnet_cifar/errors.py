@@ -1,9 +1,9 @@
-"""What can go wrong in words: every message says what was wrong, with the value, and what to do."""
+"""Exceptions that are reported in one sentence: what was wrong, with the value, and what to do."""
 
 
 class UserError(Exception):
-    """Something the person who asked can mend: a value, a file, a device, a full disk."""
+    """An error that the user can fix: a value, a file, a device, a full disk."""
 
 
 class Diverged(Exception):
-    """The loss stopped being a finite number."""
+    """Training diverged: a loss or a weight is no longer a finite number."""

@@ -1,8 +1,8 @@
-"""What a run says of itself, in order; each event is one line of `metrics.jsonl`.
+"""Events of a run, in order, and their JSON; each event is one line of `metrics.jsonl`.
 
 A run's first event is RunStarted and its last is RunCompleted, RunStopped or RunFailed. Epochs and stages count
-from 0, steps from 0 within their epoch. Accuracies are fractions. Fields that end in None by default are filled in
-by whoever drives the loop: the loop itself knows no clock, so that the same seed gives the same events.
+from 0, steps from 0 within their epoch. Accuracies are fractions. Fields that are None by default are filled in by
+the caller of the loop: the loop itself knows no clock, so that the same seed gives the same events.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metrics:
-    """What a set of images says of a model; averages are over images."""
+    """Results of a model on a set of images; averages are over images."""
 
     loss: float
     top1: float
@@ -24,19 +24,19 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
-    """The device is chosen and the folder made; downloads may follow."""
+    """A run started: its device is chosen and its folder exists; downloads may follow."""
 
     recipe: str
     device: str
     precision: str
     data_dir: str | None
     processes: int = 1
-    """That train it together, each on a device of its own where there are GPUs."""
+    """Number of processes that train the run together; with GPUs, each has its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResumed:
-    """A stopped, failed or interrupted run goes on from what was last saved."""
+    """A stopped, failed or interrupted run continues from its last save."""
 
     stage: int
     epoch: int
@@ -49,7 +49,7 @@ class RunResumed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far work is: `download`, `features`, `compile`, `train`, `evaluate`, `test`, `upload` or `export`."""
+    """Progress of a `phase`: download, features, compile, train, evaluate, test, upload or export."""
 
     phase: str
     done: int
@@ -58,23 +58,24 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageStarted:
-    """From here on `trainable` learns."""
+    """A stage started: from here on, only the groups in `trainable` change."""
 
     stage: int
     name: str
     epochs: int
     steps: int
-    """Optimizer updates an epoch."""
+    """Optimizer updates per epoch."""
     images: int
+    """Train images per epoch."""
     trainable: tuple[str, ...]
     image_sizes: tuple[int, ...]
-    """Pixels a side, in the order in which they are trained at."""
+    """Pixels per side, in the order of training."""
     batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSplit:
-    """Memory ran out: from this step on a batch goes through in micro-batches, still with one update."""
+    """Memory ran out: from this step on, batches are split into micro-batches, with one update per batch as before."""
 
     stage: int
     epoch: int
@@ -84,7 +85,7 @@ class BatchSplit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepLogged:
-    """Every `log_every` steps, and at an epoch's end: the mean loss since the last one."""
+    """Mean loss since the previous StepLogged; sent every `log_every` steps and at the end of an epoch."""
 
     stage: int
     epoch: int
@@ -92,15 +93,15 @@ class StepLogged:
     loss: float
     lr: float
     images: int
-    """Trained on in this epoch so far."""
+    """Images trained on in this epoch so far."""
     images_per_second: float | None = None
     memory: int | None = None
-    """Bytes at their peak so far: on a GPU what torch reserved there, on a CPU what the process had."""
+    """Peak so far in bytes: reserved by torch on a GPU, resident in the process on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochEnded:
-    """An epoch's sums. Train metrics are a running mean while the weights move, over augmented images."""
+    """Results of an epoch. Train metrics are means over its augmented images, taken while the weights changed."""
 
     stage: int
     epoch: int
@@ -109,42 +110,42 @@ class EpochEnded:
     train_top1: float
     val: Metrics | None
     ema_val: Metrics | None
-    """Of the averaged weights, where the stage averages."""
+    """Val metrics of the EMA weights; None if the stage has no EMA."""
     image_size: int
-    """Pixels a side, of training and evaluation."""
+    """Pixels per side, in training and evaluation."""
     best: bool
-    """Whether this epoch's weights are now the ones to keep."""
+    """Whether this epoch's weights replace the ones kept so far."""
     seconds: float | None = None
-    """Of training alone."""
+    """Training time, without evaluation."""
     images_per_second: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageEnded:
-    """The stage ran its epochs, or stopped early for want of progress."""
+    """A stage ran all its epochs, or stopped early because val top-1 no longer improved."""
 
     stage: int
     name: str
     epochs: int
-    """Trained, which early stopping may make fewer than planned."""
+    """Epochs trained; fewer than planned after early stopping."""
     best_top1: float | None
     """Best val top-1 within the stage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCompleted:
-    """Every stage ran, and the weights that were kept were tested once."""
+    """All stages ran, and the kept weights were tested once."""
 
     test: Metrics
     coarse_top1: float | None
     """Superclass top-1; None for a data set without superclasses."""
     seconds: float | None = None
-    """Of the whole run, what was done before a stop included."""
+    """Duration of the whole run, including the time before it was resumed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStopped:
-    """Somebody asked for it; all is saved, and resuming goes on from here."""
+    """A run stopped on request: everything is saved, and resuming continues from here."""
 
     by: str
     """SIGINT, SIGTERM or the stop file."""
@@ -152,11 +153,11 @@ class RunStopped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFailed:
-    """The run cannot go on; `reason` is a sentence for people."""
+    """A run cannot continue; `reason` is a sentence for the user."""
 
     reason: str
     user_error: bool
-    """Whether the person who asked can mend it."""
+    """Whether the user can fix it."""
 
 
 Event = (
@@ -178,7 +179,7 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity, 
 
 
 def to_json(event: Event, time: float) -> str:
-    """Write an event as one line of JSON, without its line break. `time`: seconds since the epoch of the clock.
+    """Write an event as one line of JSON, without a line break. `time`: Unix time in seconds.
 
     Numbers that are not finite, for which JSON has no notation, become null.
     """
@@ -187,9 +188,9 @@ def to_json(event: Event, time: float) -> str:
 
 
 def from_json(line: str) -> tuple[Event, float]:
-    """Read an event and its time. Raises ValueError where the line is torn, is no event or has a value of another type.
+    """Read an event and its time. null in a float field is read as nan, in an optional field as None.
 
-    null in a float field is read as nan; in an optional field it is None.
+    Raises ValueError if the line is torn, is not an event, or has a value of the wrong type.
     """
     try:
         fields: dict[str, Any] = _DECODER.decode(line)
@@ -216,7 +217,7 @@ def _build(kind: Any, fields: dict[str, Any]) -> Any:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    """Convert a JSON value to the type of a field. Raises TypeError where it is of another type."""
+    """Convert a JSON value to the type of a field. Raises TypeError if it has another type."""
     if type(value) is hint:  # true for most values, so checked first
         return value
     if isinstance(hint, UnionType):

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run: a bar while it works, a line an epoch, a table at the end."""
+"""Progress of a run in the terminal: a bar while it works, a line for each epoch, a table at the end."""
 
 import sys
 import time
@@ -35,8 +35,8 @@ from resnet_cifar.runs.run_dir import RunDir
 
 T = TypeVar("T")
 
-_LINE_EVERY = 10.0  # seconds between two lines where there is no terminal to draw a bar on
-_DOING = {
+_LINE_EVERY = 10.0  # seconds between two lines if the output is not a terminal
+_PHASES = {
     "download": "downloading",
     "features": "computing features",
     "compile": "compiling",
@@ -48,20 +48,22 @@ _DOING = {
 
 
 class TerminalView:
-    """Shows events one by one. Where output is no terminal, plain lines take the place of the bar."""
+    """Shows the events of a run, as they come. If the output is not a terminal, plain lines replace the bar."""
 
     def __init__(self, run: RunDir, began: float) -> None:
-        """`began`: when the command was given, by the monotonic clock."""
+        """`began`: when the command was given, on the monotonic clock."""
         self._run = run
         self._began: float | None = began
+        """None once the first step has been reported."""
         self._stages = run.recipe().stages
         self._bar = Bar()
         self._stage: StageStarted | None = _last_stage(run)
         self._epoch = 0
         self._memory: int | None = None
+        """Peak so far in bytes."""
 
     def show(self, event: Event) -> None:
-        """Show one more event."""
+        """Show the next event."""
         match event:
             case RunStarted() | RunResumed():
                 self._bar.say(self._opening(event))
@@ -74,17 +76,17 @@ class TerminalView:
             case Progress():
                 self._bar.progress(event)
             case StepLogged():
-                where = f"epoch {event.epoch + 1}/{self._stages[event.stage].epochs}"
+                epoch = f"epoch {event.epoch + 1}/{self._stages[event.stage].epochs}"
                 speed = f"{event.images_per_second or 0:,.0f} images/s"
-                self._bar.note(f"{where}, loss {event.loss:.3f}, lr {event.lr:.4f}, {speed}")
+                self._bar.note(f"{epoch}, loss {event.loss:.3f}, lr {event.lr:.4f}", speed)
                 self._memory = event.memory
             case EpochEnded() if self._stage:
                 self._bar.say(_epoch_line(event, self._stage))
-                self._bar.note("")  # what was said of this epoch does not hold for the next
+                self._bar.note("")  # the next epoch has no numbers yet
                 self._epoch = event.epoch + 1
             case BatchSplit():
                 size = -(-self._stages[event.stage].batch_size // event.micro_batches)
-                self._bar.say(f"  not enough memory for a whole batch: it is gone through {size} images at a time")
+                self._bar.say(f"  not enough memory for a whole batch: it is split into micro-batches of {size} images")
             case RunCompleted() | RunStopped():
                 self._bar.say(self._ending(event))
             case RunFailed():
@@ -92,7 +94,7 @@ class TerminalView:
                 print(f"error: {event.reason}", file=sys.stderr)
 
     def _train(self, event: Progress, stage: StageStarted) -> None:
-        """The bar runs over the whole stage, so that its time left is the stage's."""
+        """Move the bar, which runs over the whole stage, so that its remaining time is the stage's."""
         if self._began is not None:
             self._bar.say(f"  first step after {time.monotonic() - self._began:.1f} s")
             self._began = None
@@ -101,29 +103,29 @@ class TerminalView:
 
     def _opening(self, event: RunStarted | RunResumed) -> str:
         recipe = self._run.recipe()
-        verb = f"run {self._run.name}"
-        if isinstance(event, RunResumed):
-            verb += f" goes on in stage {min(event.stage, len(self._stages) - 1) + 1}, epoch {event.epoch + 1}"
-        many = f" ({event.processes} processes)" if event.processes > 1 else ""
-        taught = f", taught by {recipe.teacher}" if recipe.teacher else ""
+        start = f"run {self._run.name}"
+        if isinstance(event, RunResumed):  # a run stopped before its test is resumed past its last stage
+            start += f" resumes in stage {min(event.stage, len(self._stages) - 1) + 1}, epoch {event.epoch + 1}"
+        processes = f" ({event.processes} processes)" if event.processes > 1 else ""
+        teacher = f", teacher {recipe.teacher}" if recipe.teacher else ""
         return (
-            f"{verb}: recipe {recipe.name} on {event.device}{many} in {event.precision}, {recipe.arch} with the "
-            f"{recipe.stem} stem, weights from {recipe.init}{taught}, seed {recipe.seed}\nin {self._run.path}"
+            f"{start}: recipe {recipe.name} on {event.device}{processes} in {event.precision}, {recipe.arch} with the "
+            f"{recipe.stem} stem, weights from {recipe.init}{teacher}, seed {recipe.seed}\nin {self._run.path}"
         )
 
     def _ending(self, event: RunCompleted | RunStopped) -> str:
         if isinstance(event, RunCompleted):
-            memory = f" with {gibibytes(self._memory)} of memory at most" if self._memory else ""
+            memory = f", peak memory {gibibytes(self._memory)}" if self._memory else ""
             return (
                 f"\n{table(STAGE_COLUMNS, stage_rows(event for event, _ in self._run.history()))}\n\n"
                 f"{metrics_line('test', event.test, event.coarse_top1)}\n"
                 f"done in {duration(event.seconds or 0)}{memory}; the checkpoint is {self._run.path}"
             )
-        return f"stopped by {event.by}; all is saved. Go on with --resume {self._run.handle}"
+        return f"stopped by {event.by}; everything is saved. Continue with --resume {self._run.handle}"
 
 
 def watch(work: Generator[Progress, None, T]) -> T:
-    """Do `work` behind a bar; what it comes to."""
+    """Run `work` to its end behind a bar, and return its result."""
     bar = Bar()
     while True:
         try:
@@ -134,19 +136,20 @@ def watch(work: Generator[Progress, None, T]) -> T:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere a line every ten seconds."""
+    """A progress bar in a terminal; elsewhere a line every ten seconds."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
         self._bar: tqdm | None = None
         self._name = ""
         self._note = ""
-        self._said_at = time.monotonic()
+        """Numbers in a plain line."""
+        self._printed_at = time.monotonic()
 
     def move(self, name: str, done: int, total: int, unit: str) -> None:
-        """Work called `name` is that far."""
+        """Show how far the work called `name` is."""
         if not self._live:
-            if time.monotonic() - self._said_at >= _LINE_EVERY:
+            if time.monotonic() - self._printed_at >= _LINE_EVERY:
                 self.say(f"  {name}: {percent(done / max(1, total))}  {self._note}".rstrip())
             return
         if self._bar is None or name != self._name:
@@ -158,24 +161,24 @@ class Bar:
         self._bar.update(done - self._bar.n)
 
     def progress(self, event: Progress) -> None:
-        """The work that an event speaks of is that far."""
+        """Show an event's progress."""
         unit = {"download": "B", "upload": "steps", "export": "steps"}.get(event.phase, "img")
-        self.move(_DOING[event.phase], event.done, event.total, unit)
+        self.move(_PHASES[event.phase], event.done, event.total, unit)
 
-    def note(self, text: str) -> None:
-        """What stands beside the bar from now on."""
-        self._note = text
+    def note(self, text: str, speed: str = "") -> None:
+        """Show `text` beside the bar from now on. `speed` is only for plain lines: tqdm measures its own."""
+        self._note = f"{text}, {speed}" if speed else text
         if self._bar is not None:
-            self._bar.set_postfix_str(text.rpartition(",")[0], refresh=False)  # tqdm shows a speed of its own
+            self._bar.set_postfix_str(text, refresh=False)
 
     def say(self, text: str) -> None:
-        """Print lines that stay."""
+        """Print text that stays, above the bar."""
         self.close()
         print(text, flush=True)
-        self._said_at = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -184,7 +187,7 @@ class Bar:
 def _stage_line(stage: StageStarted) -> str:
     epochs = "1 epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
     return (
-        f"{stage.name}, {learns(stage.trainable)} learns; {epochs} of {stage.images:,} images "
+        f"{stage.name}, trainable: {learns(stage.trainable)}; {epochs} of {stage.images:,} images "
         f"at {sizes(stage.image_sizes)}, batch {stage.batch_size}"
     )
 
@@ -203,6 +206,6 @@ def _epoch_line(event: EpochEnded, stage: StageStarted) -> str:
 
 
 def _last_stage(run: RunDir) -> StageStarted | None:
-    """The stage that a resumed run is in."""
+    """Return the stage that a resumed run is in."""
     stages = [event for event, _ in run.history() if isinstance(event, StageStarted)]
     return stages[-1] if stages else None

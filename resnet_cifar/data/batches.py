@@ -1,6 +1,6 @@
-"""Where a stage's batches come from: images, or features of them that were computed beforehand.
+"""Sources of a stage's batches: images, or features that were computed from them before.
 
-Both kinds of source answer to the same two calls, so that one loop and one evaluation serve them.
+Both kinds have the same methods, so one loop and one evaluation work with either.
 """
 
 from collections.abc import Callable
@@ -16,33 +16,34 @@ from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 
 # Pixels of an evaluation batch with the stock stem: on 2 cores a quarter of a second, on a GPU about a gigabyte.
 _PIXELS = {"cpu": 64 * 96 * 96, "cuda": 256 * 224 * 224}
-_CIFAR_STEM = 16  # what a pixel costs with the CIFAR stem, relative to the stock stem
+_CIFAR_STEM = 16  # cost of a pixel with the CIFAR stem, relative to the stock stem, which downsamples 4x first
 _FEATURE_BATCH = 8192
 
 
 class Source(Protocol):
-    """What is trained or evaluated on."""
+    """Images or features to train or evaluate on."""
 
     labels: Tensor
     """(N,) int64."""
     classes: int
     evaluation_batch: int
+    """Batch size for evaluation."""
 
     def training_batch(
-        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+        self, indices: Tensor, epoch: int, generator: torch.Generator, shard: slice
     ) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of a part of the batch of images at `indices`.
+        """Return inputs and targets of one shard of the batch at `indices`.
 
-        Targets are labels (B,), or shares of each class (B, classes) where images are mixed. Draws are made for the
-        whole batch, so that it comes out the same however it is divided.
+        Targets are labels (B,), or probabilities (B, classes) if images are mixed. Random draws are made for the whole
+        batch, so its images do not depend on how it is sharded.
         """
 
     def inputs(self, start: int, stop: int) -> Tensor:
-        """What stands at start .. stop - 1, unaugmented."""
+        """Return the inputs at start .. stop - 1, without augmentation."""
 
 
 class Images:
-    """Batches of augmented, preprocessed images, made where the split lives."""
+    """Augmented and preprocessed images, computed on the split's device."""
 
     def __init__(
         self,
@@ -52,8 +53,10 @@ class Images:
         policy: Callable[[int], Augmentation] = lambda _: AUGMENTATIONS["none"],
         mirrored_first: Tensor | None = None,
     ) -> None:
-        """`policy`: augmentation of each epoch. `mirrored_first`: (N,) bool, the images that an alternating flip
-        mirrors in even epochs; the others are mirrored in odd ones.
+        """`policy` returns the augmentation of an epoch.
+
+        mirrored_first: (N,) bool, the images that an alternating flip mirrors in even epochs; it mirrors the others
+        in odd epochs.
         """
         self.labels = split.labels
         self.classes = len(split.spec.labels)
@@ -65,30 +68,32 @@ class Images:
         self.evaluation_batch = max(1, _PIXELS[split.images.device.type] // cost)
 
     def training_batch(
-        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+        self, indices: Tensor, epoch: int, generator: torch.Generator, shard: slice
     ) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, image_size, image_size), augmented anew, and their targets."""
+        """Return newly augmented images (B, 3, image_size, image_size) and their targets."""
         policy = self._policy(epoch)
         mirrored = self._mirrored(indices, epoch) if policy.flip == "alternating" else None
         images, labels = augment(self._images[indices], policy, generator, mirrored), self.labels[indices]
         if not policy.mixes:
-            return self._preprocess(images[part]), labels[part]
-        with_one_before = torch.arange(part.start - 1, part.stop, device=images.device) % len(images)
-        ready = self._preprocess(images[with_one_before])
-        return mix(ready[1:], ready[:-1], labels, part, self.classes, policy, generator)
+            return self._preprocess(images[shard]), labels[shard]
+        # Each image is mixed with the one before it: the shard needs one more, which for image 0 is the batch's last.
+        indices_with_previous = torch.arange(shard.start - 1, shard.stop, device=images.device) % len(images)
+        ready = self._preprocess(images[indices_with_previous])
+        return mix(ready[1:], ready[:-1], labels, shard, self.classes, policy, generator)
 
     def _mirrored(self, indices: Tensor, epoch: int) -> Tensor | None:
+        """(B,) bool, the images that an alternating flip mirrors in this epoch."""
         if self._mirrored_first is None:
             return None
         return self._mirrored_first[indices] ^ bool(epoch % 2)
 
     def inputs(self, start: int, stop: int) -> Tensor:
-        """Images (B, 3, image_size, image_size) as they are."""
+        """Return images (B, 3, image_size, image_size) without augmentation."""
         return self._preprocess(self._images[start:stop])
 
 
 class Features:
-    """What the backbone makes of each image, (views, N, 512); an epoch takes one view after the other."""
+    """Cached features of the backbone, (views, N, features); epochs use the views in turn."""
 
     evaluation_batch = _FEATURE_BATCH
 
@@ -98,11 +103,11 @@ class Features:
         self._views = views
 
     def training_batch(
-        self, indices: Tensor, epoch: int, generator: torch.Generator, part: slice
+        self, indices: Tensor, epoch: int, generator: torch.Generator, shard: slice
     ) -> tuple[Tensor, Tensor]:
-        """Features (B, 512) of the epoch's view, and labels."""
-        return self._views[epoch % len(self._views)][indices[part]], self.labels[indices[part]]
+        """Return features (B, features) of the epoch's view, and labels."""
+        return self._views[epoch % len(self._views)][indices[shard]], self.labels[indices[shard]]
 
     def inputs(self, start: int, stop: int) -> Tensor:
-        """Features (B, 512) of the first view."""
+        """Return features (B, features) of the first view."""
         return self._views[0, start:stop]

@@ -18,11 +18,11 @@ from resnet_cifar.system.background import in_background
 _FOLDER = "cifar-100-python"
 _ARCHIVE = "cifar-100-python.tar.gz"
 _ARCHIVE_BYTES = 169_001_437
-_ABANDONED = 3600  # seconds after which nobody is writing to a partial download any more
+_ABANDONED = 3600  # seconds without a write after which a partial download is abandoned
 
 
 def splits(data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
-    """Read train and test onto the CPU; without a folder, download the files first. Raises UserError."""
+    """Load the train and test splits onto the CPU; without a folder, download the files first. Raises UserError."""
     root = (yield from download()) if data_dir is None else find(data_dir)
     return _split(root, train=True), _split(root, train=False)
 
@@ -41,16 +41,19 @@ def _split(root: Path, train: bool) -> Split:
 
 
 def find(folder: Path) -> Path:
-    """The folder that holds `cifar-100-python`: `folder`, or one level up or down from it, files checked by MD5."""
+    """Find the folder that contains `cifar-100-python`: `folder` itself, its parent or a subfolder.
+
+    The files are checked by MD5. Raises UserError if there are none, or if one is missing or damaged.
+    """
     from torchvision.datasets import CIFAR100 as Official
     from torchvision.datasets.utils import calculate_md5
 
     if not os.path.isdir(folder):
-        raise UserError(f"there is no data folder {folder}; name one that holds {_FOLDER}, or none to download it.")
+        raise UserError(f"there is no data folder {folder}; name one that contains {_FOLDER}, or none to download it.")
     roots = [folder, *([folder.parent] if folder.name == _FOLDER else []), *sorted(folder.glob("*/"))]
     root = next((root for root in roots if os.path.isdir(root / _FOLDER)), None)
     if root is None:
-        raise UserError(f"{folder} holds no {_FOLDER}; name a folder that does, or none to download it.")
+        raise UserError(f"{folder} does not contain {_FOLDER}; name a folder that does, or none to download it.")
     for name, md5 in (*Official.train_list, *Official.test_list, (Official.meta["filename"], Official.meta["md5"])):
         file = root / _FOLDER / name
         if not os.path.isfile(file):
@@ -58,21 +61,21 @@ def find(folder: Path) -> Path:
         try:
             actual = calculate_md5(file)
         except OSError as error:
-            raise UserError(f"{file} can't be read: {error.strerror}.") from error
+            raise UserError(f"cannot read {file}: {error.strerror}.") from error
         if actual != md5:
-            raise UserError(f"{file} is damaged or half-downloaded: its MD5 is {actual}, not {md5}; get it again.")
+            raise UserError(f"{file} is damaged or incomplete: its MD5 is {actual}, not {md5}; download it again.")
     return root
 
 
 def download(root: Path = DATA) -> Generator[Progress, None, Path]:
-    """The folder that holds the official files, which are downloaded into `root` where they are not there yet.
+    """Return the folder that contains the official files; download them into `root` if they are missing.
 
-    Raises UserError where that fails.
+    Raises UserError if the download fails.
     """
     try:
         return find(root)
     except UserError:
-        pass  # missing or half there: get it, or what lacks of it
+        pass  # some or all of it is missing
 
     from torch.hub import download_url_to_file
     from torchvision.datasets import CIFAR100 as Official
@@ -88,16 +91,17 @@ def download(root: Path = DATA) -> Generator[Progress, None, Path]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         for partial in root.glob(f"{_ARCHIVE}*.partial"):
-            if time.time() - partial.stat().st_mtime > _ABANDONED:  # a younger one may be another process's
+            if time.time() - partial.stat().st_mtime > _ABANDONED:  # newer ones may be in use
                 partial.unlink()
         yield from in_background(work, lambda: Progress(phase="download", done=_size(archive), total=_ARCHIVE_BYTES))
     except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"cannot download CIFAR-100 from {Official.url} into {root}: {error}. Without a connection, "
-            "name a folder that has it with --data-dir, or look around with --data synthetic."
+            "name a folder that contains it with --data-dir, or try --data synthetic."
         ) from error
     return find(root)
 
 
 def _size(archive: Path) -> int:
+    """Return the bytes downloaded so far; torch downloads to a name with a random suffix."""
     return max((os.stat(file).st_size for file in archive.parent.glob(f"{archive.name}*")), default=0)

@@ -1,4 +1,4 @@
-"""Load the data of a recipe: the official splits, and val cut from train."""
+"""Data of a recipe: the official splits, with val held out from train."""
 
 from collections.abc import Generator
 from importlib import import_module
@@ -14,7 +14,7 @@ from resnet_cifar.recipe.datasets import DATASETS
 
 
 def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generator[Progress, None, Dataset]:
-    """Load a recipe's data onto `device`, downloading it where no folder is named.
+    """Load a recipe's data onto `device`; without a folder, download it first.
 
     Raises UserError if the data is missing or damaged, or the download fails.
     """
@@ -26,7 +26,7 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
 
 
 def official_splits(data: str, data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
-    """Load the whole train split and the test split of a data set, by its name, onto the CPU.
+    """Load the whole train and test splits of a data set onto the CPU.
 
     Raises UserError like `load`.
     """
@@ -34,22 +34,24 @@ def official_splits(data: str, data_dir: Path | None) -> Generator[Progress, Non
 
 
 def check_folder(data: str, data_dir: Path | None) -> None:
-    """Raise UserError if a named folder lacks the data set."""
+    """Raise UserError if a folder is given and lacks the data set."""
     if data_dir is not None:
         import_module(DATASETS[data].module).check(data_dir)
 
 
 def balanced_order(labels: Tensor, seed: int) -> Tensor:
-    """Shuffle so that any first n images hold all classes equally often, within one image.
+    """Shuffle so that the first n images, for every n, are balanced: class counts differ by at most one.
 
     labels: (N,) int64 -> (N,) indices.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(labels), generator=generator)
     shuffled = labels[order]
+    # Sorted by class, an image's position minus that of its class's first image is its rank within the class. Sorting
+    # by rank then takes one image of each class, then a second one of each, and so on.
     by_class = torch.argsort(shuffled, stable=True)
     counts = torch.bincount(shuffled)
     firsts = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
     rank = torch.empty_like(order)
-    rank[by_class] = torch.arange(len(labels)) - firsts  # how many of its class come before it
+    rank[by_class] = torch.arange(len(labels)) - firsts
     return order[torch.argsort(rank, stable=True)]

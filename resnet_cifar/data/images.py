@@ -1,7 +1,7 @@
-"""From whatever file a person has to the image in it: upright, on white, its first frame, 8 bits of RGB.
+"""Decodes any image file to upright 8-bit RGB: the first frame, with a white background.
 
-Image libraries get several of these silently wrong, and some files are made to fill a machine's memory; so every
-image, from the page, a program or the terminal, comes in through here.
+Image libraries get several of these wrong without an error, and some files are made to exhaust memory. Therefore every
+image, from the page, the API or the terminal, is decoded here.
 """
 
 import io
@@ -15,12 +15,15 @@ from resnet_cifar.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
-_ENOUGH = 1024  # pixels a side; a JPEG can be decoded smaller than it is, and no network here looks closer
-_BAND = 512  # rows that are converted at once, so that a large image is in memory hardly more than once
+_ENOUGH = 1024  # pixels per side; JPEGs are decoded at a reduced size, because networks here see far fewer pixels
+_BAND = 512  # rows converted at once, so that memory hardly exceeds one copy of a large image
 
 
 def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
-    """The image in a file, RGB. Raises UserError, which calls it `name`, where there is none or it is too large."""
+    """Decode an image to RGB; at most 2048 pixels per side. `name` is what messages call it.
+
+    Raises UserError if the file is missing, damaged, too large or not an image.
+    """
     name = name or (source.name if isinstance(source, Path) else "the image")
     try:
         with warnings.catch_warnings():
@@ -29,16 +32,18 @@ def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
                 return _to_rgb(image, name)
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         if isinstance(error, UnidentifiedImageError):
-            raise UserError(f"{name} is no image in one of {', '.join(FORMATS)}.") from error
+            raise UserError(f"{name} is not an image in a known format; use {', '.join(FORMATS)}.") from error
         raise UserError(_too_large(name, "far too many")) from error
     except FileNotFoundError as error:
         raise UserError(f"there is no file {source!s}.") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise UserError(f"{name} is broken or cut short: {str(error) or type(error).__name__}.") from error
+        if isinstance(error, OSError) and error.strerror is not None:  # the operating system's; Pillow's have none
+            raise UserError(f"cannot read {name}: {error.strerror}.") from error
+        raise UserError(f"{name} is damaged or truncated: {str(error) or type(error).__name__}.") from error
 
 
 def centre_square(image: Image.Image, side: int) -> Image.Image:
-    """The middle of an image as a square of `side` pixels."""
+    """Crop the central square of an image and resize it to `side` pixels per side."""
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     return image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)
@@ -47,7 +52,7 @@ def centre_square(image: Image.Image, side: int) -> Image.Image:
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(name, f"{image.width:,} x {image.height:,}"))
-    if image.format == "JPEG":
+    if image.format == "JPEG":  # the decoder halves the size while it stays above this
         image.draft(None, (_ENOUGH, _ENOUGH))
     image.load()
     rgb = Image.new("RGB", image.size)
@@ -57,15 +62,14 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if rgb.width > 2 * _ENOUGH or rgb.height > 2 * _ENOUGH:
         factor = max(1, max(rgb.size) // _ENOUGH)
         rgb = rgb.reduce((min(factor, rgb.width), min(factor, rgb.height)))
-    orientation = image.getexif().get(0x0112, 1)
-    return _upright(rgb, orientation)
+    return _upright(rgb, image.getexif().get(0x0112, 1))
 
 
 def _flatten(image: Image.Image, name: str) -> Image.Image:
-    """RGB, with what is transparent on white."""
+    """Convert to 8-bit RGB, with white behind transparent pixels."""
     if image.mode == "F":
-        raise UserError(f"{name} holds floating-point values, whose white is anybody's guess; save it with 8 bits.")
-    if image.mode.startswith("I"):  # 16 bits of grey
+        raise UserError(f"{name} has floating-point values, whose range is unknown; save it with 8 bits per channel.")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
         levels = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if not image.has_transparency_data:
@@ -77,7 +81,7 @@ def _flatten(image: Image.Image, name: str) -> Image.Image:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turned as EXIF's orientation, 1 to 8, asks for."""
+    """Turn and mirror an image according to its EXIF orientation, 1 to 8."""
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -91,4 +95,4 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _too_large(name: str, size: str) -> str:
-    return f"{name} has {size} pixels; up to {MAX_PIXELS // 10**6} million are read. Scale it down first."
+    return f"{name} has {size} pixels; up to {MAX_PIXELS // 10**6} million are allowed. Scale it down first."

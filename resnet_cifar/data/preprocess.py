@@ -1,4 +1,4 @@
-"""The one way from uint8 images to the input of a network, the same for train, val, test and prediction."""
+"""From uint8 images to the input of a network, the same for train, val, test and prediction."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from torch import Tensor
 from resnet_cifar.recipe.datasets import DATASETS, Normalization
 
 SIDE = 32
-
+"""Pixels per side of the images that a classifier receives, as in CIFAR-100."""
 
 CIFAR100 = DATASETS["cifar100"].normalization
 
@@ -15,9 +15,7 @@ IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Preprocess:
-    """What every image goes through before the network: normalised, then resized. The same for train, val, test
-    and prediction.
-    """
+    """Normalizes images, then resizes them."""
 
     def __init__(self, image_size: int, normalization: Normalization, device: torch.device) -> None:
         self.image_size = image_size
@@ -26,10 +24,10 @@ class Preprocess:
         self._scale = torch.tensor(normalization.std, device=device).mul(255).reciprocal()[:, None, None]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, 3, image_size, image_size) float32, channels last.
+        """Prepare a batch: (B, 3, H, W) uint8 -> (B, 3, image_size, image_size) float32, channels last.
 
-        Resizing is bilinear, and averages where it shrinks. It comes last, since it commutes with normalising and
-        small images are normalised faster.
+        Resizing is bilinear, with antialiasing. It comes second: the order does not affect the result, and normalizing
+        small images is faster.
         """
         x = (images.float() - self._mean) * self._scale
         if x.shape[-2:] != (self.image_size, self.image_size):

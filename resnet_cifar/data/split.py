@@ -1,4 +1,4 @@
-"""Images and labels as tensors: one split, and the three that a run uses."""
+"""Splits, images and labels as tensors, and the three splits of a run."""
 
 from dataclasses import dataclass
 
@@ -15,23 +15,23 @@ class Split:
     images: Tensor
     labels: Tensor
     spec: DatasetSpec
-    """Data set that they are from."""
+    """Data set that the images belong to."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Tensor) -> "Split":
-        """Images at `indices`, in that order."""
+        """Return the images at `indices`, in that order."""
         return Split(self.images[indices], self.labels[indices], self.spec)
 
     def to(self, device: torch.device) -> "Split":
-        """Copy on another device."""
+        """Return a copy on another device."""
         return Split(self.images.to(device), self.labels.to(device), self.spec)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits to learn from, to choose with and to report on."""
+    """The splits of a run: to learn from, to choose the best epoch with, and to report."""
 
     train: Split
     val: Split

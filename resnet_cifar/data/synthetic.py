@@ -1,4 +1,4 @@
-"""A synthetic data set with CIFAR-100's classes, made on the fly, that a network learns in seconds."""
+"""A synthetic data set with CIFAR-100's classes, generated in memory, that a network learns in seconds."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -16,14 +16,14 @@ def check(data_dir: Path) -> None:
 
 
 def splits(data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
-    """Train and test, on the CPU."""
+    """Generate the train and test splits, on the CPU."""
     yield from ()
     spec = DATASETS["synthetic"]
     return _split(spec.train_images, seed=1), _split(spec.test_images, seed=2)
 
 
 def _split(count: int, seed: int) -> Split:
-    """Each class is a blurred pattern of its own, under noise."""
+    """Generate images: each class is a blurred pattern, the same in both splits, plus noise."""
     spec = DATASETS["synthetic"]
     classes, size = len(spec.labels), (spec.side, spec.side)
     patterns = torch.randint(0, 256, (classes, 3, 4, 4), generator=torch.Generator().manual_seed(0)).float()

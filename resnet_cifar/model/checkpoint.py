@@ -1,7 +1,7 @@
-"""Checkpoints: a folder with `model.safetensors` and `config.json` that says all that is needed to use it.
+"""Checkpoints: folders with `model.safetensors` and `config.json`, which contain everything needed to use the model.
 
-Every safetensors file of ours carries a sha256 of its tensors in its header, and is refused if that or a single value
-is wrong. Nothing here reads or writes a pickle.
+Every safetensors file written here has a sha256 of its tensors in its header. A file is refused if the sha256 does not
+match or a value is not finite. Nothing here reads or writes a pickle.
 """
 
 import hashlib
@@ -29,13 +29,14 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What must be known to rebuild a model and its preprocessing."""
+    """Everything needed to rebuild a model and its preprocessing."""
 
     arch: str
     stem: str
     image_size: int
     normalization: Normalization
     labels: tuple[str, ...] = FINE
+    """Class names, in the order of the logits."""
 
     @property
     def known_elsewhere(self) -> bool:
@@ -43,7 +44,7 @@ class ModelConfig:
         return self.stem == "stock" and ARCHITECTURES[self.arch].known_elsewhere
 
     def to_json(self) -> str:
-        """JSON for `config.json`; with the stock stem in timm's keys as well, so that timm can load the folder."""
+        """Write `config.json`. If timm knows the network, timm's keys are included, so that it can load the folder."""
         fields: dict[str, Any] = {
             "arch": self.arch,
             "stem": self.stem,
@@ -56,7 +57,7 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
-        """What `to_json` wrote. Raises ValueError where it is something else."""
+        """Parse `config.json`. Raises ValueError if it is not one that `to_json` wrote."""
         try:
             fields = json.loads(text)
             config = cls(
@@ -66,10 +67,12 @@ class ModelConfig:
                 normalization=Normalization(tuple(fields["mean"]), tuple(fields["std"])),
                 labels=tuple(fields["label_names"]),
             )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{error} is missing or of the wrong kind") from error
+        except KeyError as error:
+            raise ValueError(f"{error} is missing") from error
+        except TypeError as error:
+            raise ValueError(f"a value has the wrong type ({error})") from error
         if config.arch not in ARCHITECTURES or config.stem not in STEMS:
-            raise ValueError(f"arch {config.arch!r} with stem {config.stem!r} is not known here")
+            raise ValueError(f"arch {config.arch!r} with stem {config.stem!r} is unknown")
         return config
 
     def _timm(self) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class ModelConfig:
                 "interpolation": "bilinear",
                 "crop_pct": 1.0,
                 "crop_mode": "center",
-                "pool_size": [-(-side // 32)] * 2,
+                "pool_size": [-(-side // 32)] * 2,  # size of layer4's output
                 "first_conv": "conv1",
                 "classifier": "fc",
                 "num_classes": len(self.labels),
@@ -96,27 +99,27 @@ class ModelConfig:
 
 
 def save_checkpoint(folder: Path, config: ModelConfig, weights: dict[str, Tensor]) -> None:
-    """Write `config.json` and `model.safetensors`. Raises UserError where the disk won't take them.
+    """Write `config.json` and `model.safetensors`. Raises UserError if they cannot be written.
 
-    The weights come last: who sees that they are new finds the config that belongs to them.
+    The weights are written last: a reader that sees new weights also finds the config that belongs to them.
     """
     files.write_text(folder / CONFIG, config.to_json())
     write_tensors(folder / MODEL, weights)
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """A checkpoint's `config.json`. Raises UserError where it is missing or broken."""
+    """Read a checkpoint's `config.json`. Raises UserError if it is missing or invalid."""
     file = folder / CONFIG
     try:
         return ModelConfig.from_json(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{folder} is no checkpoint: it has no readable {CONFIG} ({error.strerror}).") from error
+        raise UserError(f"{folder} is not a checkpoint: it has no readable {CONFIG} ({error.strerror}).") from error
     except ValueError as error:
-        raise UserError(f"{file} does not describe a model of ours: {error}.") from error
+        raise UserError(f"{file} does not describe a model of this project: {error}.") from error
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> tuple[ResNet, ModelConfig]:
-    """The model of a checkpoint, in evaluation mode, and how to use it. Raises UserError where it can't be used."""
+    """Load a checkpoint's model, in evaluation mode, and its config. Raises UserError if it cannot be used."""
     config = read_config(folder)
     tensors, _ = read_tensors(folder / MODEL)
     model = ResNet(config.arch, config.stem, len(config.labels))
@@ -125,15 +128,15 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[ResNet, ModelCo
 
 
 def load_weights(model: ResNet, tensors: dict[str, Tensor], source: str) -> None:
-    """Copy `tensors` into the model. Raises UserError that names the tensors which don't fit; then nothing changed."""
+    """Copy tensors into the model. If some do not fit, raises UserError with their names and changes nothing."""
     own = model.state_dict()
     faults = [
         f"{name} is {_shape(tensor)} and should be {_shape(own[name])}"
         for name, tensor in tensors.items()
         if name in own and own[name].shape != tensor.shape
     ]
-    faults += [f"{name} is not part of it" for name in tensors if name not in own]
-    # Older files have no counters, and nothing uses them.
+    faults += [f"{name} is unknown" for name in tensors if name not in own]
+    # Old files lack BatchNorm's counters, which nothing uses.
     faults += [f"{name} is missing" for name in own if name not in tensors and "num_batches_tracked" not in name]
     if faults:
         more = f", and {len(faults) - 4} more" if len(faults) > 4 else ""
@@ -143,8 +146,9 @@ def load_weights(model: ResNet, tensors: dict[str, Tensor], source: str) -> None
 
 
 def write_tensors(file: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """Put tensors in the place of `file`, with `header` and their sha256. Raises UserError where the disk won't take
-    them and Diverged where a value is not finite; either way the old file stays.
+    """Replace `file` by tensors, with their sha256 and `header` in its header.
+
+    Raises UserError if the file cannot be written, and Diverged if a value is not finite; the old file is kept then.
     """
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if (name := _not_finite(ready)) is not None:
@@ -153,11 +157,13 @@ def write_tensors(file: Path, tensors: dict[str, Tensor], header: dict[str, str]
         with files.replacing(file) as draft:
             save_file(ready, draft, metadata={"format": "pt", "sha256": _digest(ready)} | (header or {}))
     except SafetensorError as error:
-        raise UserError(f"cannot write {file}: {error}. Make room; what was saved before is still there.") from error
+        raise UserError(
+            f"cannot write {file}: {error}. Free some disk space; the previous file is unchanged."
+        ) from error
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A file's tensors and header. Raises UserError where it is missing, truncated, changed or not finite."""
+    """Read a file's tensors and header. Raises UserError if it is missing, truncated, modified or not finite."""
     try:
         with safe_open(file, "pt") as content:
             header = content.metadata() or {}
@@ -165,20 +171,23 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise UserError(f"there is no file {file}.") from error
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file} is truncated or is no safetensors file: {error}.") from error
+        raise UserError(f"{file} is truncated or not a safetensors file: {error}.") from error
     if "sha256" in header and header["sha256"] != _digest(tensors):
-        raise UserError(f"{file} is damaged: its tensors do not match the sha256 in its header; get it again.")
+        raise UserError(
+            f"{file} is damaged: its tensors do not match the sha256 in its header; copy or download it again."
+        )
     check_finite(tensors, file)
     return tensors, header
 
 
 def check_finite(tensors: dict[str, Tensor], file: Path) -> None:
-    """Raise UserError where a value is not finite."""
+    """Raise UserError if a value is not finite."""
     if (name := _not_finite(tensors)) is not None:
-        raise UserError(f"{file} is of no use: {name} has values that are not finite.")
+        raise UserError(f"{file} cannot be used: {name} has values that are not finite.")
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
+    """Compute a sha256 of names, types, shapes and values, regardless of the order of the tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -188,6 +197,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is not finite."""
     return next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
 
 

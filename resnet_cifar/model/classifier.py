@@ -1,4 +1,4 @@
-"""What is in an image: the one way from images to answers, for the page, programs and the terminal."""
+"""From images to class probabilities, the same for the page, the API and the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ from resnet_cifar.system.device import choose_device
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of an image."""
+    """Prediction for one image."""
 
     probabilities: dict[str, float]
-    """Of the likeliest classes, the likeliest first."""
+    """Probabilities of the most likely classes, the most likely first."""
     superclass: str | None
-    """The likeliest class's, where it is one of CIFAR-100's."""
+    """Superclass of the most likely class; None if it is not one of CIFAR-100's."""
     seen: Image.Image
-    """What the network looked at."""
+    """The image as the network sees it."""
 
     @property
     def label(self) -> str:
-        """The likeliest class."""
+        """The most likely class."""
         return next(iter(self.probabilities))
 
     def as_json(self) -> dict[str, Any]:
-        """The answer as programs get it."""
+        """Return the prediction as the API and `--json` show it."""
         confidences = [{"label": name, "confidence": value} for name, value in self.probabilities.items()]
         return {"label": self.label, "superclass": self.superclass, "confidences": confidences}
 
 
 class Classifier:
-    """A checkpoint that answers; it keeps its own copy of the weights, whatever becomes of the folder."""
+    """A checkpoint's model and preprocessing. It has its own copy of the weights, so its folder may change."""
 
     def __init__(self, model: ResNet, config: ModelConfig, device: torch.device) -> None:
         self.config = config
@@ -50,19 +50,19 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "Classifier":
-        """Load a checkpoint folder. Raises UserError where there is none, or where it is broken."""
+        """Load a checkpoint folder. Raises UserError if it is missing or damaged."""
         chosen = choose_device(device)
         return cls(*load_checkpoint(folder, chosen), chosen)
 
     def predict(self, images: Sequence[Image.Image], top: int = 5) -> list[Prediction]:
-        """The likeliest `top` classes of RGB images of any size, whose middle square is looked at."""
+        """Return the `top` most likely classes of each RGB image, of any size; only the central square is used."""
         if not images:
             return []
         small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
         inputs = self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
         with torch.inference_mode():
-            likeliest = self._model(inputs).softmax(1).topk(min(top, len(self.config.labels)))
-        rows = zip(likeliest.values.tolist(), likeliest.indices.tolist(), self._seen(inputs), strict=True)
+            best = self._model(inputs).softmax(1).topk(min(top, len(self.config.labels)))
+        rows = zip(best.values.tolist(), best.indices.tolist(), self._seen(inputs), strict=True)
         return [self._prediction(values, indices, seen) for values, indices, seen in rows]
 
     def _prediction(self, values: list[float], indices: list[int], seen: Image.Image) -> Prediction:
@@ -71,7 +71,7 @@ class Classifier:
         return Prediction(dict(zip(names, values, strict=True)), superclass, seen)
 
     def _seen(self, inputs: torch.Tensor) -> list[Image.Image]:
-        """The network's inputs turned back into images."""
+        """Convert the network's inputs back to images."""
         normalization = self.config.normalization
         mean, std = (torch.tensor(values, device=self._device) for values in (normalization.mean, normalization.std))
         pixels = (inputs.permute(0, 2, 3, 1) * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)

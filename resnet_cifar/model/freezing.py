@@ -1,4 +1,4 @@
-"""What learns in a stage, and how fast; what is frozen keeps its weights and its BatchNorm statistics."""
+"""Trainable groups of a stage and their learning rates; frozen groups keep weights and BatchNorm statistics."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from resnet_cifar.recipe.config import EVERYTHING, Group, Stage
 
 
 def freeze_all_but(model: ResNet, trainable: tuple[Group, ...]) -> None:
-    """Let the groups in `trainable` learn and no other; puts the model into training mode."""
+    """Make the groups in `trainable` trainable and freeze all others; puts the model into training mode."""
     model.frozen = frozenset(EVERYTHING) - frozenset(trainable)
     for name in EVERYTHING:
         for module in model.group(name):
             module.requires_grad_(name in trainable)
-    model.train()
+    model.train()  # BatchNorm updates its statistics in training mode even without gradients; ResNet.train prevents it
 
 
 def learning_rate(stage: Stage, group: Group) -> float:
-    """The peak learning rate of a group: the head's, or the backbone's, less the further it is from the head."""
+    """Return a group's peak learning rate. In the backbone it decays with the distance from layer4."""
     if group == "fc":
         return stage.lr
     depth = EVERYTHING.index("layer4") - EVERYTHING.index(group)
@@ -24,16 +24,16 @@ def learning_rate(stage: Stage, group: Group) -> float:
 
 
 def parameter_groups(model: ResNet, stage: Stage) -> list[dict[str, Any]]:
-    """What an optimizer is given: by group and by whether weight decay applies (not to biases and norms).
+    """Build an optimizer's parameter groups: two for each trainable group, with and without weight decay.
 
-    `peak_lr` beside each group's `lr` is what a schedule multiplies.
+    Biases and BatchNorm have no weight decay. The schedule multiplies `peak_lr`, which is stored beside each `lr`.
     """
     groups = []
     for name in stage.trainable:
         peak = learning_rate(stage, name)
         parameters = [parameter for module in model.group(name) for parameter in module.parameters()]
         for decay, chosen in (
-            (stage.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (stage.weight_decay, [p for p in parameters if p.ndim > 1]),  # convolutions and the head's weights
             (0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             groups.append({"params": chosen, "lr": peak, "peak_lr": peak, "weight_decay": decay})

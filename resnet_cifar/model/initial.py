@@ -1,7 +1,4 @@
-"""Where a run's weights start: at random, from ImageNet, from a checkpoint, or from a file of torchvision's kind.
-
-And those of who teaches it.
-"""
+"""Initial weights of a run: random, ImageNet's, a checkpoint's, or those of a state dict like torchvision's."""
 
 import json
 import warnings
@@ -27,15 +24,16 @@ _HEAD = ("fc.weight", "fc.bias")
 
 @dataclass(frozen=True)
 class Start:
-    """Weights by name, none where they are drawn at random; and what their images were normalised with."""
+    """Initial weights by name, None for random ones, and the normalization of the images they were trained on."""
 
     tensors: dict[str, Tensor] | None
     normalization: Normalization
     source: str
+    """Name in messages."""
 
 
 def read_start(recipe: Recipe) -> Generator[Progress, None, Start]:
-    """What `recipe.init` names. Raises UserError where it can't be had."""
+    """Load the weights that `recipe.init` names. Raises UserError if they are unavailable."""
     if recipe.init == "scratch":
         return Start(None, CIFAR100, "scratch")
     if recipe.init == "imagenet":
@@ -44,35 +42,38 @@ def read_start(recipe: Recipe) -> Generator[Progress, None, Start]:
 
 
 def read_file(path: Path) -> Start:
-    """The weights of a checkpoint folder, a .safetensors or a .pth. Raises UserError where they are of no use.
+    """Load the weights of a checkpoint folder, a .safetensors file or a .pth file.
 
-    Without a `config.json` beside them they are taken to be torchvision's, trained on ImageNet's normalization.
+    Without a `config.json` beside them they are assumed to be torchvision's, with ImageNet's normalization. Raises
+    UserError if they cannot be used.
     """
     if path.is_dir():
         path = path / MODEL
     if not path.is_file():
-        raise UserError(f"--init: there is no {path}; name a checkpoint folder, a .safetensors or a .pth.")
+        raise UserError(f"--init: there is no {path}; name a checkpoint folder, a .safetensors file or a .pth file.")
     tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _read_pth(path)
     return Start(tensors, _normalization_beside(path), str(path))
 
 
 def build(recipe: Recipe, start: Start) -> ResNet:
-    """The recipe's network, beginning at `start`; what is random comes from the recipe's seed. A head of another size
-    is replaced by a new one; anything else that does not fit raises UserError.
+    """Build the recipe's network with initial weights. Random ones are drawn from the recipe's seed.
+
+    A head for another number of classes is replaced by a random one. Raises UserError if anything else does not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = ResNet(recipe.arch, recipe.stem, len(recipe.dataset.labels))
     if start.tensors is not None:
         own = model.state_dict()
-        fits = all(name in start.tensors and start.tensors[name].shape == own[name].shape for name in _HEAD)
-        head = {} if fits or not all(name in start.tensors for name in _HEAD) else {name: own[name] for name in _HEAD}
+        has_head = all(name in start.tensors for name in _HEAD)
+        fits = has_head and all(start.tensors[name].shape == own[name].shape for name in _HEAD)
+        head = {name: own[name] for name in _HEAD} if has_head and not fits else {}  # without one, load_weights refuses
         load_weights(model, start.tensors | head, start.source)
     return model
 
 
 def _normalization_beside(path: Path) -> Normalization:
-    """What the `config.json` in the file's folder says, ours or timm's; ImageNet's where there is none."""
+    """Read the normalization from the `config.json` beside a file, ours or timm's; ImageNet's if there is none."""
     try:
         fields = json.loads((path.parent / CONFIG).read_text(encoding="utf-8"))
         fields = fields if "mean" in fields else fields["pretrained_cfg"]
@@ -84,15 +85,15 @@ def _normalization_beside(path: Path) -> Normalization:
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of old formats, which are read all the same
+        with warnings.catch_warnings(action="ignore"):  # about old formats, which can be read
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken pickle can raise anything
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} is truncated, or a pickle that holds more than tensors, which is never run: {first}"
+            f"{path} is truncated, or a pickle that contains more than tensors, which is never executed: {first}"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path} is no state dict of torchvision's kind: it must map names to tensors.")
+        raise UserError(f"{path} is not a state dict like torchvision's: it must map names to tensors.")
     check_finite(content, path)
     return content
 
@@ -117,5 +118,5 @@ def _download_imagenet(arch: str) -> Generator[Progress, None, dict[str, Tensor]
     except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"cannot download the ImageNet weights from {weights.url}: {error}. Without a connection, name a file that "
-            "has them with --init PATH, or start from nothing with --init scratch."
+            "contains them with --init PATH, or start from random weights with --init scratch."
         ) from error

@@ -1,9 +1,8 @@
-"""Residual networks with torchvision's parameter names, so that weights go either way unchanged.
+"""Residual networks with torchvision's parameter names, so that weights can be exchanged in both directions.
 
 Source: He et al., "Deep Residual Learning for Image Recognition" (2016), section 3.3, table 1 and section 4.2.
 """
 
-import torch
 from torch import Tensor, nn
 
 from resnet_cifar.recipe.architecture import ARCHITECTURES, Architecture, Block
@@ -11,7 +10,7 @@ from resnet_cifar.recipe.config import Group
 
 
 class ResidualBlock(nn.Module):
-    """Convolutions in a row, each with its BatchNorm, and a shortcut around them."""
+    """A sequence of convolutions, each with BatchNorm, and a shortcut around them."""
 
     def __init__(self, kind: Block, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -30,11 +29,11 @@ class ResidualBlock(nn.Module):
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """BatchNorm before the sum."""
+        """The last BatchNorm, before the shortcut is added."""
         return getattr(self, f"bn{self._depth}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, channels * expansion, H / stride, W / stride)."""
+        """Transform (B, inputs, H, W) to (B, channels * expansion, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         for number in range(1, self._depth):
             x = self.relu(getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x)))
@@ -56,55 +55,37 @@ class ResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = _layers(architecture)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(architecture.features, num_classes)
-        self._initialise()
+        self._initialize()
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images -> (B, features): input of the head."""
+        """Compute the input of the head: (B, 3, H, W) normalized images -> (B, features)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.avgpool(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images -> (B, classes) logits."""
+        """Compute logits: (B, 3, H, W) normalized images -> (B, classes)."""
         return self.fc(self.features(x))
 
     def group(self, name: Group) -> tuple[nn.Module, ...]:
-        """The modules of a group."""
+        """Return the modules of a group."""
         return (self.conv1, self.bn1) if name == "stem" else (self.get_submodule(name),)
 
     def train(self, mode: bool = True) -> "ResNet":
-        """Switch between training and evaluation. BatchNorm layers of frozen groups stay in evaluation, always."""
+        """Switch between training and evaluation mode; BatchNorm layers of frozen groups always stay in evaluation."""
         super().train(mode)
         for name in self.frozen:
             for module in self.group(name):
                 module.eval()
         return self
 
-    def _initialise(self) -> None:
-        """He et al. 2015 for convolutions; every block starts as its shortcut (Goyal et al. 2017, section 5.1)."""
+    def _initialize(self) -> None:
+        """Initialize convolutions as He et al. 2015, and blocks as their shortcut (Goyal et al. 2017, section 5.1)."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.last_norm.weight)
-
-
-def count_multiply_adds(arch: str, stem: str, image_size: int, num_classes: int = 100) -> int:
-    """Multiply-adds of one image's forward pass, convolutions and the head, as He et al. count them."""
-    total = 0
-
-    def add(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        weight: Tensor = module.weight  # type: ignore[assignment]
-        total += weight[0].numel() * output.numel()
-
-    with torch.device("meta"):  # shapes alone: nothing is computed
-        model = ResNet(arch, stem, num_classes).eval()
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.register_forward_hook(add)
-        model(torch.empty(1, 3, image_size, image_size))
-    return total
 
 
 def _stem(stem: str, width: int) -> tuple[nn.Conv2d, nn.Module]:
@@ -114,7 +95,7 @@ def _stem(stem: str, width: int) -> tuple[nn.Conv2d, nn.Module]:
 
 
 def _layers(architecture: Architecture) -> list[nn.Sequential]:
-    """layer1 to layer4; all but the first begin with a stride of 2."""
+    """Build layer1 to layer4; all but the first begin with a stride of 2."""
     layers, inputs = [], architecture.width
     for number, (blocks, channels) in enumerate(zip(architecture.layers, architecture.channels, strict=True)):
         first = ResidualBlock(architecture.block, inputs, channels, stride=2 if number else 1)

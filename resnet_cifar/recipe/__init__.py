@@ -1,1 +1,1 @@
-"""What a run is asked to do; standard library only."""
+"""Recipes: descriptions of a run; standard library only."""

@@ -1,4 +1,4 @@
-"""Augmentation settings: which random transforms a training batch goes through, and the named combinations of them."""
+"""Augmentation settings: the random transforms of a training batch, and named presets."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,21 @@ FLIPS = ("none", "random", "alternating")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """The random changes of a training batch; the default changes nothing."""
+    """Random transforms of a training batch; the default changes nothing."""
 
     crop_padding: float = 0.0
-    """Largest shift of an image, as a fraction of its side; what comes in is mirrored at the edge."""
+    """Largest shift of an image, as a fraction of its side; the gap is filled by reflection at the edge."""
     flip: str = "none"
-    """none; random: mirror left and right with probability 1/2; alternating: mirror each image in every other epoch,
-    a random half of them in the first (Jordan 2024, section 3.6)."""
+    """none; random: mirror horizontally with probability 1/2; alternating: mirror each image in every other epoch, a
+    random half of the images in the first (Jordan 2024, section 3.6)."""
     random_erasing: float = 0.0
-    """Probability of blanking one rectangle (Zhong et al. 2017)."""
+    """Probability of filling one rectangle with grey (Zhong et al. 2017)."""
     mixup: float = 0.0
     """Probability of blending two images and their labels (Zhang et al. 2017)."""
     cutmix: float = 0.0
     """Probability of pasting a rectangle of another image (Yun et al. 2019)."""
     trivial_augment: bool = False
-    """Apply one random operation of shape or colour, at a random strength (TrivialAugment, Mueller and Hutter 2021)."""
+    """Whether to apply one random operation at a random strength (TrivialAugment, Mueller and Hutter 2021)."""
 
     def __post_init__(self) -> None:
         check_range("augmentation.crop_padding", self.crop_padding, 0, 0.5)
@@ -34,7 +34,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether labels become blends of two classes."""
+        """Whether images and their labels are mixed."""
         return self.mixup + self.cutmix > 0
 
 

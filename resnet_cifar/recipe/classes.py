@@ -1,4 +1,4 @@
-"""The names of CIFAR-100; positions in the tuples are the label numbers of the official files.
+"""CIFAR-100's classes and superclasses; a name's index in its tuple is its label number in the official files.
 
 Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009), and the data set's `meta` file.
 """
@@ -27,7 +27,7 @@ _SUPERCLASSES = {
 }
 
 COARSE: tuple[str, ...] = tuple(_SUPERCLASSES)
-"""The 20 superclasses; both tuples are in alphabetical order, as in the official files."""
+"""The 20 superclasses. Both tuples are in alphabetical order, as in the official files."""
 
 _COARSE_OF = {fine: coarse for coarse, names in enumerate(_SUPERCLASSES.values()) for fine in names.split()}
 
@@ -35,4 +35,4 @@ FINE: tuple[str, ...] = tuple(sorted(_COARSE_OF))
 """The 100 classes."""
 
 FINE_TO_COARSE: tuple[int, ...] = tuple(_COARSE_OF[name] for name in FINE)
-"""The superclass of each class: `COARSE[FINE_TO_COARSE[label]]`."""
+"""Index of each class's superclass: `COARSE[FINE_TO_COARSE[label]]`."""

@@ -1,4 +1,4 @@
-"""Recipes: frozen descriptions of a run, checked when they are made; they hold no tensors, devices or open files."""
+"""Recipes: frozen descriptions of a run, validated on creation. They hold no tensors, devices or open files."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ HEAD: tuple[Group, ...] = ("fc",)
 
 STEMS = ("stock", "cifar")
 _IMAGE_SIZES = (16, 512)
-# Below, layer4 gets single pixels; and oneDNN leaves some gradients of strided convolutions over those unwritten.
+# Below, layer4 receives single pixels, and oneDNN leaves some gradients of strided convolutions over them unwritten.
 _SMALLEST_STOCK = 32
 PRECISIONS = ("auto", "bf16", "fp32")
 SCHEDULES = ("cosine", "linear")
@@ -27,10 +27,10 @@ SCHEDULES = ("cosine", "linear")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """Settings that take effect later in a stage; None keeps what was in effect before."""
+    """Settings that take effect later in a stage; None keeps the previous value."""
 
     after: float
-    """Fraction of the stage's epochs that come before; rounded to whole epochs."""
+    """Fraction of the stage's epochs that come before the change, rounded to whole epochs."""
     image_size: int | None = None
     augmentation: Augmentation | None = None
 
@@ -50,42 +50,42 @@ class EpochSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A stretch of epochs in which the same parts of the network learn."""
+    """Epochs in which the same groups of the network are trainable."""
 
     name: str
     epochs: int
     lr: float
     """Peak learning rate of the head."""
     backbone_lr: float | None = None
-    """Peak learning rate of layer4; None: the head's."""
+    """Peak learning rate of layer4; None: that of the head."""
     layer_decay: float = 1.0
-    """What each group further from the head learns at, relative to the one after it."""
+    """Learning rate of each group before layer4, as a fraction of the next group's."""
     trainable: tuple[Group, ...] = EVERYTHING
-    """The groups that learn; the rest is frozen, BatchNorm statistics too."""
+    """Trainable groups; the rest is frozen, including its BatchNorm statistics."""
     views: int = 2
-    """Where only the head learns: augmented views of each image whose features are computed once and then
-    trained on. 0: new ones every epoch, at the cost of a forward pass each."""
+    """If only the head is trainable: number of augmented views of each image whose features are computed once and
+    cached. 0: no cache; every epoch augments anew and runs the whole network."""
     batch_size: int = 128
     image_size: int = 32
     augmentation: Augmentation = AUGMENTATIONS["flip"]
     progression: tuple[Change, ...] = ()
-    """Later image sizes and augmentations, in order. Optimizer and learning-rate schedule run through; the averaged
-    weights start again from the current ones where the size changes, because BatchNorm statistics depend on it."""
+    """Later image sizes and augmentations, in order. The optimizer and the learning-rate schedule continue; the EMA
+    restarts from the current weights when the size changes, because BatchNorm statistics depend on it."""
     no_mix_fraction: float = 0.0
-    """Last fraction of the epochs, in which images are not mixed; rounded to whole epochs."""
+    """Last fraction of the epochs, without mixup and CutMix; rounded to whole epochs."""
     optimizer: str = "sgd"
-    """SGD with Nesterov momentum 0.9, unless another name of `engine/optimizer.py` is given."""
+    """A name in `engine/optimizer.py`; sgd has Nesterov momentum of 0.9."""
     schedule: str = "cosine"
     """Shape of the learning rate after warm-up: half a cosine or a straight line, down to 0."""
     warmup_epochs: float = 0.0
-    """Epochs, or a fraction of one, in which the learning rate climbs to its peak."""
+    """Epochs, not necessarily whole, in which the learning rate rises to its peak."""
     weight_decay: float = 5e-4
-    """For weights; biases and norms have none."""
+    """Weight decay of convolutions and of the head's weights; biases and BatchNorm have none."""
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
-    """Decay per step of the exponential moving average of the weights; 0: no average."""
+    """Decay per step of the exponential moving average (EMA) of the weights; 0: no EMA."""
     patience: int = 0
-    """Epochs without a better val top-1 after which the stage ends early; 0: never."""
+    """Epochs without a better val top-1 after which the stage stops early; 0: never."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -112,20 +112,22 @@ class Stage:
             check_one_of(f"{self.name}: trainable", group, EVERYTHING)
         starts = [change.after for change in self.progression]
         if starts != sorted(set(starts)):
-            raise UserError(f"{self.name}: progression begins after {starts} of the epochs; put it in order.")
+            raise UserError(
+                f"{self.name}: progression has changes after {starts} of the epochs; put them in ascending order."
+            )
         if self.caches_features and (self.augmentation.mixes or self.progression):
             raise UserError(
                 f"{self.name}: the features of {self.views} views are computed once, so neither mixup, cutmix nor "
-                "a progression can be used; set views to 0, or leave them out."
+                "a progression can be used; set views to 0, or remove them."
             )
 
     @property
     def caches_features(self) -> bool:
-        """Whether the backbone stands still, so that its features need computing only once."""
+        """Whether the stage trains the head on cached features of the frozen backbone."""
         return self.trainable == HEAD and self.views > 0
 
     def at(self, epoch: int) -> EpochSettings:
-        """Settings of an epoch, counted from 0."""
+        """Return the settings of an epoch, counted from 0."""
         size, augmentation = self.image_size, self.augmentation
         for change in self.progression:
             if epoch >= round(change.after * self.epochs):
@@ -135,9 +137,9 @@ class Stage:
         return EpochSettings(size, augmentation)
 
     def parts(self) -> "tuple[Stage, ...]":
-        """The stage split where its settings change: stages of one image size and one augmentation each.
+        """Split the stage where its settings change: each part has one image size and one augmentation.
 
-        Their schedules are not the whole stage's; for costs and descriptions only.
+        Only for costs and descriptions: the parts' learning-rate schedules are not that of the stage.
         """
         plain = dataclasses.replace(self, progression=(), no_mix_fraction=0.0, warmup_epochs=0.0)
         return tuple(
@@ -149,13 +151,13 @@ class Stage:
 
     @property
     def image_sizes(self) -> tuple[int, ...]:
-        """Image sizes in the order in which they are trained at."""
+        """Image sizes in the order of training."""
         return tuple(size for size, _ in groupby(part.image_size for part in self.parts()))
 
     def changed(self, **changes: Any) -> "Stage":
-        """The stage with other values.
+        """Return a copy with other values.
 
-        What depends on `epochs` or `lr` keeps its proportion; a new `image_size` holds for all epochs.
+        Values that depend on `epochs` or `lr` keep their proportion; a new `image_size` applies to all epochs.
         """
         if "image_size" in changes:
             progression = tuple(dataclasses.replace(change, image_size=None) for change in self.progression)
@@ -169,7 +171,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All that decides what a run learns. The same recipe on the same CPU gives the same run, to the bit."""
+    """Everything that determines the result of a run. On the same CPU, a recipe gives identical runs, bit for bit."""
 
     name: str
     about: str = ""
@@ -178,20 +180,20 @@ class Recipe:
     stem: str = "stock"
     """stock: 7x7, stride 2, max-pool; cifar: 3x3, stride 1, no pool."""
     init: str = "scratch"
-    """scratch, imagenet, or the path of a checkpoint folder, a .safetensors or a torchvision .pth."""
+    """scratch, imagenet, or the path of a checkpoint folder, a .safetensors file or a torchvision .pth file."""
     teacher: str | None = None
-    """The path of a checkpoint folder, whose probabilities are learned too wherever images are gone through."""
+    """Path of a checkpoint folder whose probabilities are part of the targets, except in stages that cache features."""
     distillation_weight: float = 0.5
-    """Weight of the teacher's probabilities in the targets; the labels have the rest."""
+    """Weight of the teacher's probabilities in the targets; the rest is that of the labels."""
     data: str = "cifar100"
     train_images: int | None = None
-    """A class-balanced part of train; None: all of it."""
+    """Size of a class-balanced subset of train; None: all images."""
     val_images: int = 5_000
-    """Cut from train to choose the best epoch with; 0: the last epoch is kept."""
+    """Images held out from train, to choose the best epoch; 0: keep the last epoch."""
     seed: int = 0
     precision: str = "auto"
     log_every: int = 50
-    """Steps between two reports; the device is waited for only then."""
+    """Steps between two StepLogged events; only these wait for the device."""
 
     def __post_init__(self) -> None:
         check_name("recipe", self.name)
@@ -204,17 +206,17 @@ class Recipe:
         if self.train_images is not None:
             check_range("train_images", self.train_images, 100, self.dataset.train_images)
         check_range("val_images", self.val_images, 0, 25_000)
-        least, there = self.train_images or 100, self.dataset.train_images
-        if self.val_images + least > there:
+        least, total = self.train_images or 100, self.dataset.train_images
+        if self.val_images + least > total:
             raise UserError(
-                f"{self.val_images} val images and at least {least} train images are asked for, of {there} in all; "
+                f"{self.val_images} val images and at least {least} train images exceed the {total} of the data set; "
                 "lower --val-images or --train-images."
             )
         for stage in self.stages:
             if self.stem == "stock" and (smallest := min(stage.image_sizes)) < _SMALLEST_STOCK:
                 raise UserError(
-                    f"{stage.name}: image_size is {smallest}; with the stock stem, which makes 1 pixel of 32, "
-                    f"it must be {_SMALLEST_STOCK} at least."
+                    f"{stage.name}: image_size is {smallest}; with the stock stem, which downsamples by 32, it must be "
+                    f"at least {_SMALLEST_STOCK}."
                 )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
@@ -226,18 +228,18 @@ class Recipe:
 
     @property
     def dataset(self) -> DatasetSpec:
-        """Facts of the data set."""
+        """Fixed facts about the data set."""
         return DATASETS[self.data]
 
     def to_json(self) -> str:
-        """The recipe as a JSON object, indented for people."""
+        """Write the recipe as an indented JSON object."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """Parse a recipe; fields that have a default may be left out.
+        """Parse a recipe; fields that have a default may be omitted.
 
-        Raises UserError that names the field and its value where one is unknown, missing or of the wrong type.
+        Raises UserError, naming the field and its value, if a field is unknown, missing or of the wrong type.
         """
         try:
             fields = json.loads(text)

@@ -1,4 +1,4 @@
-"""Range checks whose messages name the field and its value."""
+"""Checks of ranges and names; their messages name the field and its value."""
 
 import re
 
@@ -20,9 +20,9 @@ def check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raise UserError unless the name can be a folder's."""
+    """Raise UserError unless the name is valid as a folder, in a URL and as a command-line argument."""
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} is no name for a {kind}; use up to 64 letters, digits, dashes, dots and underscores, and begin "
-            "with a letter or a digit."
+            f"{name!r} is not a valid name for a {kind}; use up to 64 letters, digits, dashes, dots and underscores, "
+            "and begin with a letter or a digit."
         )

@@ -1,4 +1,4 @@
-"""The recipes that have a name. Their numbers are starting points until a measurement stands beside them."""
+"""The named recipes. Their numbers are starting points until measurements confirm them."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from resnet_cifar.recipe.config import HEAD, Change, Recipe, Stage
 
 _QUICK = Recipe(
     name="quick",
-    about="a look at everything, two to three minutes on two CPU cores",
+    about="a first try, two to three minutes on two CPU cores",
     stages=(
         Stage(
             name="everything", epochs=3, lr=0.1, batch_size=64, augmentation=AUGMENTATIONS["flip"], warmup_epochs=0.3
@@ -21,7 +21,7 @@ _QUICK = Recipe(
 
 _SCRATCH = Recipe(
     name="scratch",
-    about="no download: CIFAR stem at 32 px, strong augmentation, averaged weights",
+    about="random initial weights: CIFAR stem at 32 px, strong augmentation, EMA",
     stages=(
         Stage(
             name="everything",
@@ -59,7 +59,7 @@ _ALTERNATING = Augmentation(flip="alternating", crop_padding=1 / 8)
 
 _OVERNIGHT = Recipe(
     name="overnight",
-    about="the model that ships: stock stem, images that grow from 64 to 128 px, a night on two CPU cores",
+    about="stock stem, image size growing from 64 to 128 px, a night on two CPU cores",
     stages=(
         Stage(
             name="everything",
@@ -87,7 +87,7 @@ _OVERNIGHT = Recipe(
 
 _SPRINT = Recipe(
     name="sprint",
-    about="as accurate as a GPU makes it in well under a minute: CIFAR stem at 32 px, large batches, one cycle",
+    about="for speed on a GPU: CIFAR stem at 32 px, large batches, one cycle",
     stages=(
         Stage(
             name="everything",
@@ -105,7 +105,7 @@ _SPRINT = Recipe(
 
 _TRANSFER = Recipe(
     name="transfer",
-    about="ImageNet weights at 224 px: the head, then everything at a lower rate, then with strong augmentation",
+    about="ImageNet weights at 224 px: the head, then all layers at a lower rate, then with strong augmentation",
     stages=(
         Stage(
             name="head",
@@ -151,7 +151,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_named(name: str) -> Recipe:
-    """One of `RECIPES`. Raises UserError for a name that is none of them."""
+    """Return a recipe by name. Raises UserError if there is none of that name."""
     if name not in RECIPES:
         raise UserError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -1,4 +1,4 @@
-"""How many steps an epoch has, and the learning rate at each of them."""
+"""Steps per epoch, and the learning rate at each step."""
 
 import math
 
@@ -6,16 +6,19 @@ from resnet_cifar.recipe.config import Stage
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
-    """Every image is seen once an epoch; the last batch is what is left, but never a single image for a process,
-    which BatchNorm could make nothing of: then it joins the batch before it.
+    """Return the number of steps in which every image is used once.
+
+    The last batch may be smaller, but has at least two images for each process, because BatchNorm cannot normalize a
+    single one; fewer join the batch before it.
     """
     return max(1, (images + batch_size - 2 * processes) // batch_size)
 
 
 def learning_rate_factor(stage: Stage, step: int, steps: int) -> float:
-    """Learning rate at a step of a stage (from 0), as a fraction of its peak: a linear warm-up, then down to 0.
+    """Return the learning rate at a step of a stage, counted from 0, as a fraction of its peak.
 
-    steps: steps per epoch. The descent is half a cosine (Loshchilov and Hutter 2017) or a straight line.
+    A linear warm-up, then down to 0 along half a cosine (Loshchilov and Hutter 2017) or a straight line.
+    steps: steps per epoch.
     """
     warmup, total = stage.warmup_epochs * steps, stage.epochs * steps
     if step < warmup:

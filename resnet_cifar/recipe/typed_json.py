@@ -1,4 +1,4 @@
-"""Dataclasses from JSON values, with every value's type checked: nothing is converted, nothing is guessed."""
+"""Dataclasses from JSON values, with every type checked; nothing is converted."""
 
 import dataclasses
 from types import UnionType
@@ -12,10 +12,10 @@ _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def build(kind: type[T], value: Any, where: str) -> T:
-    """Make a dataclass of a JSON object; nested dataclasses and tuples of them included.
+    """Build a dataclass from a JSON object, including nested dataclasses and tuples of them.
 
-    `where`: what the object is called in messages. Raises UserError that names the field and its value where one is
-    unknown, missing or of another type.
+    `where` names the object in messages. Raises UserError, naming the field and its value, if a field is unknown,
+    missing or of the wrong type.
     """
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object with fields")
@@ -31,7 +31,7 @@ def build(kind: type[T], value: Any, where: str) -> T:
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
-    """The value as a field of type `hint` takes it."""
+    """Return the value as a field of type `hint` needs it: lists become tuples, objects dataclasses."""
     if get_origin(hint) in (Union, UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
         return None if value is None else _typed(options[0], value, where)
@@ -41,9 +41,9 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return tuple(_typed(get_args(hint)[0], item, f"{where}[{number}]") for number, item in enumerate(value))
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)  # type: ignore[arg-type]
-    plain = str if get_origin(hint) is Literal else hint  # which words are known, the dataclass checks itself
+    plain = str if get_origin(hint) is Literal else hint  # the dataclass itself checks which strings are valid
     accepted = (int, float) if plain is float else (plain,)
-    if type(value) not in accepted:  # isinstance would take true for a whole number
+    if type(value) not in accepted:  # isinstance would accept true as a whole number
         raise _wrong(where, value, _NAMES[plain])
     return value
 

@@ -45,5 +45,5 @@ def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Ge
         thread.join(0.2)
         yield progress()
     if errors:
-        raise errors.pop()  # popped: the list, this frame and the error would keep each other and their tensors alive
+        raise errors.pop()  # pop: otherwise list, frame and traceback would form a cycle that keeps tensors alive
     return results[0]

@@ -1,7 +1,7 @@
-"""Starts and stops runs as processes of their own, which outlive whoever started them.
+"""Starts and stops runs as separate processes, which outlive the process that started them.
 
-Its locks are taken before a run's process is started, and handed down to it: from that moment the run counts as
-running, and a second start is refused.
+A run's locks are taken before its process is started, and passed to it: from then on the run counts as running, and
+a second start is refused.
 """
 
 import os
@@ -29,72 +29,74 @@ from resnet_cifar.training.preflight import check, using
 LOG = "train.log"
 PACKAGE = "resnet_cifar"
 
-_NICENESS = 10  # a page on the same cores stays quick
-_GRACE = 30.0  # seconds from asking a run to stop to ending it; a step on a CPU can take several
+_NICENESS = 10  # keeps the page responsive on the same cores
+_GRACE = 30.0  # seconds between asking a run to stop and killing it; a step on a CPU can take several
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH", "KEY", "CREDENTIAL")
 
 
 class Launcher:
-    """Starts runs in the folder `root` on `device`, and stops whatever runs there."""
+    """Starts runs in the folder `root` on `device`, and stops any run in it."""
 
     def __init__(self, root: Path, device: torch.device) -> None:
         self.root = root
         self.device = device
-        self._asked: set[int] = set()
+        self._stopping: set[int] = set()
+        """Process ids of runs that were asked to stop and have not ended."""
 
     def start(self, recipe: Recipe, data_dir: Path | None, processes: int = 1) -> RunDir:
-        """Begin a new run. Raises UserError where a device is in use or what is asked for can be seen to fail.
+        """Start a new run. With GPUs, each of its processes has its own.
 
-        `processes`: that train it together, each on a device of its own where there are GPUs.
+        Raises UserError if a device is in use, or for a run that would fail later.
         """
         check(recipe, data_dir, self.device, processes)
-        with self._using(processes, "a new one") as device_locks:
+        with self._locked_devices(processes, "a new one") as device_locks:
             run = RunDir.create_numbered(recipe, self.root)
             self._spawn(run, data_dir, device_locks, processes)
         return run
 
     def resume(self, run: RunDir, data_dir: Path | None = None) -> None:
-        """Go on with a run that ended early, on as many devices as before where they are there.
+        """Resume a run that ended early, with as many processes as before, if there are devices for them.
 
-        Raises UserError where a device is in use or the run is completed.
+        Raises UserError if a device is in use or the run is completed.
         """
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
         processes = min(_processes(run), count(self.device))
-        with self._using(processes, run.handle) as device_locks:
+        with self._locked_devices(processes, run.handle) as device_locks:
             self._spawn(run, data_dir, device_locks, processes)
 
     def stop(self, run: RunDir) -> None:
-        """Ask a run to save and end. If it hasn't after a grace period, it is killed and loses what it did not save."""
+        """Ask a run to save and end. After a grace period it is killed and loses its work since the last save."""
         holder = run.holder()
-        if holder is None or holder.pid in self._asked:
+        if holder is None or holder.pid in self._stopping:
             return
         if holder.pid is None:
-            run.stop_file.touch()  # it trains where no signal of ours goes
+            run.stop_file.touch()  # no process to signal: it may train in another container
             return
         try:
-            os.kill(holder.pid, signal.SIGTERM)  # its leader alone: a data worker must not die first
+            os.kill(holder.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise UserError(f"run {run.name!r} belongs to another user, who alone can stop it.") from error
-        self._asked.add(holder.pid)  # a second signal would end it at once
-        threading.Thread(target=self._see_it_end, args=(run, holder), daemon=True).start()
+            raise UserError(f"run {run.name!r} belongs to another user; only that user can stop it.") from error
+        self._stopping.add(holder.pid)  # a second signal would end it without saving
+        threading.Thread(target=self._kill_if_stuck, args=(run, holder), daemon=True).start()
 
     def is_stopping(self, run: RunDir) -> bool:
-        """Whether a run that still goes on was asked to stop."""
+        """Return whether a run that is still running was asked to stop."""
         holder = run.holder()
-        return holder is not None and holder.pid in self._asked
+        return holder is not None and holder.pid in self._stopping
 
     @contextmanager
-    def _using(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
-        """Keep other runs off as many devices; their locks' descriptors."""
+    def _locked_devices(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
+        """Hold the locks of as many devices as there are processes, and yield their descriptors."""
         gpus = [torch.device("cuda", index) for index in range(processes)]
         devices = gpus if self.device.type == "cuda" and processes > 1 else [self.device]
         with ExitStack() as stack:
             yield tuple(stack.enter_context(using(device, note)) for device in devices)
 
-    def _see_it_end(self, run: RunDir, holder: Holder) -> None:
+    def _kill_if_stuck(self, run: RunDir, holder: Holder) -> None:
+        """Wait for a run that was asked to stop, and kill it after the grace period."""
         deadline = time.monotonic() + _GRACE
         while run.holder() == holder and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -102,42 +104,44 @@ class Launcher:
             _kill(holder.pid or 0)
         while run.holder() == holder:
             time.sleep(0.1)
-        time.sleep(1)
-        self._asked.discard(holder.pid or 0)
+        time.sleep(1)  # the lock is free before the process has ended, and `_report_end` still needs to know
+        self._stopping.discard(holder.pid or 0)
 
     def _spawn(self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int) -> None:
-        said, log = _stamp(run), run.path / LOG
-        printed = log.stat().st_size if log.exists() else 0
+        """Start a run's process, and pass it the locks of its devices and of the run."""
+        before, log = _metrics_stamp(run), run.path / LOG
+        log_size = log.stat().st_size if log.exists() else 0
         with run.locked() as run_lock:
             arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
             arguments += ["--data-dir", str(data_dir)] if data_dir else []
             locks = (*device_locks, run_lock)
+            # Several processes inherit no locks: `torchrun` holds them, and its workers recognize it as their parent.
             arguments += ["--inherited-locks", *(map(str, locks) if processes == 1 else ())]
             try:
                 child = _start(arguments, processes, log, locks)
             except OSError as error:
-                raise UserError(f"the training process can't be started: {error}.") from error
-            for lock in locks:
+                raise UserError(f"cannot start the training process: {error}.") from error
+            for lock in locks:  # signed here, so that the run can be stopped before its process has imported torch
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
-        threading.Thread(target=self._bury, args=(run, child, said, printed), daemon=True).start()
+        threading.Thread(target=self._report_end, args=(run, child, before, log_size), daemon=True).start()
 
-    def _bury(self, run: RunDir, child: subprocess.Popen[bytes], said: tuple[int, int], printed: int) -> None:
-        """Wait for a run's process, and say why it ended where it did not do so itself.
+    def _report_end(self, run: RunDir, child: subprocess.Popen[bytes], before: tuple[int, int], log_size: int) -> None:
+        """Wait for a run's process to end; if it did not report why, append a RunFailed event that does.
 
-        `said` and `printed`: how far its events and its log went before.
+        `before`, `log_size`: state of its events and size of its log before the process was started.
         """
         code = child.wait()
-        ended = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _stamp(run) != said
-        if ended or child.pid in self._asked or code == -signal.SIGTERM:
+        reported = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _metrics_stamp(run) != before
+        if reported or child.pid in self._stopping or code == -signal.SIGTERM:
             return
-        with suppress(UserError), run.locked():
-            run.append(_failure((run.path / LOG).read_bytes()[printed:], code))
+        with suppress(UserError), run.locked():  # UserError: the run has been resumed meanwhile
+            run.append(_failure((run.path / LOG).read_bytes()[log_size:], code))
 
 
 def log_tail(run: RunDir, lines: int = 12) -> str | None:
-    """The last lines that a run's process printed; None where it was not started by a launcher."""
+    """Return the last lines that a run's process printed; None if no launcher started it."""
     try:
         with open(run.path / LOG, "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
@@ -147,28 +151,29 @@ def log_tail(run: RunDir, lines: int = 12) -> str | None:
 
 
 def _processes(run: RunDir) -> int:
-    """How many trained a run last."""
-    begun = [event.processes for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
-    return begun[-1] if begun else 1
+    """Return the number of processes that trained a run most recently."""
+    counts = [event.processes for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
+    return counts[-1] if counts else 1
 
 
-def _start(arguments: list[str], processes: int, log: Path, handed_down: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """Start one process, or the `torchrun` that starts several and holds the locks for them."""
+def _start(arguments: list[str], processes: int, log: Path, locks: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """Start one process, or `torchrun`, which starts several and holds the locks for them."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--module", "--"]
     start = torchrun if processes > 1 else ["-m"]
     with open(log, "ab") as out:
         return subprocess.Popen(
             [sys.executable, *start, PACKAGE, *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=out,  # a file: a pipe that nobody reads would stall the run
+            stdout=out,  # a file, because a pipe that nobody reads would block the run
             stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=handed_down,
+            start_new_session=True,  # Ctrl-C in the page's terminal does not reach the run
+            pass_fds=locks,
             env=_environment(),
         )
 
 
 def _kill(pid: int) -> None:
+    """Kill a run's process, with its workers if it leads a group of its own."""
     with suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
@@ -176,8 +181,8 @@ def _kill(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _stamp(run: RunDir) -> tuple[int, int]:
-    """Changes whenever the run says something."""
+def _metrics_stamp(run: RunDir) -> tuple[int, int]:
+    """Return size and modification time of a run's events, which change with each event."""
     with suppress(FileNotFoundError):
         stat = run.metrics_file.stat()
         return stat.st_size, stat.st_mtime_ns
@@ -185,23 +190,24 @@ def _stamp(run: RunDir) -> tuple[int, int]:
 
 
 def _failure(log: bytes, code: int) -> RunFailed:
-    """Why a run's process ended with `code`, from what it printed."""
-    said = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
-    for opening in ("error: ", "error, in process ") if code > 0 else ():  # the second of one that has less to say
-        if told := [line for line in said if line.startswith(opening)]:
-            return RunFailed(reason=told[-1].partition(": ")[2], user_error=opening == "error: ")
-    killed = [int(match[1]) for line in said if (match := re.match(r" +exitcode +: -(\d+)", line))]
-    number = -code if code < 0 else killed[-1] if killed else 0  # of several that torchrun tells of, the first is last
+    """Describe why a run's process ended with `code`, from what it printed."""
+    lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
+    # Rank 0 prints the first prefix, the other processes the second; these often only saw another process end.
+    for prefix in ("error: ", "error, in process ") if code > 0 else ():
+        if errors := [line for line in lines if line.startswith(prefix)]:
+            return RunFailed(reason=errors[-1].partition(": ")[2], user_error=prefix == "error: ")
+    signals = [int(match[1]) for line in lines if (match := re.match(r" +exitcode +: -(\d+)", line))]
+    number = -code if code < 0 else signals[-1] if signals else 0  # torchrun lists the first failure last
     if number:
         name = signal.Signals(number).name
-        reason = f"the training process was killed by signal {number} ({name}); most often the machine has run out of "
-        return RunFailed(reason=reason + "memory. Resume goes on from the last save.", user_error=False)
-    reason = said[-1] if said else f"the training process ended with exit code {code}."
+        reason = f"the training process was killed by signal {number} ({name}), usually because memory ran out; "
+        return RunFailed(reason=reason + "resuming continues from the last save.", user_error=False)
+    reason = lines[-1] if lines else f"the training process ended with exit code {code}."
     return RunFailed(reason=reason, user_error=False)
 
 
 def _environment() -> dict[str, str]:
-    """Environment of a run's process: without secrets, and with this package, from whatever folder it was started."""
+    """Environment of a run's process: without secrets, and with this package, from whatever folder it is started."""
     kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}
     path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return kept | {"PYTHONPATH": os.pathsep.join(path)}

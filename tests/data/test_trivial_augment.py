@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from resnet_cifar.data.augment import augment
-from resnet_cifar.data.trivial_augment import GREY, KINDS, change
+from resnet_cifar.data.trivial_augment import GREY, OPERATIONS, apply_operations
 from resnet_cifar.recipe.augmentation import Augmentation
 from tests.builders import CPU
 
@@ -54,11 +54,11 @@ def noise_images() -> Tensor:
 
 
 @pytest.mark.parametrize("strength", [-1.0, -0.35, 0.0, 0.6, 1.0])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_each_change_is_that_of_torchvision(name: str, strength: float):
     images = noise_images()
-    kind = torch.full((len(images),), KINDS.index(name))
-    ours = change(images, kind, torch.full((len(images),), strength))
+    kind = torch.full((len(images),), OPERATIONS.index(name))
+    ours = apply_operations(images, kind, torch.full((len(images),), strength))
     theirs = torch.stack([THEIRS[name](image, strength) for image in images])
     assert ours.dtype == torch.uint8
     assert int((ours.int() - theirs.int()).abs().max()) <= 1  # they round now and then otherwise
@@ -68,13 +68,13 @@ def test_each_change_is_that_of_torchvision(name: str, strength: float):
 
 def test_the_images_of_a_batch_are_changed_each_on_its_own():
     """A mixed batch gives what batches of one kind give."""
-    images = noise_images()[:1].expand(len(KINDS), -1, -1, -1)
-    kinds = torch.arange(len(KINDS))
-    strength = torch.linspace(-0.9, 0.9, len(KINDS))
-    together = change(images, kinds, strength)
-    alone = [change(images[:1], kinds[i : i + 1], strength[i : i + 1])[0] for i in kinds]
+    images = noise_images()[:1].expand(len(OPERATIONS), -1, -1, -1)
+    kinds = torch.arange(len(OPERATIONS))
+    strength = torch.linspace(-0.9, 0.9, len(OPERATIONS))
+    together = apply_operations(images, kinds, strength)
+    alone = [apply_operations(images[:1], kinds[i : i + 1], strength[i : i + 1])[0] for i in kinds]
     assert torch.equal(together, torch.stack(alone))
-    assert len(together.flatten(1).unique(dim=0)) == len(KINDS)
+    assert len(together.flatten(1).unique(dim=0)) == len(OPERATIONS)
 
 
 def test_every_change_comes_up_about_as_often():
@@ -85,6 +85,9 @@ def test_every_change_comes_up_about_as_often():
     assert torch.equal(once, again)
     kept = (once == images).flatten(1).all(1)
     assert 200 < int(kept.sum()) < 400  # identity, and what is too weak to show
-    kinds = [once == change(images[:1], torch.tensor([KINDS.index(name)]), torch.ones(1)) for name in KINDS[-2:]]
+    kinds = [
+        once == apply_operations(images[:1], torch.tensor([OPERATIONS.index(name)]), torch.ones(1))
+        for name in OPERATIONS[-2:]
+    ]
     for same in kinds:
         assert 150 < int(same.flatten(1).all(1).sum()) < 250  # 200 are expected of each

@@ -56,7 +56,9 @@ def refuse_all(named: str, files: Callable[[dict[str, bytes]], dict[str, bytes]]
         refuse_all("no weights", lambda good: {"config.json": good["config.json"]}, "has no model.safetensors"),
         refuse_all("no config", lambda good: {"model.safetensors": good["model.safetensors"]}, "has no config.json"),
         refuse_all(
-            "not ours", lambda good: good | {"config.json": b'{"architecture": "vit"}'}, "not describe a model of ours"
+            "not ours",
+            lambda good: good | {"config.json": b'{"architecture": "vit"}'},
+            "not describe a model of this project",
         ),
         refuse_all(
             "wrong sizes",
@@ -86,7 +88,7 @@ def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
     result(push(run, "me/tiny"))
     first = hub.repo("models", "me/tiny").history()[0].id
     hub.put("models", "me/tiny", {"config.json": b"{}"})
-    with pytest.raises(UserError, match="not describe a model of ours"):
+    with pytest.raises(UserError, match="not describe a model of this project"):
         load_classifier("me/tiny", "cpu")
     assert load_classifier(f"me/tiny@{first}", "cpu").predict([halves()])
     for missing in ("me/tiny@nowhere", "me/nothing"):

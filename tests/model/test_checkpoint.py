@@ -82,7 +82,7 @@ def test_a_truncated_file_is_refused(trained: ResNet, tmp_path: Path, size: int)
     file = tmp_path / "model.safetensors"
     write_tensors(file, trained.fc.state_dict())
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(UserError, match="model.safetensors is truncated or is no safetensors file"):
+    with pytest.raises(UserError, match="model.safetensors is truncated or not a safetensors file"):
         read_tensors(file)
 
 
@@ -116,7 +116,7 @@ def test_a_folder_that_is_no_checkpoint(tmp_path: Path, text: str | None, why: s
 
 def test_a_config_of_another_network(tmp_path: Path):
     (tmp_path / "config.json").write_text(config().to_json().replace("resnet34", "resnet999"))
-    with pytest.raises(UserError, match="'resnet999' with stem 'stock' is not known here"):
+    with pytest.raises(UserError, match="'resnet999' with stem 'stock' is unknown"):
         read_config(tmp_path)
 
 

@@ -97,10 +97,10 @@ UNUSABLE = {
     "cut": (cut, "model.safetensors is truncated"),
     "empty": (put("model.safetensors", b""), "model.safetensors is truncated"),
     "pickle": (put("model.safetensors", b"\x80\x02}q\x00." * 99), "is no safetensors file"),
-    "no json": (put("config.json", b"{"), "config.json does not describe a model of ours"),
-    "a list": (put("config.json", b"[]"), "config.json does not describe a model of ours"),
-    "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of ours"),
-    "architecture": (change(arch="vgg16"), "arch 'vgg16' with stem 'stock' is not known here"),
+    "no json": (put("config.json", b"{"), "config.json does not describe a model of this project"),
+    "a list": (put("config.json", b"[]"), "config.json does not describe a model of this project"),
+    "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of this project"),
+    "architecture": (change(arch="vgg16"), "arch 'vgg16' with stem 'stock' is unknown"),
     "deeper": (change(arch="resnet18"), "and should be"),
     "stem": (change(stem="cifar"), "conv1.weight is 8x3x7x7 and should be 8x3x3x3"),
     "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x64 and should be 2x64"),
@@ -165,14 +165,14 @@ def test_the_terminal_classifies_what_it_can(folder: Path, tmp_path: Path, capsy
     told = capsys.readouterr()
     assert told.out.startswith(f"{good}: {expected.label} ({expected.superclass})\n")
     assert len(told.out.splitlines()) == 6
-    assert "error: bad.png is no image" in told.err and "error: there is no file" in told.err
+    assert "error: bad.png is not an image" in told.err and "error: there is no file" in told.err
     assert cli.main([*arguments, "--json"]) == 2
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["file"] == str(good) and answer["label"] == expected.label
     assert [c["label"] for c in answer["confidences"]] == list(expected.probabilities)
 
 
-@pytest.mark.parametrize(("run", "says"), [("no-such", "is no checkpoint"), ("", "is not a valid name")])
+@pytest.mark.parametrize(("run", "says"), [("no-such", "is not a checkpoint"), ("", "is not a valid name")])
 def test_a_checkpoint_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, says: str):
     (tmp_path / "x.png").write_bytes(saved(halves(), "PNG"))
     assert cli.main(["--classify", str(tmp_path / "x.png"), "--run", run]) == 2

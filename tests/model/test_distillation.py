@@ -116,12 +116,12 @@ def test_a_teacher_of_no_use_is_refused_before_there_is_a_folder(checkpoint: Pat
         with pytest.raises(UserError, match=r"would be this run's val, .* use --seed 3 with --val-images 100 or fewer"):
             check(taught(learned, **changes), None, CPU)
     for folder, reason in (
-        (other, "normalised with"),
-        (larger, "knows images of 64 px"),
-        (tmp_path, "no checkpoint"),
+        (other, "was trained with Normalization"),
+        (larger, "was trained at 64 px, and this run also trains at 32 px; add --image-size 64"),
+        (tmp_path, "is not a checkpoint"),
     ):
         with pytest.raises(UserError, match=reason):
             read_teacher(taught(folder), CPU, CIFAR100, nullcontext)
     small = ["--recipe", "quick", "--data", "synthetic", "--epochs", "1", "--device", "cpu"]
     done = app("--train-only", *small, "--teacher", larger, "--run", tmp_path / "run")
-    assert done.returncode == 2 and "knows images of 64 px" in done.stderr and not (tmp_path / "run").exists()
+    assert done.returncode == 2 and "was trained at 64 px" in done.stderr and not (tmp_path / "run").exists()

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_told_by_name(theirs, tmp_path: Path):
     write_tensors(tmp_path / "w.safetensors", wrong)
     with pytest.raises(UserError) as refusal:
         build(tiny("x"), read_file(tmp_path / "w.safetensors"))
-    for name in ("extra is not part", r"layer1.0.conv1.weight is 2x2", "layer2.0.bn1.bias is missing"):
+    for name in ("extra is unknown", r"layer1.0.conv1.weight is 2x2", "layer2.0.bn1.bias is missing"):
         assert name in str(refusal.value)
 
 
@@ -101,7 +101,7 @@ def test_a_pickle_with_code_in_it_is_never_run(tmp_path: Path):
     (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"conv1.weight": Bomb()}))
     torch.save({"conv1.weight": Bomb()}, tmp_path / "zip.pth")
     for name in ("bomb.pth", "zip.pth"):
-        with pytest.raises(UserError, match="a pickle that holds more than tensors, which is never run"):
+        with pytest.raises(UserError, match="a pickle that contains more than tensors, which is never executed"):
             read_file(tmp_path / name)
 
 

@@ -76,7 +76,7 @@ def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path,
     finally:
         for left in (*workers(process.pid), process.pid) if process.poll() is None else ():
             os.kill(left, signal.SIGKILL)
-    assert "stopped by SIGTERM; all is saved" in told
+    assert "stopped by SIGTERM; everything is saved" in told
     assert run.status() == "stopped"
     assert sum(isinstance(event, events.RunStopped) for event, _ in run.history()) == 1
     stages = sum(isinstance(event, events.StageStarted) for event, _ in run.history())

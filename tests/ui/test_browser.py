@@ -64,7 +64,7 @@ def test_another_model_answers_anew(page, image: Path):
 def test_a_bad_image_gets_a_sentence_and_the_page_lives_on(page, image: Path, tmp_path: Path):
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:100])
     drop(page, tmp_path / "cut.png")
-    page.get_by_text("cut.png is broken or cut short").wait_for()
+    page.get_by_text("cut.png is damaged or truncated").wait_for()
     assert page.locator(".answer .what").count() == 0
 
 

@@ -71,7 +71,7 @@ def test_each_of_several_is_answered_but_for_the_bad_one(page, root: Path, image
         text = tiles.nth(place).inner_text()
         assert file.name in text
         if file.name == "cut.png":
-            assert "cut.png is broken or cut short" in text
+            assert "cut.png is damaged or truncated" in text
         else:
             (label, value), *_ = classifier.predict([decode(file)])[0].probabilities.items()
             assert label.replace("_", " ") in text and f"{100 * value:.1f} %" in text

@@ -108,7 +108,7 @@ def test_a_run_is_renamed_and_deleted_from_the_table(page, runs: Path):
     page.get_by_label("change the name of staged").click()
     page.get_by_label("new name of staged").fill("no good/name")
     page.get_by_label("new name of staged").press("Enter")
-    page.get_by_text("is no name for a run").wait_for()
+    page.get_by_text("is not a valid name for a run").wait_for()
     page.get_by_label("change the name of staged").click()
     page.get_by_label("new name of staged").fill("better")
     page.get_by_role("button", name="rename staged").click()
