@@ -57,6 +57,7 @@ def test_quick_learns_real_images(cifar100_dir: Path, tmp_path: Path):
     assert f", peak memory {peak:.1f} GiB;" in done.stdout
 
 
+@pytest.mark.process
 def test_an_offline_download_fails_the_run_with_a_message(tmp_path: Path):
     """Starts a Python process."""
     run = tmp_path / "run"
