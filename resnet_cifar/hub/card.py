@@ -23,6 +23,7 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 
 _STEMS = {"stock": "torchvision's stem", "cifar": "a 3x3 stem without pooling, for small images"}
 _DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images"}
+_OPTIMIZERS = {"sgd": "SGD with Nesterov momentum 0.9", "adamw": "AdamW"}
 _STARTS = {"scratch": "random", "imagenet": "pretrained on ImageNet"}
 _EXTREMES = 5  # classes that the card names at either end
 
@@ -68,6 +69,9 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
         "curves_file": CURVES,
         "curves_text": CURVES_TEXT,
         "recipe": recipe,
+        "optimizers": " and ".join(
+            sorted({_OPTIMIZERS.get(stage.optimizer, stage.optimizer) for stage in recipe.stages})
+        ),
         "start": _STARTS.get(recipe.init, Path(recipe.init).name),  # no local folder
         "teacher": Path(recipe.teacher).name if recipe.teacher else None,
         "device": started.device if started else None,
