@@ -91,7 +91,7 @@ def test_the_table_holds_what_the_gallery_shows(page, root: Path, images: list[P
     assert labels == list(expected.probabilities)
     assert [float(share) for share in shares] == pytest.approx(list(expected.probabilities.values()), abs=1e-5)
     assert table[0]["superclass"] == expected.superclass and table[0]["error"] == ""
-    assert table[2]["label"] == "" and "cut.png is broken" in table[2]["error"]
+    assert table[2]["label"] == "" and "cut.png is damaged" in table[2]["error"]
 
 
 def test_another_model_answers_all_of_them_anew(page, images: list[Path]):
