@@ -209,6 +209,27 @@ def test_a_folder_without_data_is_told_of_before_the_start(app: App, opened: Cal
     assert not list(app.root.iterdir())
 
 
+TYPE_AT_ONCE = """folder => {
+  const type = () => {
+    const label = [...document.querySelectorAll("label")].find(node => node.textContent.includes("Data folder"));
+    const field = label?.querySelector("input, textarea");
+    if (!field?.checkVisibility({visibilityProperty: true})) return requestAnimationFrame(type);
+    field.value = folder;
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+  };
+  new MutationObserver((_, observer) => { observer.disconnect(); type(); })
+    .observe(document.querySelector("#tabs"), {childList: true, subtree: true});
+}"""
+
+
+def test_text_typed_the_moment_a_field_appears_stays(opened: Callable, tmp_path: Path):
+    page = opened("Train")
+    page.evaluate(TYPE_AT_ONCE, str(tmp_path / "nowhere"))
+    page.get_by_role("button", name="Data, start and seed").click()
+    page.locator("#price", has_text="nowhere").wait_for(timeout=10_000)
+    assert page.get_by_label("Data folder").input_value() == str(tmp_path / "nowhere")
+
+
 def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
     """A few steps are tried out: about 5 s."""
     page = opened("Train")
