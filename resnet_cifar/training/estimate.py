@@ -1,6 +1,7 @@
-"""What a run will cost on this machine: told from earlier runs, or else from a short trial in the background."""
+"""Estimates of a run's time and memory on this machine, from earlier runs or from short trials in the background."""
 
 import threading
+import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,44 +14,54 @@ from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.system.device import choose_precision, identity, is_out_of_memory, release_memory
 from resnet_cifar.training.trial import Trial, try_out
 
+_WAITS = 10.0  # seconds without a request after which a queued trial is dropped; a waiting page asks every second
+_RETRY_AFTER = 10.0  # seconds for which a failure is reported before the trial is repeated
+_ONE_AT_A_TIME = threading.Lock()
+
 _Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will cost, roughly."""
+    """Estimated cost of a run."""
 
     seconds: float
     images_per_second: float | None
-    """In training, over all stages but those that compute their features once; None where there is no other."""
+    """Training speed over all stages that do not cache features; None if there is no such stage."""
     bytes: int | None
-    """Of memory at its peak; None where it could not be tried out."""
+    """Peak memory; None if no trial could run."""
     earlier_run: str | None
-    """Whose speed all of it is told by; None where any of it had to be tried out."""
+    """Run whose measured speed was used; None if any stage needed a trial."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: UserError
+    time: float
 
 
 class Estimates:
-    """Tells what recipes cost, and tries out what it does not know yet."""
+    """Estimates recipes, and runs the trials that are needed for it. Safe to use from several threads."""
 
     def __init__(self, records: Records, device: torch.device) -> None:
         self._records = records
         self._device = device
-        self._trials: dict[_Key, Trial | UserError | None] = {}
-        self._wanted: set[_Key] = set()
+        self._trials: dict[_Key, Trial | _Failure | None] = {}  # None: queued or at work
+        self._asked: dict[_Key, float] = {}  # when each was last requested, by whatever page
         self._lock = threading.Lock()
 
     @property
     def busy(self) -> bool:
-        """Whether a run has the device, so that nothing can be tried out."""
+        """Whether a run uses the device, so that no trial can start."""
         return locks.holder(locks.device_file(identity(self._device))) is not None
 
     def of(self, recipe: Recipe) -> Estimate | None:
-        """What a recipe costs; None while that is being tried out, or while a run keeps the device busy.
+        """Estimate a recipe; None while a trial is pending or a run uses the device.
 
-        Raises UserError where trying it out failed.
+        Raises UserError if a trial failed; the trial is repeated when asked again ten seconds later.
         """
         parts = [part for stage in recipe.stages for part in stage.parts()]
-        self._wanted = {_key(recipe, part) for part in parts}
+        self._asked |= dict.fromkeys((_key(recipe, part) for part in parts), time.monotonic())
         trials = [self._trial(recipe, part) for part in parts]
         earlier = [self._earlier(recipe, part) for part in parts]
         seconds = images = training = 0.0
@@ -73,7 +84,7 @@ class Estimates:
         )
 
     def _earlier(self, recipe: Recipe, stage: Stage) -> tuple[str | None, float | None]:
-        """The newest run with such a stage on such a device, and its pace in multiply-accumulates per second."""
+        """Name and speed (multiply-accumulates per second) of the newest run with a similar stage and device."""
         precision = choose_precision(recipe.precision, self._device)
         for name in self._records.names():
             try:
@@ -89,40 +100,47 @@ class Estimates:
         return None, None
 
     def _trial(self, recipe: Recipe, stage: Stage) -> Trial | None:
+        """The trial's result, if there is one; otherwise queue it. Raises UserError if it failed just now."""
         key = _key(recipe, stage)
         with self._lock:
-            if key not in self._trials and not self.busy:
-                self._trials[key] = None
-                threading.Thread(target=self._try, args=(key, recipe, stage), daemon=True).start()
             known = self._trials.get(key)
-        if isinstance(known, UserError):
-            raise known
-        return known
+            if isinstance(known, _Failure):
+                if time.monotonic() - known.time < _RETRY_AFTER:
+                    raise known.reason
+                del self._trials[key]
+            if key not in self._trials and not self.busy:
+                self._trials[key] = known = None
+                threading.Thread(target=self._try, args=(key, recipe, stage), name="trial", daemon=True).start()
+        return known if isinstance(known, Trial) else None
 
     def _try(self, key: _Key, recipe: Recipe, stage: Stage) -> None:
         with _ONE_AT_A_TIME:
-            if self.busy or key not in self._wanted:  # it had to wait, and things have changed
-                del self._trials[key]
+            if self.busy or time.monotonic() - self._asked[key] > _WAITS:  # changed while the trial was queued
+                with self._lock:
+                    del self._trials[key]
                 return
             try:
                 self._trials[key] = try_out(recipe, stage, self._device)
-            except Exception as error:  # whatever it is: somebody waits for an answer
+            except Exception as error:  # whatever it is: a page waits for an answer
                 words = f"{type(error).__name__}: {error}".splitlines()[0]
-                why = "it takes more memory than there is" if is_out_of_memory(error) else words
-                self._trials[key] = UserError(f"stage {stage.name!r} could not be tried out: {why}.")
+                why = "there is not enough memory" if is_out_of_memory(error) else words
+                reason = UserError(f"the trial of stage {stage.name!r} failed: {why}.")
+                self._trials[key] = _Failure(reason, time.monotonic())
             finally:
-                release_memory(self._device)  # a run is to have it all
+                release_memory(self._device)  # for the run that may start next
 
 
 def _key(recipe: Recipe, stage: Stage) -> _Key:
+    """Everything that the result of a trial depends on."""
     network = recipe.arch, recipe.stem, recipe.precision, recipe.teacher is None
-    return *network, stage.image_size, stage.batch_size, stage.trainable, stage.views, stage.ema_decay > 0
-
-
-_ONE_AT_A_TIME = threading.Lock()
+    images = recipe.data, recipe.train_images, recipe.val_images
+    step = stage.image_size, stage.batch_size, stage.augmentation, stage.trainable, stage.views, stage.ema_decay > 0
+    keeps_best = sum(stage.epochs for stage in recipe.stages) > 1
+    return *network, *images, *step, keeps_best
 
 
 def _pace(record: Record, recipe: Recipe, stage: Stage) -> float | None:
+    """Multiply-accumulates per second of a record's last epoch that resembles `stage`, if any."""
     ran = record.recipe
     if (ran.arch, ran.stem) != (recipe.arch, recipe.stem):
         return None

@@ -1,4 +1,4 @@
-"""A few steps of a stage, to see how fast this machine is and how much memory the stage will want."""
+"""Trials: a few training steps of a stage, to measure this machine's speed and estimate the stage's peak memory."""
 
 import time
 from collections.abc import Iterator
@@ -20,31 +20,31 @@ from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.system.device import choose_precision, prepare, runs_in, wait_for
 from resnet_cifar.system.memory import PeakMemory
 
-_STEP_MACS = 1.5e11  # of a step on a CPU at most: about half a second on two cores
-_STEPS = 4  # of which the first one is not counted
-_KEPT_SIZE = 64  # pixels a side
-_SLOW = 1e-6
+_STEP_MACS = 1.5e11  # most multiply-accumulates of a step on a CPU: about half a second on two cores
+_STEPS = 4  # the first is not timed
+_ACTIVATION_SIZE = 64  # pixels per side; activations of larger images are extrapolated
+_TINY_LR = 1e-6
 _FLOAT = 4  # bytes
-# Measured on a CPU, of runs at 32 to 224 px: what Python, torch and the libraries that it loads have, and what working
-# through a batch takes at once beside what is kept of it for the way back (benchmarks/memory.py).
+# Measured on a CPU, over runs at 32 to 224 px (benchmarks/memory.py): resident memory of Python, torch and the other
+# libraries, and the peak of a step relative to the activations that autograd saves for backward.
 _LIBRARIES = 0.77 * 2**30
 _WORKING = 1.18
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a stage turned out to cost."""
+    """Measured speed and peak memory of a stage."""
 
     macs_per_second: float
     bytes: int
-    """Of memory at its peak, on the device where it trains."""
+    """Peak memory on the device that trains."""
 
 
 def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
-    """Train a few steps of `stage` on noise, in the way that a run does; on a CPU with fewer and smaller images."""
+    """Train a few steps of `stage` on noise, with a run's own loop. A CPU gets fewer and smaller images."""
     prepare(device)
     peak = PeakMemory(device)
-    small = _affordable(recipe, _brief(stage)) if device.type == "cpu" else _brief(stage)
+    small = _affordable(recipe, _short(stage)) if device.type == "cpu" else _short(stage)
     training = _training(_network(recipe, device), recipe, small, device)
     steps = _steps(training)
     next(steps)
@@ -55,28 +55,28 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
     wait_for(device)
     pace = (_STEPS - 1) * small.batch_size * cost.step_macs(recipe, small) / (time.perf_counter() - began)
     if device.type == "cpu":
-        return Trial(pace, _told(training, recipe, stage))
-    for _ in steps:  # what is left of the epoch: its end, with an evaluation
+        return Trial(pace, _cpu_bytes(training, recipe, stage))
+    for _ in steps:  # the rest of the epoch, which ends with an evaluation
         pass
     return Trial(pace, (peak.bytes() or 0) + cost.data_bytes(recipe) + _feature_bytes(recipe, stage))
 
 
 def memory_needed(recipe: Recipe, device: torch.device) -> int:
-    """Bytes that a run of `recipe` will want at its peak. On a GPU each of its stages is tried out."""
+    """Estimate the peak memory of a run in bytes. On a GPU, every stage gets a trial."""
     parts = [part for stage in recipe.stages for part in stage.parts()]
     if device.type == "cuda":
         return max(try_out(recipe, part, device).bytes for part in parts)
     network = _network(recipe, device)
-    return max(_told(_training(network, recipe, _brief(part), device), recipe, part) for part in parts)
+    return max(_cpu_bytes(_training(network, recipe, _short(part), device), recipe, part) for part in parts)
 
 
-def _brief(stage: Stage) -> Stage:
-    """A few steps that change nothing much, so that none can diverge."""
-    return replace(stage, epochs=1, progression=(), warmup_epochs=0, views=0, lr=_SLOW, backbone_lr=None)
+def _short(stage: Stage) -> Stage:
+    """One epoch at a tiny learning rate, which cannot diverge."""
+    return replace(stage, epochs=1, progression=(), warmup_epochs=0, views=0, lr=_TINY_LR, backbone_lr=None)
 
 
 def _network(recipe: Recipe, device: torch.device) -> ResNet:
-    torch.manual_seed(0)  # the weights' values do not matter
+    torch.manual_seed(0)  # any weights will do
     return ResNet(recipe.arch, recipe.stem, len(recipe.dataset.labels)).to(device)
 
 
@@ -88,15 +88,15 @@ def _training(network: ResNet, recipe: Recipe, stage: Stage, device: torch.devic
     return Training(network, only, device, precision, teacher=teacher)
 
 
-def _told(training: Training, recipe: Recipe, stage: Stage) -> int:
-    """What a stage will want of a CPU's memory at its peak."""
+def _cpu_bytes(training: Training, recipe: Recipe, stage: Stage) -> int:
+    """Estimate a stage's peak memory on a CPU."""
     weights = sum(parameter.numel() for parameter in training.model.parameters())
-    moved = 2 + bool(stage.ema_decay)  # themselves, momentum, the average
-    best = sum(stage.epochs for stage in recipe.stages) > 1  # there are some beside those that learn on
-    held = _FLOAT * weights * (moved + 1 + best + bool(recipe.teacher))  # with the gradients
-    saved = _FLOAT * weights * (moved + 1)  # in the order of a file, with the best ones
-    grows = saved if stage.caches_features else max(saved, _WORKING * _kept(training, stage))
-    return int(cost.data_bytes(recipe) + _LIBRARIES + held + _feature_bytes(recipe, stage) + grows)
+    state = 2 + bool(stage.ema_decay)  # weights, momentum, EMA
+    best = sum(stage.epochs for stage in recipe.stages) > 1  # the best epoch's weights, kept beside the current ones
+    held = _FLOAT * weights * (state + 1 + best + bool(recipe.teacher))  # + 1: gradients
+    save = _FLOAT * weights * (state + 1)  # a copy of the state and the best weights while saving
+    peak = save if stage.caches_features else max(save, _WORKING * _activation_bytes(training, stage))
+    return int(cost.data_bytes(recipe) + _LIBRARIES + held + _feature_bytes(recipe, stage) + peak)
 
 
 def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
@@ -105,7 +105,7 @@ def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
 
 
 def _affordable(recipe: Recipe, stage: Stage) -> Stage:
-    """The stage with a batch, and if need be with images, that a CPU is done with in about half a second."""
+    """Reduce the batch size, and if necessary the image size, until a CPU takes about half a second for a step."""
     sizes = [size for size in (stage.image_size, 224, 128, 96, 64, 48, 32) if size <= stage.image_size]
     for size in sizes:
         smaller = replace(stage, image_size=size)
@@ -115,19 +115,19 @@ def _affordable(recipe: Recipe, stage: Stage) -> Stage:
     return replace(smaller, batch_size=max(2, min(stage.batch_size, fits)))
 
 
-def _kept(training: Training, stage: Stage) -> int:
-    """Bytes that autograd keeps for the way back from a batch of the stage, told from few and small images.
+def _activation_bytes(training: Training, stage: Stage) -> int:
+    """Bytes that autograd saves for backward in a step of the stage, extrapolated from few and small images.
 
-    What is kept of an image grows with its area.
+    Bytes per image grow with its area; what does not depend on the batch size is counted once.
     """
-    size = min(stage.image_size, _KEPT_SIZE)
-    few, more = (_kept_of(training, size, batch) for batch in (2, 4))
-    of_an_image = (more - few) / 2 * (stage.image_size / size) ** 2
-    return int(few - (more - few) + of_an_image * stage.batch_size)
+    size = min(stage.image_size, _ACTIVATION_SIZE)
+    two, four = (_saved_bytes(training, size, batch) for batch in (2, 4))
+    per_image = (four - two) / 2 * (stage.image_size / size) ** 2
+    return int(two - (four - two) + per_image * stage.batch_size)
 
 
-def _kept_of(training: Training, size: int, batch: int) -> int:
-    saved = _Saved()
+def _saved_bytes(training: Training, size: int, batch: int) -> int:
+    saved = _SavedTensors()
     inputs = torch.zeros(batch, 3, size, size, device=training.device).contiguous(memory_format=torch.channels_last)
     with torch.autograd.graph.saved_tensors_hooks(saved.count, lambda tensor: tensor), training.autocast():
         training.net(inputs)
@@ -135,7 +135,7 @@ def _kept_of(training: Training, size: int, batch: int) -> int:
 
 
 def _steps(training: Training) -> Iterator[Progress]:
-    """Yields after each step. On a GPU, where more memory goes into an evaluation than is left, one follows."""
+    """Yield after each step. On a GPU, an evaluation follows, because it may need more memory than a step."""
     count = training.stage.batch_size * _STEPS
     generator = torch.Generator().manual_seed(0)
     spec = training.recipe.dataset
@@ -149,15 +149,15 @@ def _steps(training: Training) -> Iterator[Progress]:
     return (event for event in events if isinstance(event, Progress) and event.phase == "train")
 
 
-class _Saved:
-    """Counts what autograd keeps for the way back."""
+class _SavedTensors:
+    """Total size of the tensors that autograd saves for backward, parameters excluded."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self.bytes = 0
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor's memory, once."""
+        """Add a tensor's storage, each storage once."""
         storage = tensor.untyped_storage()
         if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in self._seen:
             self._seen.add(storage.data_ptr())

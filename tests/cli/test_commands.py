@@ -38,6 +38,7 @@ def test_runs_are_listed(run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "no runs in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.CaptureFixture[str]):
     def printed(*flags: str) -> str:
         assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", *flags]) == 0

@@ -54,6 +54,7 @@ def test_preprocessing_gives_mean_0_and_std_1_and_resizing_commutes_with_it():
     assert torch.allclose(large, (resized / 255 - mean) / std, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_real_data_is_split_as_promised(cifar100_dir: Path):
     """Reads all of it: about two seconds."""
     whole = recipe(data="cifar100", train_images=None, val_images=5000)

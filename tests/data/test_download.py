@@ -58,6 +58,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_download_is_checked_unpacked_and_not_done_twice(archive, serve, tmp_path, monkeypatch):
     """Packs and unpacks 180 MB: about four seconds."""
     monkeypatch.setattr(CIFAR100, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())

@@ -77,6 +77,7 @@ def test_the_images_of_a_batch_are_changed_each_on_its_own():
     assert len(together.flatten(1).unique(dim=0)) == len(OPERATIONS)
 
 
+@pytest.mark.slow
 def test_every_change_comes_up_about_as_often():
     images = noise_images()[:1].expand(2800, -1, -1, -1)
     once, again = (

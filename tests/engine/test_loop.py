@@ -225,6 +225,7 @@ def test_a_loss_that_is_not_finite_names_its_step():
                 training.model.fc.bias.data.fill_(math.nan)
 
 
+@pytest.mark.slow
 def test_whoever_pulls_may_stop_pulling_and_go_on_from_the_state():
     """Stopped at random in every phase, and each time taken up by a new object: nothing differs.
 

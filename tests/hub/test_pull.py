@@ -145,6 +145,7 @@ def by_transformers() -> Network:
     return lambda inputs: model(pixel_values=inputs).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [by_timm, by_torchvision, by_transformers])
 def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, load: Callable[[], Network]):
     """Each from the Hub, with logits equal to the bit; importing the libraries takes 5 to 10 s."""

@@ -77,6 +77,7 @@ def test_a_step_learns_labels_and_what_the_teacher_says_of_the_same_images(check
     assert nothing != pytest.approx(all_of_it, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_taught_run_is_resumed_as_if_nothing_had_happened(checkpoint: Path, tmp_path: Path):
     """And leaves its teacher as it was."""
     plan = taught(checkpoint)

@@ -68,6 +68,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return run
 
 
+@pytest.mark.slow
 def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunDir):
     assert uninterrupted.status() == "completed"
     files = {file.name for file in uninterrupted.path.iterdir()}
@@ -97,6 +98,7 @@ def test_every_epoch_has_its_line_and_its_times(uninterrupted: RunDir):
     assert times == sorted(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["features", "train", "evaluate", "test"])
 def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_run, phase: str):
     run = new_run(staged_recipe(arch="resnet18"), phase)
@@ -152,6 +154,7 @@ def test_killed_at_random_five_times_a_run_ends_the_same(uninterrupted: RunDir, 
     assert not list(run.path.glob(".tmp*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_saved_begins_again(new_run: Callable[..., RunDir]):
     run = new_run(recipe())
     for event in train(run, device=CPU, data_dir=None):
@@ -268,6 +271,7 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every,phases", [(0, {"features", "train", "evaluate", "test"}), (1e9, set())])
 def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, monkeypatch, every: float, phases: set):
     monkeypatch.setattr("resnet_cifar.training.session._PROGRESS_EVERY", every)
@@ -276,6 +280,7 @@ def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, m
     assert {event.phase for event, _ in run.history() if isinstance(event, events.Progress)} == phases
 
 
+@pytest.mark.slow
 def test_a_completed_run_is_never_trained_again(uninterrupted: RunDir):
     before = {file: file.read_bytes() for file in uninterrupted.path.iterdir()}
     with pytest.raises(UserError, match="is completed"):
