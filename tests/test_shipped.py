@@ -11,7 +11,7 @@ from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.runs.record import Record
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.ui.classify.examples import EXAMPLES, drawn
+from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
 from tests.builders import ROOT, app
 
 FOLDER = CHECKPOINTS / SHIPPED
@@ -27,10 +27,10 @@ def test_it_is_what_answers_by_default_and_says_nothing_of_the_machine_that_made
 
 
 def test_it_knows_the_examples():
-    """All but the skyscrapers, which it takes for a bicycle: it is a first model, made with a small budget."""
+    """All but the cup, which it takes for a plate: it was trained with a small budget."""
     classifier = Classifier.load(FOLDER, "cpu")
-    told = {name: classifier.predict([drawn(name)])[0].label for name in EXAMPLES}
-    assert sum(label == name for name, label in told.items()) >= len(EXAMPLES) - 1, told
+    labels = {name: classifier.predict([example_image(name)])[0].label for name in EXAMPLES if name != UNKNOWN}
+    assert sum(label == name for name, label in labels.items()) >= len(labels) - 1, labels
 
 
 def test_its_test_result_is_what_evaluating_prints(cifar100_dir: Path):

@@ -15,7 +15,7 @@ from resnet_cifar.paths import ROOT
 from resnet_cifar.runs.run_dir import RunDir
 
 _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png", "resnet_cifar/**/*.*")
-_SUFFIXES = (".py", ".css", ".js", ".txt", ".md", ".png", "")
+_SUFFIXES = (".py", ".css", ".js", ".txt", ".md", ".png", ".jpg", "")
 
 
 def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = None) -> Generator[Progress, None, str]:

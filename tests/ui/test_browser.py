@@ -1,4 +1,4 @@
-"""The page in a real browser, with every request to another host noticed."""
+"""The Classify tab in a real browser. No request goes to another host."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +39,7 @@ def drop(page, file: Path) -> None:
     page.set_input_files("input[type=file]", file)
 
 
-def test_a_dropped_image_is_answered_and_taken_away_again(page, image: Path):
+def test_a_dropped_image_is_classified_and_removed(page, image: Path):
     """Opens a page in Chromium: a few seconds."""
     assert "Drop an image" in page.inner_text(".answer")
     drop(page, image)
@@ -52,7 +52,7 @@ def test_a_dropped_image_is_answered_and_taken_away_again(page, image: Path):
     page.wait_for_selector(".answer .empty")
 
 
-def test_another_model_answers_anew(page, image: Path):
+def test_another_model_classifies_the_image_again(page, image: Path):
     drop(page, image)
     page.wait_for_selector(".answer .what")
     before = page.inner_text(".answer")
@@ -68,8 +68,8 @@ def test_a_bad_image_gets_a_sentence_and_the_page_lives_on(page, image: Path, tm
     assert page.locator(".answer .what").count() == 0
 
 
-def test_nothing_serious_stands_in_anybodys_way(page, image: Path):
-    """axe-core, WCAG AA, before and after an answer: about 5 s."""
+def test_accessibility(page, image: Path):
+    """axe-core, WCAG AA, before and after a prediction: about 5 s."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for _ in range(2):
         found = axe.run(page).response["violations"]

@@ -1,4 +1,4 @@
-"""`/classify` as programs use it, against a live page."""
+"""`/classify` as an API, against a live page."""
 
 import base64
 import statistics
@@ -28,7 +28,7 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "halves.png"
 
 
-def test_an_answer_is_the_classifiers(client: Client, root: Path, image: Path):
+def test_the_prediction_is_the_classifiers(client: Client, root: Path, image: Path):
     for name in ("first", "second"):
         expected = Classifier.load(root / name, "cpu").predict([halves()])[0].as_json()
         answer = client.predict(handle_file(image), name, api_name="/classify")
@@ -44,7 +44,7 @@ def test_nothing_else_is_offered(client: Client):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_awkward_images_are_answered(client: Client, root: Path, tmp_path: Path, name: str):
+def test_awkward_images_are_classified(client: Client, root: Path, tmp_path: Path, name: str):
     content = GOOD[name][0]()
     (tmp_path / name).write_bytes(content)
     expected = Classifier.load(root / "second", "cpu").predict([decode(content)])[0]
@@ -62,14 +62,14 @@ def test_bad_images_get_a_sentence(client: Client, tmp_path: Path, name: str):
 
 
 def ask(url: str, payload: dict) -> str:
-    """What a program that does not use gradio's client is told: a stream of events."""
+    """Response to a program without Gradio's client: a stream of events."""
     called = httpx.post(f"{url}gradio_api/call/classify", json={"data": [payload, None]})
     if called.status_code != 200:
         return called.text
     return httpx.get(f"{url}gradio_api/call/classify/{called.json()['event_id']}", timeout=20).text
 
 
-def test_what_was_uploaded_is_answered_without_gradios_client(url: str, image: Path):
+def test_an_upload_is_classified_without_gradios_client(url: str, image: Path):
     (uploaded,) = httpx.post(f"{url}gradio_api/upload", files={"files": image.open("rb")}).json()
     assert "event: complete" in ask(url, {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
 
@@ -81,9 +81,9 @@ def test_a_path_on_the_server_is_refused(url: str, root: Path, path: str, meta: 
     uploads = Path(get_upload_folder())
     for folder in (root, uploads.parent):
         (folder / "secret.png").write_bytes(saved(halves(), "PNG"))
-    told = ask(url, {"path": path.format(root=root, uploads=uploads), **meta})
+    response = ask(url, {"path": path.format(root=root, uploads=uploads), **meta})
     (uploads.parent / "secret.png").unlink()
-    assert "complete" not in told and "confidences" not in told
+    assert "complete" not in response and "confidences" not in response
 
 
 @pytest.mark.parametrize("scheme", ["http", "file", "data"])
@@ -95,12 +95,12 @@ def test_an_address_is_refused(url: str, root: Path, scheme: str):
         "data": f"data:image/png;base64,{base64.b64encode(saved(halves(), 'PNG')).decode()}",
     }[scheme]
     for path in ("x.png", "", address, None):
-        told = ask(url, {"path": path, "url": address, "meta": {"_type": "gradio.FileData"}})
-        assert "complete" not in told and "confidences" not in told
+        response = ask(url, {"path": path, "url": address, "meta": {"_type": "gradio.FileData"}})
+        assert "complete" not in response and "confidences" not in response
 
 
 def test_no_image_and_no_such_model(client: Client, image: Path):
-    with pytest.raises(AppError, match="there is no image"):
+    with pytest.raises(AppError, match="no image was sent"):
         client.predict(None, None, api_name="/classify")
     for name in ("third", "../first", "/etc"):
         with pytest.raises(AppError, match="there is no model"):
@@ -108,7 +108,7 @@ def test_no_image_and_no_such_model(client: Client, image: Path):
 
 
 def test_32_clients_at_once(client: Client, url: str, image: Path):
-    """Sixty-four requests; one after the other first, so that their median can be told: about 8 s."""
+    """Sixty-four requests; first one after another, for the median: about 8 s."""
     times = []
     for _ in range(15):
         began = time.perf_counter()

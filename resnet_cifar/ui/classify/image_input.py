@@ -1,4 +1,4 @@
-"""Where images come into the page; their files are decoded by our own code, and only uploads are."""
+"""Image inputs of the page. They accept uploads only, which are decoded by `data/images.py`, not by Gradio."""
 
 import gradio as gr
 from gradio.components.image import ImageData
@@ -12,12 +12,12 @@ from resnet_cifar.ui.refusals import refuse
 
 
 class ImageInput(gr.Image):
-    """gr.Image, but that it opens nothing except what was uploaded, and nothing that `decode` refuses."""
+    """gr.Image that opens only uploaded files, and decodes them with `decode`."""
 
-    is_template = True  # to the browser it is a gr.Image
+    is_template = True  # the browser renders it as a gr.Image
 
     def preprocess(self, payload: ImageData | None) -> Image.Image | None:
-        """The uploaded image as RGB."""
+        """Decode the uploaded image as RGB. Raises a refusal if that fails."""
         if payload is None:
             return None
         file = uploaded(payload)
@@ -28,10 +28,10 @@ class ImageInput(gr.Image):
 
 
 class ImagesInput(gr.File):
-    """gr.File for several files, which are decoded later: a bad one among them must not stop the others."""
+    """gr.File for several images, which are decoded later, so that a broken one does not stop the others."""
 
-    is_template = True  # to the browser it is a gr.File
+    is_template = True  # the browser renders it as a gr.File
 
     def preprocess(self, payload: ListFiles | None) -> list[Upload]:
-        """The uploaded files, unopened."""
+        """Return the uploaded files, unopened."""
         return [uploaded(file) for file in payload or ()]

@@ -1,4 +1,4 @@
-"""Several images at once: a gallery that grows while they are answered, and a table to take away."""
+"""Several images at once: a gallery that grows as they are classified, and the results as CSV."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from PIL import Image
 from resnet_cifar.data.images import decode
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.classifier import Classifier, Prediction
-from resnet_cifar.ui.classify.cards import answer_tile, error_tile, progress_line, summary_line, thumbnail, tiles
+from resnet_cifar.ui.classify.cards import error_tile, prediction_tile, progress_line, summary_line, thumbnail, tiles
 from resnet_cifar.ui.classify.image_input import ImagesInput
 from resnet_cifar.ui.classify.models import LANE, Models
 from resnet_cifar.ui.classify.uploads import Upload
@@ -24,7 +24,7 @@ from resnet_cifar.ui.refusals import refuse
 
 LIMIT = 200
 _TOP = 5
-_AT_ONCE, _PATIENCE = 16, 0.5  # images, or seconds, after which there is something new to see
+_BATCH, _BATCH_SECONDS = 16, 0.5  # the gallery grows after so many images or seconds
 COLUMNS = (
     "file",
     "label",
@@ -36,8 +36,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one file: a prediction and a small image, or a sentence."""
+class Result:
+    """Result of one file: a prediction and a thumbnail, or an error message."""
 
     name: str
     prediction: Prediction | None = None
@@ -45,98 +45,101 @@ class Answer:
     error: str = ""
 
     def tile(self) -> str:
-        """The answer in the gallery."""
+        """Return the result's gallery tile."""
         if self.prediction is None:
             return error_tile(self.name, self.error)
-        return answer_tile(self.name, self.image, self.prediction)
+        return prediction_tile(self.name, self.image, self.prediction)
 
     def row(self) -> list[str]:
-        """The answer in the table, in the order of `COLUMNS`."""
+        """Return the result's table row, in the order of `COLUMNS`."""
         if self.prediction is None:
             return [_cell(self.name), *[""] * (len(COLUMNS) - 2), _cell(self.error)]
-        (first, sure), *others = self.prediction.probabilities.items()
-        rest = [text for label, value in others for text in (_cell(label), f"{value:.6f}")]
+        (label, confidence), *others = self.prediction.probabilities.items()
+        rest = [text for other, value in others for text in (_cell(other), f"{value:.6f}")]
         rest += [""] * (2 * (_TOP - 1) - len(rest))
-        return [_cell(self.name), _cell(first), f"{sure:.6f}", _cell(self.prediction.superclass or ""), *rest, ""]
+        return [_cell(self.name), _cell(label), f"{confidence:.6f}", _cell(self.prediction.superclass or ""), *rest, ""]
 
 
 def several_images(models: Models, model: gr.Dropdown, ready: Any) -> None:
-    """A folded part of the tab: files in, gallery and table out. `ready`: the trigger of another model's coming."""
+    """Add the section: files in, gallery and table out. `ready`: the event that follows when a model is ready."""
     with gr.Accordion("Several images", open=False, elem_classes="many"):
         files = ImagesInput(label=f"Images, up to {LIMIT}", file_count="multiple", file_types=["image"], height=180)
         with gr.Row(elem_classes="summary"):
             status = gr.HTML(container=False, padding=False)
             table = gr.DownloadButton("Download as CSV", size="sm", visible=False, scale=0, min_width=180)
         gallery = gr.HTML(container=False, padding=False)
-    for heard in (files.change, ready):
-        heard(
-            partial(answer_all, models),
+    for event in (files.change, ready):
+        event(
+            partial(classify_all, models),
             [files, model],
             [status, gallery, table],
             api_visibility="private",
-            show_progress="hidden",  # the line in `status` says more
+            show_progress="hidden",  # `status` has a progress bar
             **LANE,
         )
 
 
-def answer_all(models: Models, files: Sequence[Upload], model: str | None) -> Iterator[tuple[str, str, Any]]:
-    """The line above the gallery, the gallery and the button, again and again while the answers come in."""
+def classify_all(models: Models, files: Sequence[Upload], model: str | None) -> Iterator[tuple[str, str, Any]]:
+    """Yield the line above the gallery, the gallery and the download button, as results come in."""
     no_table = gr.update(visible=False)
-    yield "", "", no_table  # what was answered before goes, whatever comes of this
+    yield "", "", no_table  # earlier results are removed, even if this fails
     if not files:
         return
     if len(files) > LIMIT:
-        raise refuse(f"these are {len(files)} images; up to {LIMIT} are answered at once. Take some of them away.")
+        raise refuse(
+            f"{len(files)} images were chosen; at most {LIMIT} can be classified at once. Remove some of them."
+        )
     yield progress_line(0, len(files)), "", no_table
-    answers: list[Answer] = []
+    results: list[Result] = []
     items = ""
     try:
-        for some in _in_portions(models.classifier(model), files):
-            answers += some
-            items += "".join(answer.tile() for answer in some)
-            yield progress_line(len(answers), len(files)), tiles(items), no_table
+        for batch in _in_batches(models.classifier(model), files):
+            results += batch
+            items += "".join(result.tile() for result in batch)
+            yield progress_line(len(results), len(files)), tiles(items), no_table
     except UserError as error:
         raise refuse(error) from error
-    bad = sum(answer.prediction is None for answer in answers)
-    file = save_bytes_to_cache(as_csv(answers), "answers.csv", get_upload_folder())  # swept like an upload
-    yield summary_line(len(answers), bad, str(model)), tiles(items), gr.update(value=file, visible=True)
+    bad = sum(result.prediction is None for result in results)
+    file = save_bytes_to_cache(as_csv(results), "predictions.csv", get_upload_folder())  # deleted like an upload
+    yield summary_line(len(results), bad, str(model)), tiles(items), gr.update(value=file, visible=True)
 
 
-def as_csv(answers: Sequence[Answer]) -> bytes:
-    """The table, a row a file; with the mark at its start by which spreadsheets know UTF-8."""
+def as_csv(results: Sequence[Result]) -> bytes:
+    """Format results as CSV, one row per file; with a byte-order mark, so that spreadsheets read it as UTF-8."""
     text = io.StringIO()
-    csv.writer(text).writerows([COLUMNS, *(answer.row() for answer in answers)])
+    csv.writer(text).writerows([COLUMNS, *(result.row() for result in results)])
     return text.getvalue().encode("utf-8-sig")
 
 
-def _in_portions(classifier: Classifier, files: Sequence[Upload]) -> Iterator[list[Answer]]:
-    """Answers in the order of the files, as many at a time as don't take long."""
-    portion: list[tuple[Upload, Image.Image | UserError]] = []
+def _in_batches(classifier: Classifier, files: Sequence[Upload]) -> Iterator[list[Result]]:
+    """Yield results in the order of the files, in batches limited by size and time."""
+    batch: list[tuple[Upload, Image.Image | UserError]] = []
     began = time.monotonic()
     for place, file in enumerate(files, start=1):
-        portion.append((file, _opened(file)))
-        if len(portion) == _AT_ONCE or time.monotonic() - began > _PATIENCE or place == len(files):
-            yield _answered(classifier, portion)
-            portion, began = [], time.monotonic()
+        batch.append((file, _decoded(file)))
+        if len(batch) == _BATCH or time.monotonic() - began > _BATCH_SECONDS or place == len(files):
+            yield _classified(classifier, batch)
+            batch, began = [], time.monotonic()
 
 
-def _opened(file: Upload) -> Image.Image | UserError:
+def _decoded(file: Upload) -> Image.Image | UserError:
     try:
         return decode(file.path, file.name)
     except UserError as error:
         return error
 
 
-def _answered(classifier: Classifier, portion: Sequence[tuple[Upload, Image.Image | UserError]]) -> list[Answer]:
-    predictions = iter(classifier.predict([found for _, found in portion if isinstance(found, Image.Image)], _TOP))
+def _classified(classifier: Classifier, batch: Sequence[tuple[Upload, Image.Image | UserError]]) -> list[Result]:
+    images = [decoded for _, decoded in batch if isinstance(decoded, Image.Image)]
+    predictions = iter(classifier.predict(images, _TOP))
     return [
-        Answer(file.name, error=str(found))
-        if isinstance(found, UserError)
-        else Answer(file.name, next(predictions), thumbnail(found))
-        for file, found in portion
+        Result(file.name, error=str(decoded))
+        if isinstance(decoded, UserError)
+        else Result(file.name, next(predictions), thumbnail(decoded))
+        for file, decoded in batch
     ]
 
 
 def _cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
+    """Quote text that a spreadsheet would take for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,4 +1,4 @@
-"""The checkpoints that the page can use, each loaded once."""
+"""The models that the page offers: checkpoints in a folder and downloads from the Hub. Each is loaded once."""
 
 from collections.abc import Generator
 from functools import lru_cache
@@ -15,54 +15,55 @@ from resnet_cifar.system.background import in_background
 from resnet_cifar.ui.rights import Rights
 
 LANE: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
-"""Where predictions queue: nothing else can stand in their way."""
+"""Queue of their own for predictions, so that nothing else delays them."""
 
 
 class Models:
-    """What lies in a folder of checkpoints, read anew whenever it is asked for, and what was fetched from the Hub."""
+    """Models by name. The folder is read again on every call, so new runs appear without a restart."""
 
     def __init__(self, root: Path, rights: Rights) -> None:
         self._root = root
         self._rights = rights
-        self._fetched: dict[str, Path] = {}
+        self._downloaded: dict[str, Path] = {}
 
     def names(self) -> list[str]:
-        """All checkpoints that can be used, the default one first."""
-        return [*(folder.name for folder in checkpoints_in(self._root)), *self._fetched]
+        """List the usable models, the default one first."""
+        return [*(folder.name for folder in checkpoints_in(self._root)), *self._downloaded]
 
     def unusable(self) -> dict[str, str]:
-        """The names of the other ones, and what is wrong with each."""
+        """Return the unusable folders and the reasons."""
         return unusable_in(self._root)
 
     def default(self) -> str | None:
-        """The one that is chosen when the page opens, if there is any."""
+        """Return the model selected when the page opens, if there is any."""
         return next(iter(self.names()), None)
 
     def fetch(self, name: str | None) -> Generator[Progress, None, None]:
-        """Get a Hub's repo, USER/NAME or USER/NAME@REVISION, if `name` is one; it is one of the names then.
+        """Download the model if `name` is a Hub repo (USER/NAME or USER/NAME@REVISION) that is not here yet.
 
-        Raises UserError where there is no such repo, or nothing of ours in it; refuses those who may change nothing.
+        Raises UserError if there is no such repo or no usable checkpoint in it, and a refusal if the visitor may not
+        change anything.
         """
         repo = repo_of(name or "")
         if name is None or repo is None or name in self.names():
             return
         self._rights.need()
-        on_space = self._rights.owner is not None  # what is fetched there answers everybody
+        on_space = self._rights.owner is not None  # there, all visitors can use the download
         folder = yield from in_background(
             lambda: pull(*repo, anonymous=on_space), lambda: Progress(phase="download", done=0, total=0)
         )
-        self._fetched[name] = folder
+        self._downloaded[name] = folder
 
     def folder(self, name: str | None) -> Path:
-        """Where a checkpoint lies. Raises UserError where there is no such one."""
-        if name in self._fetched:
-            return self._fetched[name]
+        """Return a model's folder. Raises UserError if there is no such model."""
+        if name in self._downloaded:
+            return self._downloaded[name]
         if name is None or name not in self.names():
-            raise UserError(f"there is no model {name!r} here; choose one of {', '.join(self.names()) or 'none yet'}.")
+            raise UserError(f"there is no model {name!r}; available: {', '.join(self.names()) or 'none yet'}.")
         return self._root / name
 
     def classifier(self, name: str | None) -> Classifier:
-        """The classifier of a checkpoint. Raises UserError where there is none, or it is broken."""
+        """Load a model. Raises UserError if there is no such model or it is damaged."""
         folder = self.folder(name)
         try:
             return _load(folder, (folder / MODEL).stat().st_mtime_ns)

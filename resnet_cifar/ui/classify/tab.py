@@ -1,4 +1,4 @@
-"""The first tab: drop an image and see what it is."""
+"""The Classify tab: drop an image and see its class; and the API endpoint `/classify`."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,14 +9,14 @@ from PIL import Image
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.classifier import Prediction
-from resnet_cifar.ui.classify.cards import answer_card, empty_card, example_buttons, fetching_card, unusable_note
-from resnet_cifar.ui.classify.examples import EXAMPLES, drawn
+from resnet_cifar.ui.classify.cards import empty_card, example_buttons, fetching_card, prediction_card, unusable_note
+from resnet_cifar.ui.classify.examples import EXAMPLES, example_image
 from resnet_cifar.ui.classify.image_input import ImageInput
 from resnet_cifar.ui.classify.many import several_images
 from resnet_cifar.ui.classify.models import LANE, Models
+from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 
-_QUICK: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _PRESSED = """element.addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button) { props.value = button.value; trigger("click"); }
@@ -24,9 +24,9 @@ _PRESSED = """element.addEventListener("click", event => {
 
 
 def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
-    """An image on the left, the answer on the right, several images below.
+    """Build the tab: image on the left, prediction on the right, several images below.
 
-    Returns what the model is chosen with, and the trigger of what is to happen once another one is ready.
+    Returns the model's dropdown, and the event that follows when another model is ready.
     """
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
@@ -48,20 +48,20 @@ def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
     ).success
     several_images(models, model, ready)
     answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **LANE}
-    for heard in (image.change, ready):
-        heard(partial(show, models), [image, model], answer, **answering)
+    for event in (image.change, ready):
+        event(partial(show, models), [image, model], answer, **answering)
     _endpoint(models)
     return model, ready
 
 
 def _examples(image: ImageInput) -> None:
-    """A row of drawings; the one that is pressed becomes the image."""
+    """Add a row of example photographs; pressing one makes it the image."""
     buttons = gr.HTML(html_template=example_buttons(), js_on_load=_PRESSED, container=False, padding=False)
-    buttons.click(example, buttons, image, **_QUICK)
+    buttons.click(example, buttons, image, **QUIET)
 
 
 def _choice(models: Models) -> gr.Dropdown:
-    """The models, and what can't be used and why; both are looked up anew when somebody looks."""
+    """Add the model's dropdown and a note on unusable folders; both are updated on load and on focus."""
     model = gr.Dropdown(
         models.names(),
         value=models.default(),
@@ -71,34 +71,34 @@ def _choice(models: Models) -> gr.Dropdown:
         allow_custom_value=True,
     )
     note = gr.HTML(visible=False, container=False, padding=False)
-    model.focus(partial(choices, models), None, [model, note], **_QUICK)
-    gr.on(None, partial(choices, models), None, [model, note], **_QUICK)  # whenever the page is opened
+    model.focus(partial(choices, models), None, [model, note], **QUIET)
+    gr.on(None, partial(choices, models), None, [model, note], **QUIET)  # when the page loads
     return model
 
 
 def _endpoint(models: Models) -> None:
-    """`/classify` for programs: an image, and a model's name or nothing."""
+    """Add `/classify`: takes an image and, optionally, a model's name."""
     image, model = ImageInput(visible=False), gr.Textbox(visible=False, label="model")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
-    call.click(partial(answer_as_json, models), [image, model], answer, api_name="classify", **LANE)
+    call.click(partial(classify_as_json, models), [image, model], answer, api_name="classify", **LANE)
 
 
 def example(name: str | None) -> Image.Image:
-    """The drawing of that name."""
+    """Return an example by its name. Raises a refusal if there is none."""
     if name not in EXAMPLES:
         raise refuse(f"there is no example {name!r}; choose one of {', '.join(EXAMPLES)}.")
-    return drawn(name)
+    return example_image(name)
 
 
 def choices(models: Models) -> tuple[Any, Any]:
-    """The models there are now, and a note on the others: a fresh run appears without a reload."""
+    """Return the current models, and the note on unusable folders."""
     note = unusable_note(models.unusable())
     return gr.update(choices=models.names()), gr.update(value=note, visible=bool(note))
 
 
 def fetch(models: Models, model: str | None) -> Iterator[Any]:
-    """Get a model from the Hub if it is one, and say so meanwhile."""
+    """Download a model from the Hub if its name is a repo, and show that meanwhile."""
     yield gr.skip()
     try:
         for _ in models.fetch(model):
@@ -109,14 +109,14 @@ def fetch(models: Models, model: str | None) -> Iterator[Any]:
 
 
 def show(models: Models, image: Image.Image | None, model: str | None) -> str:
-    """The answer as the page shows it."""
-    return empty_card(model) if image is None else answer_card(_predict(models, image, model))
+    """Classify an image; the prediction as HTML."""
+    return empty_card(model) if image is None else prediction_card(_predict(models, image, model))
 
 
-def answer_as_json(models: Models, image: Image.Image | None, model: str | None = None) -> dict[str, Any]:
-    """The answer as programs get it."""
+def classify_as_json(models: Models, image: Image.Image | None, model: str | None = None) -> dict[str, Any]:
+    """Classify an image; the prediction as JSON."""
     if image is None:
-        raise refuse("there is no image; send one.")
+        raise refuse("no image was sent; send one.")
     return _predict(models, image, model or models.default()).as_json()
 
 
