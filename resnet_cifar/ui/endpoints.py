@@ -1,4 +1,4 @@
-"""`/runs` and `/run` for programs; `/classify` stands with its tab."""
+"""The API endpoints `/runs` and `/run`; `/classify` is defined in the Classify tab."""
 
 import dataclasses
 from typing import Any
@@ -13,14 +13,14 @@ from resnet_cifar.ui.rights import Rights
 
 
 def endpoints(records: Records, rights: Rights) -> None:
-    """Offer where runs stand, to be asked as often as a program likes."""
+    """Add the endpoints to the page; they bypass the queue, so they can be polled."""
 
     def runs() -> list[dict[str, Any]]:
-        """Where each run stands, the newest first."""
+        """List all runs with their status, newest first."""
         return all_runs(records, rights)
 
     def run(name: str) -> dict[str, Any]:
-        """Where one run stands, and its latest epoch in full."""
+        """Get a run's status and its latest epoch."""
         return one_run(records, rights, name)
 
     api(runs, api_name="runs", queue=False)
@@ -28,18 +28,18 @@ def endpoints(records: Records, rights: Rights) -> None:
 
 
 def all_runs(records: Records, rights: Rights) -> list[dict[str, Any]]:
-    """The state of each run; of one that can't be read, its name."""
-    told = []
+    """Return the state of each run; for an unreadable run, only its name."""
+    states = []
     for name in records.names():
         try:
-            told.append(rights.discreet(state(records.get(name))).as_json())
+            states.append(rights.discreet(state(records.get(name))).as_json())
         except UserError:
-            told.append({"name": name, "status": "unreadable"})
-    return told
+            states.append({"name": name, "status": "unreadable"})
+    return states
 
 
 def one_run(records: Records, rights: Rights, name: str) -> dict[str, Any]:
-    """A run's state and latest epoch. Refuses a name that no run has."""
+    """Return a run's state and latest epoch. Raises a refusal if there is no such run."""
     try:
         record = records.get(name)
     except UserError as error:

@@ -1,9 +1,9 @@
-"""Options that event listeners of several tabs share."""
+"""Options of event listeners, shared by several tabs."""
 
 from typing import Any
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For what happens every second, or must not wait. What it refuses is not shown."""
+"""For timers and updates that must not wait in a queue. Their refusals are not shown."""
 
 CHANGES: dict[str, Any] = {
     "concurrency_id": "changes",
@@ -11,4 +11,4 @@ CHANGES: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-"""For what changes runs: it queues with its like alone, and its refusals are shown."""
+"""For actions that change runs: they have a queue of their own, and their refusals are shown."""

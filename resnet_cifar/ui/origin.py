@@ -1,4 +1,4 @@
-"""Turns away what other sites make a visitor's browser send: a page elsewhere must not start or delete runs here."""
+"""Middleware against cross-site requests: a page on another site must not start or delete runs here."""
 
 from urllib.parse import urlsplit
 
@@ -10,9 +10,9 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class SameOrigin:
-    """Refuses requests that come from another origin, and on a local page those that were sent to another name.
+    """Refuse requests with a foreign Origin and, if the page is local, with a foreign Host.
 
-    The second is what a site can do whose name is made to point here (DNS rebinding).
+    The Host check stops DNS rebinding: a foreign name that is made to resolve to this machine.
     """
 
     def __init__(self, app: ASGIApp, local: bool) -> None:
@@ -20,13 +20,13 @@ class SameOrigin:
         self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 403."""
-        if scope["type"] == "http" and not self._is_welcome(Headers(scope=scope)):
+        """Forward a request, or answer 403."""
+        if scope["type"] == "http" and not self._is_allowed(Headers(scope=scope)):
             await PlainTextResponse("requests from other sites are refused", 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _is_welcome(self, headers: Headers) -> bool:
+    def _is_allowed(self, headers: Headers) -> bool:
         host = headers.get("host", "")
         if self._local and urlsplit(f"//{host}").hostname not in LOCAL:
             return False

@@ -1,4 +1,4 @@
-// Runs once the page stands: the tab that was open is in the address, and is opened again after a reload.
+// Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again.
 () => {
   const tabs = () => [...document.querySelectorAll("#tabs button[role=tab]")];
   const name = (tab) => tab.textContent.trim().toLowerCase();

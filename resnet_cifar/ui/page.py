@@ -1,8 +1,8 @@
-"""The page as a whole: what stands around the tabs, and how it is served."""
+"""The page: header, tabs and timer, and the server that serves them."""
 
 import os
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: nothing is asked of other hosts
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no request to other hosts
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import html
@@ -29,13 +29,13 @@ from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train.tab import train_tab
 
-_KEEP_UPLOADS = (600, 3600)  # seconds between two sweeps, and how old a file may become
+_KEEP_UPLOADS = (600, 3600)  # seconds between clean-ups, and the age at which a file is deleted
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-_TICK = 1.0  # seconds between two looks at what runs do
+_TICK = 1.0  # seconds between updates of the page
 
 
 def build(root: Path, rights: Rights) -> gr.Blocks:
-    """The page over a folder of checkpoints."""
+    """Build the page for a folder of checkpoints."""
     models, records, device = Models(root, rights), Records(root), choose_device("auto")
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
@@ -57,18 +57,18 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                     publish_tab(records, rights, tab.select)
                 if rights.owner:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
-        for heard in (page.load, ready):
-            heard(titled, model, top, **QUIET)
+        for event in (page.load, ready):
+            event(titled, model, top, **QUIET)
         endpoints(records, rights)
     return page.queue(max_size=64)
 
 
 def header(device: str, model: str | None) -> str:
-    """What model answers, and where."""
-    answers = f"<b>{html.escape(model)}</b> answers" if model else "no model yet"
+    """Return the page's header: title, model and device."""
+    name = f"Model <b>{html.escape(model)}</b>" if model else "no model yet"
     return (
-        "<h1>resnet_cifar</h1><p>ResNet-34 on CIFAR-100's hundred classes</p>"
-        f"<p class='facts'><span>{answers}</span><span>{html.escape(device)}</span></p>"
+        "<h1>resnet_cifar</h1><p>ResNet-34 on the 100 classes of CIFAR-100</p>"
+        f"<p class='facts'><span>{name}</span><span>{html.escape(device)}</span></p>"
     )
 
 
@@ -82,9 +82,9 @@ def serve(
     read_only: bool = False,
     wait: bool = True,
 ) -> gr.Blocks:
-    """Open the page, and stay until it is closed. Nobody but this machine gets in, unless `host` or `share` says so.
+    """Serve the page, and block until it is closed unless `wait` is False.
 
-    Raises UserError where it can't listen.
+    Only this machine can reach it unless `host` or `share` says otherwise. Raises UserError if the port is unavailable.
     """
     local = host in LOCAL and not share
     rights = rights_of(local, auth is not None, read_only, os.environ.get("SPACE_ID"))
@@ -104,7 +104,7 @@ def serve(
             run_history=False,
             enable_monitoring=False,
             strict_cors=True,
-            ssr_mode=False,  # which a Space would turn on: pages would be drawn by a server of another kind
+            ssr_mode=False,  # on by default on a Space, where a Node server would render pages
             max_file_size="50mb",
             blocked_paths=[str(root)],
             app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
@@ -120,30 +120,30 @@ def serve(
 
 
 def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -> Rights:
-    """What visitors may do on a page that is reached so. `space`: OWNER/NAME where it is one."""
+    """Return what visitors may do, given how the page is reached. `space`: OWNER/NAME if it is a Space."""
     if space is not None and not read_only and _can_log_in():
         owner = space.partition("/")[0]
         why_not = (
-            f"This is a Space: it classifies and shows curves. {owner}, logged in, can do more. To train yourself, run "
-            "the app on a machine of your own."
+            f"This Space classifies images and shows curves. Its owner, {owner}, can log in to do more. To train a "
+            "model yourself, run the app on your own machine."
         )
         return Rights(why_not, owner, _why_no_training_on_space())
     if space is not None:
         return Rights(
-            "This is a Space: it classifies and shows curves. To train, run the app on a machine of your own."
+            "This Space classifies images and shows curves. To train a model, run the app on your own machine."
         )
     if read_only:
-        return Rights("This page was opened with --read-only: it classifies and shows curves, and changes nothing.")
+        return Rights("This page was started with --read-only: it classifies images and shows curves, nothing else.")
     if not local and not password:
         return Rights(
-            "This page can be reached from other machines and asks for no password: so it classifies and shows curves, "
-            "but does not train, rename or delete. --auth USER:PASSWORD turns that on."
+            "Other machines can reach this page and it has no password, so it only classifies images and shows curves. "
+            "Set --auth USER:PASSWORD to allow training, renaming and deleting."
         )
     return Rights()
 
 
 def _can_log_in() -> bool:
-    """Whether all is there that a login with the Hub takes."""
+    """Whether the variables and packages for logging in with the Hub are available."""
     variables = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
     packages = ("authlib", "itsdangerous")
     return get_space() is not None and all(map(os.environ.get, variables)) and all(find_spec(name) for name in packages)
@@ -151,7 +151,7 @@ def _can_log_in() -> bool:
 
 def _why_no_training_on_space() -> str | None:
     if is_zero_gpu_space():
-        return "This Space borrows its GPU for a minute at a time, which is too short to train with."
+        return "This Space gets a GPU for only a minute at a time (ZeroGPU), which is too short for training."
     if choose_device("auto").type != "cuda":
         return "This Space has no GPU to train with."
     return None

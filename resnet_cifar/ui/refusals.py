@@ -1,8 +1,8 @@
-"""A sentence in the page in place of an answer."""
+"""Refusals: error messages shown on the page."""
 
 import gradio as gr
 
 
 def refuse(reason: object) -> gr.Error:
-    """The error to raise: it shows its sentence, and leaves no traceback in the log."""
+    """Create the error to raise: it shows `reason` on the page and logs no traceback."""
     return gr.Error(str(reason), print_exception=False, title="That did not work")

@@ -1,4 +1,4 @@
-"""What visitors may do. The page hides what they may not, and every handler asks again: hiding locks nothing."""
+"""What visitors may do. Hiding a control does not protect it, so every handler checks the rights again."""
 
 import os
 import time
@@ -18,27 +18,27 @@ _MAY_WRITE = ("admin", "write")  # roles in an organisation
 
 @dataclass(frozen=True)
 class Rights:
-    """Whether visitors may start, stop, rename, delete and publish; where not, why."""
+    """Whether visitors may start, stop, rename, delete and publish runs, and if not, why."""
 
     why_not: str | None = None
     owner: str | None = None
-    """Whose Space this is, who may all the same once logged in with the Hub: a user or an organisation."""
+    """Owner of the Space (user or organisation); whoever can write as the owner may change runs after logging in."""
     why_no_training: str | None = None
-    """Why runs can't be started here, even by those who may do all else."""
+    """Why runs cannot be started here, not even by the owner."""
 
     @property
     def offers_changes(self) -> bool:
-        """Whether there is anybody who may, so that the page must have the means."""
+        """Whether anyone may change runs, so that the page needs the controls."""
         return self.why_not is None or self.owner is not None
 
     @property
     def offers_training(self) -> bool:
-        """Whether there is anybody who may start runs."""
+        """Whether anyone may start runs."""
         return self.offers_changes and self.why_no_training is None
 
     @property
     def change(self) -> bool:
-        """Whether the visitor may change anything; where that hangs on who it is, to be asked within a handler."""
+        """Whether the visitor may change runs. On a Space, call this in a handler: it reads the current request."""
         return self.why_not is None or (self.owner is not None and self.owner.lower() in _writes_as(_login()))
 
     @property
@@ -47,28 +47,28 @@ class Rights:
         return self.change and self.why_no_training is None
 
     def discreet(self, state: State) -> State:
-        """A state as the visitor may know it: why a run failed can hold paths of this machine."""
+        """Hide from strangers why a run failed, because the reason can contain local paths."""
         if self.change or state.reason is None:
             return state
-        return replace(state, reason="Why it failed is told to those who may change something.")
+        return replace(state, reason="The reason is shown only to those who may change runs.")
 
     def without(self, folder: Path, error: UserError) -> str:
-        """What an error says, to strangers without where on this machine a folder lies."""
+        """Return an error's message; for strangers without the path of `folder`."""
         return str(error) if self.change else str(error).replace(f"{folder}{os.sep}", "")
 
     def need(self) -> None:
-        """Raise a refusal where the visitor may not change anything."""
+        """Raise a refusal if the visitor may not change runs."""
         if not self.change:
             raise refuse(self.why_not)
 
     def need_training(self) -> None:
-        """Raise a refusal where the visitor may not start runs."""
+        """Raise a refusal if the visitor may not start runs."""
         self.need()
         if self.why_no_training is not None:
             raise refuse(self.why_no_training)
 
     def hub(self) -> HfApi:
-        """The Hub: on a Space with the visitor's login, never with its own token; elsewhere with this machine's."""
+        """Return a Hub client: on a Space with the visitor's token, never its own; elsewhere with the local login."""
         if self.owner is None:
             return HfApi()
         login = _login()
@@ -76,7 +76,7 @@ class Rights:
 
 
 def _login() -> dict[str, Any] | None:
-    """What the Hub told of the visitor when they logged in, while that is valid; None where they did not."""
+    """Return the visitor's OAuth data; None if they are not logged in or the login has expired."""
     request = LocalContext.request.get(None)
     scope = getattr(getattr(request, "request", request), "scope", {})
     login: dict[str, Any] | None = scope.get("session", {}).get("oauth_info")
@@ -84,7 +84,7 @@ def _login() -> dict[str, Any] | None:
 
 
 def _writes_as(login: dict[str, Any] | None) -> set[str]:
-    """The user and the organisations, in lower case, that somebody can write as."""
+    """Return the user and organisations that a login can write as, in lower case."""
     if login is None:
         return set()
     user = login["userinfo"]

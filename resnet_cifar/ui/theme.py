@@ -1,4 +1,4 @@
-"""How the page looks: one theme of our own, light and dark, with the fonts that a machine has already."""
+"""Theme and style sheets: light and dark, with system fonts only."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's plainest theme with our colours, corners and fonts; nothing of it is loaded from elsewhere."""
+    """Return Gradio's base theme with our colours, corners and fonts. It loads nothing from other hosts."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
@@ -35,4 +35,4 @@ def theme() -> gr.themes.Base:
 
 
 CSS = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.rglob("*.css")))
-"""The style sheets of the page and of its tabs."""
+"""All style sheets of the page and its tabs."""

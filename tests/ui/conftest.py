@@ -1,4 +1,4 @@
-"""A live page, and a real browser to look at it with."""
+"""Fixtures of the page: a live page and a real browser."""
 
 import os
 import shutil
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import checkpoint, spawn
+from resnet_cifar.runs.record import Records
+from tests.builders import checkpoint, recipe, spawn, told
 
 BROWSER_ARGUMENTS = [
     "--headless",
@@ -30,9 +31,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    """Two runs: `one`, and the newer `other`."""
+    for age, name in enumerate(("other", "one")):
+        run = told(tmp_path / name, recipe()).run
+        for file in (run.recipe_file, run.metrics_file):
+            os.utime(file, (1e9 - age, 1e9 - age))
+    return Records(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def url(root: Path) -> Iterator[str]:
-    """Where the page is. Importing gradio and opening a page takes about 5 s."""
+    """URL of a page over `root`. Importing Gradio and serving the page take about 5 s."""
     from resnet_cifar.ui.page import serve
 
     page = serve(root, "127.0.0.1", free_port(), wait=False)
@@ -41,7 +52,7 @@ def url(root: Path) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that is not in use."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -56,7 +67,7 @@ serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 
 
 class App:
-    """The page as a process of its own, which can be killed and started again."""
+    """The page in its own process, which can be killed and started again."""
 
     def __init__(self, root: Path, script: str = SERVE) -> None:
         self.root = root
@@ -77,7 +88,7 @@ class App:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """Chromium: the system's, or the one that `playwright install chromium` brings."""
+    """Chromium: the system's, or the one installed by `playwright install chromium`."""
     api = pytest.importorskip("playwright.sync_api")
     system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with api.sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Who may come, from where, and what they may do: against live pages."""
+"""Access to a live page: origins, passwords and rights."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.ui.conftest import free_port
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Opens a page over a folder with one run; where it is."""
+    """Open a page over a folder with one run; its URL."""
     told(tmp_path / "one", recipe())
     pages = []
 
@@ -41,7 +41,7 @@ def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
         ({"origin": "http://evil.example:{port}", "host": "evil.example:{port}"}, 403),
     ],
 )
-def test_other_sites_are_turned_away(served: Callable[..., str], headers: dict[str, str], code: int):
+def test_requests_from_other_sites_are_refused(served: Callable[..., str], headers: dict[str, str], code: int):
     url = served()
     port = url.rstrip("/").rpartition(":")[2]
     sent = {name: value.format(port=port) for name, value in headers.items()}
@@ -49,24 +49,24 @@ def test_other_sites_are_turned_away(served: Callable[..., str], headers: dict[s
     assert httpx.get(f"{url}config", headers=sent).status_code == code
 
 
-def test_a_page_for_others_has_no_training_without_a_password(served: Callable[..., str], capsys, browser):
+def test_a_page_for_other_machines_needs_a_password_for_training(served: Callable[..., str], capsys, browser):
     url = served(host="0.0.0.0")
-    assert "asks for no password" in capsys.readouterr().out
+    assert "has no password" in capsys.readouterr().out
     page = browser.new_page()
     page.goto(url)
     page.get_by_role("tab", name="Train").click()
-    page.get_by_text("--auth USER:PASSWORD turns that on").wait_for()
+    page.get_by_text("Set --auth USER:PASSWORD to allow training").wait_for()
     assert page.get_by_role("button", name="Start training").count() == 0
     page.get_by_role("tab", name="Curves").click()
     page.locator("#runs tbody tr").wait_for()
     assert page.get_by_role("button", name="Delete").count() == 0
     page.close()
     assert Client(url, verbose=False).predict("one", api_name="/run")["name"] == "one"
-    own_name = {"host": "gpu-box:7860", "origin": "http://gpu-box:7860"}  # it is reached by whatever name it has
+    own_name = {"host": "gpu-box:7860", "origin": "http://gpu-box:7860"}  # any name of this machine is allowed
     assert httpx.get(f"{url}config", headers=own_name).status_code == 200
 
 
-def test_a_password_lets_in_and_keeps_out(served: Callable[..., str], browser):
+def test_a_password_is_required_and_accepted(served: Callable[..., str], browser):
     url = served(host="0.0.0.0", auth=("me", "secret"))
     assert httpx.post(f"{url}gradio_api/call/runs", json={"data": []}).status_code == 401
     assert Client(url, auth=("me", "secret"), verbose=False).predict(api_name="/runs")[0]["name"] == "one"
@@ -83,20 +83,20 @@ def test_a_password_lets_in_and_keeps_out(served: Callable[..., str], browser):
 def test_read_only_is_read_only(served: Callable[..., str], browser):
     page = browser.new_page()
     page.goto(served(read_only=True) + "#train")
-    page.get_by_text("opened with --read-only").wait_for()
+    page.get_by_text("started with --read-only").wait_for()
     assert page.get_by_role("button", name="Start training").count() == 0
     page.close()
 
 
 @pytest.mark.parametrize("auth", ["me", "me:", ":secret", ":"])
-def test_half_a_password_is_refused_before_anything_opens(auth: str, capsys, monkeypatch: pytest.MonkeyPatch):
+def test_an_incomplete_password_is_refused_at_once(auth: str, capsys, monkeypatch: pytest.MonkeyPatch):
     assert cli.main(["--auth", auth]) == 2
     assert "must be USER:PASSWORD" in capsys.readouterr().err
     monkeypatch.setenv("RESNET_CIFAR_AUTH", auth)
     assert cli.main([]) == 2
 
 
-def test_files_of_the_server_are_not_handed_out(served: Callable[..., str], tmp_path: Path):
+def test_files_of_the_server_are_not_served(served: Callable[..., str], tmp_path: Path):
     url = served()
     for path in (tmp_path / "one" / "recipe.json", Path(cli.__file__), "/etc/passwd", "app.py"):
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)

@@ -1,4 +1,4 @@
-"""A run is published from the page to a Hub on this machine, and answers from there."""
+"""The Publish tab, against a Hub server on this machine."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_cifar.ui.classify.examples import EXAMPLES
 from tests.awkward import halves
 from tests.builders import checkpoint, recipe, told
 from tests.hub.contents import READ, WRITE
@@ -45,14 +46,14 @@ def page(request: pytest.FixtureRequest, browser, app: App) -> Iterator:
     page.close()
 
 
-def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root: Path, tmp_path: Path):
+def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Path, tmp_path: Path):
     """Exports and pushes 90 MB and loads 45 back, in a page of its own process: about 20 s."""
     hub.repos.clear()
     before = {file.name: file.read_bytes() for file in (root / "tiny").iterdir()}
     page.get_by_label("Repo").fill("me/tiny")
-    page.get_by_role("button", name="Show what goes there").click()
+    page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="model.safetensors").wait_for()
-    page.get_by_role("button", name="The model card").click()
+    page.get_by_role("button", name="Model card").click()
     page.get_by_role("heading", name="How it was trained").wait_for()
     assert not hub.repos
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -60,11 +61,11 @@ def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root:
     assert not found, [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
-    page.get_by_label("A Space").check()
-    page.get_by_role("button", name="Show what goes there").click()
+    page.get_by_label("Space: the app").check()
+    page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="app.py").wait_for()
-    page.get_by_label("The weights", exact=True).check()
-    page.get_by_label("ONNX too").check()
+    page.get_by_label("Weights", exact=True).check()
+    page.get_by_label("Include ONNX").check()
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
     assert hub.repo("models", "me/tiny").private and "model.onnx" in hub.files("models", "me/tiny")
@@ -74,7 +75,7 @@ def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root:
     page.get_by_role("tab", name="Classify").click()
     page.get_by_label("Model").fill("me/tiny")
     page.get_by_label("Model").press("Enter")
-    page.get_by_text("me/tiny answers").wait_for()
+    page.get_by_text("Model me/tiny").wait_for()
     halves().save(tmp_path / "halves.png")
     page.set_input_files("input[type=file] >> nth=0", tmp_path / "halves.png")
     page.wait_for_selector(".answer .what")
@@ -83,15 +84,16 @@ def test_a_run_is_published_and_answers_from_the_hub(page, hub: HubServer, root:
 
 def test_the_app_is_published_with_a_run(page, hub: HubServer):
     hub.repos.clear()
-    page.get_by_label("A Space").check()
+    page.get_by_label("Space: the app").check()
     page.get_by_label("Repo").fill("me/app")
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/spaces/me/app").wait_for()
     files = hub.files("spaces", "me/app")
-    assert {"app.py", "checkpoints/tiny/model.safetensors"} <= set(files)
+    examples = {f"resnet_cifar/ui/classify/examples/{name}.jpg" for name in EXAMPLES}
+    assert {"app.py", "checkpoints/tiny/model.safetensors", *examples} <= set(files)
 
 
-def test_what_can_not_be_published_is_told(page, hub: HubServer):
+def test_why_a_run_cannot_be_published_is_shown(page, hub: HubServer):
     page.get_by_label("Repo").fill("you/tiny")
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_text("can't write to you; choose one of me").wait_for()
@@ -100,16 +102,16 @@ def test_what_can_not_be_published_is_told(page, hub: HubServer):
     page.get_by_text("it must be USER/NAME").first.wait_for()
 
 
-def test_a_repo_that_is_not_there_is_told_in_the_model_box(page):
+def test_a_missing_repo_is_reported_for_the_model_box(page):
     page.get_by_role("tab", name="Classify").click()
     page.get_by_label("Model").fill("you/nothing")
     page.get_by_label("Model").press("Enter")
     page.get_by_text("there is no 'you/nothing' on the Hugging Face Hub").wait_for()
 
 
-def test_who_is_logged_in_is_said_and_how_to_log_in(hub: HubServer, tmp_path: Path, browser, root: Path):
+def test_the_login_is_shown_or_how_to_log_in(hub: HubServer, tmp_path: Path, browser, root: Path):
     """Starts the app twice: about 10 s."""
-    for token, says in ((READ, "with a token that may only read"), ("", "Nobody is logged in")):
+    for token, says in ((READ, "the token can only read"), ("", "Nobody is logged in")):
         app = App(root)
         app.start(env=hub.environment(tmp_path / "home", **({"HF_TOKEN": token} if token else {})))
         page = browser.new_page()

@@ -1,4 +1,4 @@
-"""The app as a Space, started as one is: everybody asks and looks, its owner logs in and may do more."""
+"""The app as a Space: everybody can classify and see curves; its owner can log in to do more."""
 
 import sys
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> RunDir:
 
 @pytest.fixture
 def space(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[str]:
-    """Where a Space is that was deployed from the terminal, and started in a folder of its own."""
+    """Deploy a Space from the terminal and start it in its own folder; its URL."""
     done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
     assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
     for name, content in hub.files("spaces", "me/app").items():
@@ -50,7 +50,7 @@ def space(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[str]:
     ) as process:
         try:
             assert process.stdout is not None
-            while b"This is a Space" not in (line := process.stdout.readline()):  # gradio says something before
+            while b"This Space classifies" not in (line := process.stdout.readline()):  # after a message of Gradio
                 assert line, "it did not start"
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -62,7 +62,7 @@ def log_in(page) -> None:
     page.get_by_role("button", name="Log out").wait_for()
 
 
-def test_everybody_asks_and_looks(space: str, hub: HubServer, tmp_path: Path, browser):
+def test_visitors_classify_and_see_curves(space: str, hub: HubServer, tmp_path: Path, browser):
     """Deploys and starts a Space: about 12 s."""
     client = Client(space, verbose=False)
     halves().save(tmp_path / "halves.png")
@@ -73,7 +73,7 @@ def test_everybody_asks_and_looks(space: str, hub: HubServer, tmp_path: Path, br
     assert httpx.get(f"{space}/config", headers=named).status_code == 200
     page = browser.new_page()
     page.goto(f"{space}#train")
-    page.get_by_text("This is a Space: it classifies and shows curves. me, logged in, can do more").wait_for()
+    page.get_by_text("Its owner, me, can log in to do more").wait_for()
     assert page.get_by_role("tab", name="Publish").count() == 0
     page.get_by_role("tab", name="Curves").click()
     page.locator("#runs tbody tr").wait_for()
@@ -82,7 +82,7 @@ def test_everybody_asks_and_looks(space: str, hub: HubServer, tmp_path: Path, br
     assert not [request for request in hub.requests if request.token]
 
 
-def test_its_owner_logs_in_and_publishes_as_themselves(space: str, hub: HubServer, browser):
+def test_the_owner_logs_in_and_publishes_under_their_own_name(space: str, hub: HubServer, browser):
     """Deploys and starts a Space: about 15 s."""
     hub.visitor = Token(user="you")
     context = browser.new_context()
@@ -90,7 +90,7 @@ def test_its_owner_logs_in_and_publishes_as_themselves(space: str, hub: HubServe
     page.goto(space)
     log_in(page)
     page.get_by_role("tab", name="Train").click()
-    page.get_by_text("me, logged in, can do more").wait_for()
+    page.get_by_text("Its owner, me, can log in to do more").wait_for()
     assert page.get_by_role("tab", name="Publish").count() == 0
     page.get_by_role("button", name="Log out (you)").click()
 
@@ -121,25 +121,25 @@ page.serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 
 @pytest.fixture
 def on_a_gpu(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[App]:
-    """A Space that thinks it is."""
+    """A Space that believes it has a GPU."""
     space = App(run.path.parent, ON_A_GPU)
     space.start(env=hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url))
     yield space
     space.kill()
 
 
-def test_where_there_is_a_gpu_its_owner_trains(on_a_gpu: App, browser):
+def test_the_owner_trains_if_there_is_a_gpu(on_a_gpu: App, browser):
     """Opens a page and starts a run: about 20 s."""
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto(f"{on_a_gpu.url}#train")
-    page.get_by_text("me, logged in, can do more").wait_for()
+    page.get_by_text("Its owner, me, can log in to do more").wait_for()
     assert page.get_by_role("button", name="Start training").count() == 0
     log_in(page)
     page.get_by_role("tab", name="Train").click()
-    page.get_by_text("The disk of a Space does not last").wait_for()
+    page.get_by_text("A Space's disk is temporary").wait_for()
     page.get_by_label("quick").check()
-    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_role("button", name="Data, initial weights and seed").click()
     page.get_by_label("synthetic").check()
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop").click()

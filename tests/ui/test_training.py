@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 @pytest.fixture
 def app(served: App) -> Iterator[App]:
-    """A page over a folder without runs."""
+    """The page over a folder without runs."""
     yield served
     for run in map(RunDir, served.root.iterdir()):
         holder = run.holder()
@@ -46,7 +46,7 @@ def app(served: App) -> Iterator[App]:
 
 @pytest.fixture
 def opened(browser, app: App) -> Iterator[Callable]:
-    """Opens the page in a window of its own, on the tab that is named."""
+    """Open the page in a new window, on a given tab."""
     pages = []
 
     def open_page(tab: str):
@@ -63,10 +63,10 @@ def opened(browser, app: App) -> Iterator[Callable]:
 
 def describe_run(page, epochs: int) -> None:
     """`quick` on synthetic images."""
-    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_role("button", name="Data, initial weights and seed").click()
     page.get_by_label("synthetic").check()
     page.get_by_label("quick").check()
-    page.get_by_label("Epochs of stage 1").fill(str(epochs))  # last: what is typed holds at once
+    page.get_by_label("Epochs of stage 1").fill(str(epochs))  # last: it takes effect at once
 
 
 def press_start(page) -> None:
@@ -78,14 +78,14 @@ def status(page) -> str:
 
 
 def points(page) -> int:
-    """How many points the first line of the plot has."""
+    """Number of points of the plot's first line."""
     return page.evaluate("document.querySelector('#curves .plot')?.calcdata?.[0]?.length ?? 0")
 
 
 def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
     """Trains 2 epochs of 8,000 images, and torch is imported twice: about a minute."""
     page = opened("Train")
-    assert "Nothing is training" in page.inner_text(".live")
+    assert "No runs yet" in page.inner_text(".live")
     describe_run(page, epochs=2)
     press_start(page)
     page.wait_for_selector(".live .state.running")
@@ -100,11 +100,11 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
 
     page.get_by_role("button", name="Stop").click()
     took = wait(lambda: status(page) == "stopped")
-    assert took < 3.5  # 2 to stop, 1 until the page looks again, and the browser's own pace
+    assert took < 3.5  # 2 to stop, 1 until the next update, and the browser's own time
     page.get_by_role("button", name="Resume").click()
     page.wait_for_selector(".live .state.running")
     page.wait_for_selector(".live .state.completed", timeout=120_000)
-    assert "test top-1" in page.inner_text(".live") and page.locator(".live li.behind").count() == 1
+    assert "test top-1" in page.inner_text(".live") and page.locator(".live li.done").count() == 1
 
     page.get_by_role("button", name=re.compile("^Log")).click()
     assert "done in" in page.inner_text(".log")
@@ -116,7 +116,7 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     page.get_by_role("option", name="quick-1").wait_for()  # without a restart
 
 
-def test_of_two_pages_that_start_at_once_one_is_refused(app: App, opened: Callable):
+def test_one_of_two_simultaneous_starts_is_refused(app: App, opened: Callable):
     """Two pages in Chromium, and a child that imports torch: about 8 s."""
     pages = [opened("Train"), opened("Train")]
     for page in pages:
@@ -126,13 +126,13 @@ def test_of_two_pages_that_start_at_once_one_is_refused(app: App, opened: Callab
     wait(lambda: any(page.get_by_text("is busy with run").count() for page in pages), 10)
     (folder,) = app.root.iterdir()
     assert RunDir(folder).recipe().stages[0].epochs == 100
-    for page in pages:  # and both look at the one that runs
+    for page in pages:  # and both show the running one
         page.wait_for_selector(".live .state.running", timeout=3_000)
         assert page.inner_text(".live h2") == "quick-1"
 
 
-def test_a_run_goes_on_while_the_app_is_restarted_and_the_open_page_finds_it_again(app: App, opened: Callable):
-    """Starts the app twice, and torch in a child: about 15 s."""
+def test_a_run_survives_a_restart_of_the_app_and_the_open_page_shows_it(app: App, opened: Callable):
+    """Starts the app twice and a training process: about 15 s."""
     page = opened("Train")
     describe_run(page, epochs=100)
     press_start(page)
@@ -150,8 +150,8 @@ def test_a_run_goes_on_while_the_app_is_restarted_and_the_open_page_finds_it_aga
         wait(lambda window=window: status(window) == "stopped", 6)
 
 
-def test_zoom_and_hidden_lines_stay_while_the_curve_grows(app: App, opened: Callable):
-    """Waits for two more points of a run at work: about 10 s."""
+def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Callable):
+    """Waits for two more points of a running run: about 10 s."""
     page = opened("Train")
     describe_run(page, epochs=100)
     press_start(page)
@@ -173,12 +173,12 @@ def test_zoom_and_hidden_lines_stay_while_the_curve_grows(app: App, opened: Call
         "(document.querySelector('#curves .plot'))"
     )
     assert plot == {"range": zoomed, "hidden": "legendonly", "mark": "the same node"}
-    page.get_by_role("button", name="Whole run").click()
+    page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function("document.querySelector('#curves .plot').layout.xaxis.range[1] > 0")
     assert page.evaluate("document.querySelector('#curves .plot').layout.xaxis.range") != zoomed
 
 
-def test_a_wrong_cell_is_refused_where_it_stands(app: App, opened: Callable):
+def test_a_faulty_cell_shows_its_message(app: App, opened: Callable):
     page = opened("Train")
     page.get_by_label("transfer").check()
     page.get_by_label("Learning rate of stage 2").fill("20")
@@ -198,9 +198,9 @@ def test_a_wrong_cell_is_refused_where_it_stands(app: App, opened: Callable):
     page.wait_for_function("!document.querySelector('[aria-invalid=true]')")
 
 
-def test_a_folder_without_data_is_told_of_before_the_start(app: App, opened: Callable, tmp_path: Path):
+def test_a_folder_without_data_is_reported_before_the_start(app: App, opened: Callable, tmp_path: Path):
     page = opened("Train")
-    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_role("button", name="Data, initial weights and seed").click()
     page.get_by_label("Data folder").fill(str(tmp_path / "nowhere"))
     page.get_by_label("Data folder").blur()
     page.get_by_text(re.compile("nowhere")).first.wait_for()
@@ -225,33 +225,33 @@ TYPE_AT_ONCE = """folder => {
 def test_text_typed_the_moment_a_field_appears_stays(opened: Callable, tmp_path: Path):
     page = opened("Train")
     page.evaluate(TYPE_AT_ONCE, str(tmp_path / "nowhere"))
-    page.get_by_role("button", name="Data, start and seed").click()
+    page.get_by_role("button", name="Data, initial weights and seed").click()
     page.locator("#price", has_text="nowhere").wait_for(timeout=10_000)
     assert page.get_by_label("Data folder").input_value() == str(tmp_path / "nowhere")
 
 
-def test_the_cost_is_told_before_the_start(app: App, opened: Callable):
-    """A few steps are tried out: about 5 s."""
+def test_time_and_memory_are_estimated_before_the_start(app: App, opened: Callable):
+    """Waits for a trial: about 5 s."""
     page = opened("Train")
-    page.get_by_text("tried out just now").wait_for(timeout=60_000)
+    page.get_by_text("measured just now").wait_for(timeout=60_000)
     assert re.search(r"About .* (min|s)\b.* images/s .* GiB of memory", page.inner_text("#price"))
 
 
-def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, tmp_path: Path):
-    """Trains the same short run twice, once with a page that is asked over and over: about 20 s."""
+def test_classifying_during_a_run_is_quick_and_does_not_affect_it(app: App, tmp_path: Path):
+    """Trains the same short run twice, once while the page classifies: about 20 s."""
     checkpoint(app.root / "model")
     (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
     asked = partial(
         Client(app.url, verbose=False).predict, handle_file(tmp_path / "halves.png"), "model", api_name="/classify"
     )
-    asked()  # the first answer loads the model
+    asked()  # the first request loads the model
     recipe = tiny(stage(epochs=2), train_images=400)
     run, took = Launcher(app.root, CPU).start(recipe, None), []
     while run.status() == "running":
         began = time.monotonic()
         asked()
         took.append(time.monotonic() - began)
-        time.sleep(0.3)  # a person's pace, or the two would only fight for the cores
+        time.sleep(0.3)  # as a person would; otherwise the two would only compete for cores
     assert run.status() == "completed" and len(took) > 5
     assert statistics.median(took) < 1
     alone = RunDir.create(tmp_path / "alone", recipe)
@@ -260,16 +260,16 @@ def test_classifying_beside_a_run_is_quick_and_changes_nothing_of_it(app: App, t
     assert beside == by_itself
 
 
-def test_programs_see_a_run_at_work(app: App):
-    """Waits for a child to import torch: about 4 s."""
+def test_the_api_shows_a_running_run(app: App):
+    """Waits for a training process to import torch: about 4 s."""
     client = Client(app.url, verbose=False)
     assert client.predict(api_name="/runs") == []
     run = Launcher(app.root, CPU).start(tiny(stage(epochs=500)), None)
-    (told,) = client.predict(api_name="/runs")
-    assert (told["name"], told["status"], told["part_done"]) == ("tiny-1", "running", 0)
+    (shown,) = client.predict(api_name="/runs")
+    assert (shown["name"], shown["status"], shown["part_done"]) == ("tiny-1", "running", 0)
     wait(lambda: client.predict("tiny-1", api_name="/run")["latest_epoch"])
-    told = client.predict("tiny-1", api_name="/run")
-    assert told["latest_epoch"]["epoch"] >= 0 and 0 < told["part_done"] < 1 and told["epochs_planned"] == 500
+    shown = client.predict("tiny-1", api_name="/run")
+    assert shown["latest_epoch"]["epoch"] >= 0 and 0 < shown["part_done"] < 1 and shown["epochs_planned"] == 500
     with pytest.raises(AppError, match="there is no run 'tiny-2' here; there are tiny-1"):
         client.predict("tiny-2", api_name="/run")
     Launcher(app.root, CPU).stop(run)

@@ -1,8 +1,8 @@
-// The table of runs: sorts itself, and tells which runs are to be shown, renamed or deleted.
+// The table of runs: sorts its rows, and triggers events that show, rename and delete runs.
 const body = element.querySelector("tbody");
 let order = { column: null, down: false };
-let shown = []; // kept here too: a second tick may come before the first one's answer
-let asking = false; // while a name is typed or a question open, nothing is drawn over it
+let shown = []; // kept here too, because a second box may be ticked before the first answer arrives
+let asking = false; // while a name is typed or a question is open, the table is not redrawn
 
 function make(tag, text, properties = {}) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -43,7 +43,7 @@ function badge(run) {
 
 function ask(td, ...content) {
   asking = true;
-  td.replaceChildren(...content, button("Keep", "change nothing", done));
+  td.replaceChildren(...content, button("Cancel", "cancel", done));
   td.querySelector("input, button").focus();
 }
 
@@ -71,13 +71,13 @@ function askTwice(td, run) {
     trigger("delete", { name: run.name });
     done();
   };
-  const sure = () => ask(td, make("span", "Its weights and curves go for good."), button("Yes, delete", `really delete ${run.name}`, remove));
-  ask(td, make("span", `Delete ${run.name}?`), button("Delete", `delete ${run.name}`, sure));
+  const confirm = () => ask(td, make("span", "Weights and curves will be lost."), button("Yes, delete", `really delete ${run.name}`, remove));
+  ask(td, make("span", `Delete ${run.name}?`), button("Delete", `delete ${run.name}`, confirm));
 }
 
 function draw() {
   if (asking) return;
-  const runs = props.value || []; // before the first look it is an empty text
+  const runs = props.value || []; // an empty string before the first update
   element.querySelector("table").hidden = !runs.length;
   element.querySelector(".none").hidden = runs.length > 0;
   const focused = document.activeElement?.closest("tr[data-run]")?.dataset.run;
@@ -91,11 +91,11 @@ function draw() {
     cell(row, "Show", box(run));
     cell(row, "Run", button(run.name, `show ${run.name} alone`, () => trigger("input", { shown: [run.name] })));
     for (const column of ["recipe", "epochs", "best", "test", "time"]) cell(row, titles[column], run[column]);
-    cell(row, "State", badge(run));
+    cell(row, "Status", badge(run));
     const change = cell(row, "");
-    if (props.changeable && run.status !== "running") {
-      change.append(button("Rename", `change the name of ${run.name}`, () => askForName(change, run)));
-      change.append(button("Delete", `remove ${run.name}`, () => askTwice(change, run)));
+    if (run.changeable) {
+      change.append(button("Rename", `rename ${run.name} …`, () => askForName(change, run)));
+      change.append(button("Delete", `delete ${run.name} …`, () => askTwice(change, run)));
     }
     if (run.name === focused) [...row.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === label)?.focus();
   }
@@ -118,8 +118,8 @@ for (const th of element.querySelectorAll("th[data-column]")) {
   heads[column] = th;
   titles[column] = th.textContent;
   th.querySelector("button").addEventListener("click", () => {
-    const words = ["name", "recipe", "status"].includes(column);
-    order = { column, down: order.column === column ? !order.down : !words };
+    const textual = ["name", "recipe", "status"].includes(column);
+    order = { column, down: order.column === column ? !order.down : !textual };
     draw();
   });
 }

@@ -1,4 +1,4 @@
-"""The table of runs, from which they are shown, renamed and deleted."""
+"""The table of runs, which shows, renames and deletes them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ _COLUMNS = {
     "best": "Best val",
     "test": "Test",
     "time": "Time",
-    "status": "State",
+    "status": "Status",
 }
 _HEADS = "".join(
     f'<th scope="col" data-column="{name}"><button>{text}</button></th>' for name, text in _COLUMNS.items()
@@ -37,16 +37,15 @@ _TEMPLATE = f"""
 
 
 def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
-    """The table; which runs are ticked in it goes to `shown`."""
+    """Create the table; the names of the ticked runs go to `shown`."""
     table = gr.HTML(
         html_template=_TEMPLATE,
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id="runs",
-        changeable=rights.why_not is None,
     )
 
-    def chosen(event: gr.EventData) -> list[str]:
+    def ticked(event: gr.EventData) -> list[str]:
         return [name for name in dict.fromkeys(event.shown) if isinstance(name, str)][-len(PALETTE) :]
 
     def renamed(shown: list[str] | None, event: gr.EventData) -> list[str] | None:
@@ -55,21 +54,21 @@ def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
     def deleted(shown: list[str] | None, event: gr.EventData) -> list[str] | None:
         return delete(records, rights, shown, event.name)
 
-    table.input(chosen, None, shown, **QUIET)
+    table.input(ticked, None, shown, **QUIET)
     table.edit(renamed, shown, shown, **CHANGES)
     table.delete(deleted, shown, shown, **CHANGES)
     return table
 
 
 def default_runs(records: Records) -> list[str]:
-    """What is shown while nobody has chosen: what is running, or else the newest run."""
+    """Return the runs shown at first: those running, or else the newest."""
     names = records.names()
     running = [name for name in names if RunDir(records.root / name).status() == "running"]
     return running or names[:1]
 
 
 def rows(records: Records, rights: Rights, shown: Sequence[str]) -> list[dict[str, Any]]:
-    """What the table shows of each run, and what it sorts by."""
+    """Return the table's rows: what is shown of each run, and its sort keys."""
     return [
         _row(records, rights, name, PALETTE[shown.index(name) % len(PALETTE)] if name in shown else None)
         for name in records.names()
@@ -84,11 +83,18 @@ def _row(records: Records, rights: Rights, name: str, colour: str | None) -> dic
         return blank | {
             "name": name,
             "colour": colour,
+            "changeable": rights.change,
             "status": "unreadable",
             "reason": str(error) if rights.change else None,
             "sort": {"name": name},
         }
-    return {"colour": colour, "reason": now.reason, **_cells(now), "sort": _keys(now)}
+    return {
+        "colour": colour,
+        "changeable": rights.change and now.status != "running",
+        "reason": now.reason,
+        **_cells(now),
+        "sort": _keys(now),
+    }
 
 
 def _cells(now: State) -> dict[str, str]:
@@ -116,11 +122,11 @@ def _keys(now: State) -> dict[str, Any]:
 
 
 def rename(records: Records, rights: Rights, shown: list[str] | None, name: str, to: str) -> list[str] | None:
-    """Give a run another name; what is shown stays so."""
+    """Rename a run. Returns the names of the shown runs."""
     rights.need()
     try:
         if to == SHIPPED:
-            raise UserError(f"{to} is the name of the model that ships with the project; choose another one.")
+            raise UserError(f"{to} is the name of the model that ships with the project; choose another name.")
         _changeable(records, name).rename(to)
     except UserError as error:
         raise refuse(error) from error
@@ -128,7 +134,7 @@ def rename(records: Records, rights: Rights, shown: list[str] | None, name: str,
 
 
 def delete(records: Records, rights: Rights, shown: list[str] | None, name: str) -> list[str] | None:
-    """Remove a run for good; the table has asked twice."""
+    """Delete a run permanently; the table has asked twice. Returns the names of the shown runs."""
     rights.need()
     try:
         _changeable(records, name).delete()
@@ -139,7 +145,7 @@ def delete(records: Records, rights: Rights, shown: list[str] | None, name: str)
 
 def _changeable(records: Records, name: str) -> RunDir:
     if name == SHIPPED:
-        raise UserError(f"{name} ships with the project and stays as it is.")
+        raise UserError(f"{name} ships with the project and cannot be changed.")
     if name not in records.names():
-        raise UserError(f"there is no run {name!r} here any more.")
+        raise UserError(f"there is no run {name!r} any more.")
     return RunDir(records.root / name)

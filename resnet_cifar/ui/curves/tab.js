@@ -1,39 +1,40 @@
-// Draws figures into one and the same node, so that zoom and hidden lines stay as they were left.
+// Draws figures into the same node, so that zoom and hidden lines are kept.
 const plot = element.querySelector(".plot");
-const TWO_COLUMNS = 720; // pixels from which two panels stand side by side
+const TWO_COLUMNS = 720; // minimum width in pixels for two panels side by side
+const KEEP_DOWNLOAD = 60_000; // milliseconds: the browser may read a file long after the click that saves it
 
 function colour(name) {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
 
-function arranged(layout) {
+function withStyle(layout) {
   const wide = element.clientWidth >= TWO_COLUMNS;
   const places = wide
     ? [[0, 0.47, 0.57, 1], [0.54, 1, 0.57, 1], [0, 0.47, 0, 0.37], [0.54, 1, 0, 0.37]]
     : [[0, 1, 0.81, 1], [0, 1, 0.54, 0.73], [0, 1, 0.27, 0.46], [0, 1, 0, 0.19]];
-  const done = { ...layout, height: wide ? 640 : 1120, autosize: true };
+  const styled = { ...layout, height: wide ? 640 : 1120, autosize: true };
   const grid = { gridcolor: colour("--border-color-primary"), linecolor: colour("--border-color-primary"), zeroline: false };
   places.forEach(([left, right, bottom, top], index) => {
     const panel = index ? index + 1 : "";
-    done["xaxis" + panel] = { ...layout["xaxis" + panel], ...grid, domain: [left, right] };
-    done["yaxis" + panel] = { ...layout["yaxis" + panel], ...grid, domain: [bottom, top] };
+    styled["xaxis" + panel] = { ...layout["xaxis" + panel], ...grid, domain: [left, right] };
+    styled["yaxis" + panel] = { ...layout["yaxis" + panel], ...grid, domain: [bottom, top] };
   });
   const background = colour("--block-background-fill");
-  done.font = { family: colour("--font"), size: 12, color: colour("--body-text-color") };
-  done.hoverlabel = { bgcolor: background, font: { color: colour("--body-text-color") } };
-  done.legend = { ...layout.legend, xref: "container", yref: "container", x: 0, y: 1, xanchor: "left", yanchor: "top" };
-  done.legend.y = wide ? 0.99 : 0.96; // below the buttons where there is no room beside them
-  done.margin = { ...layout.margin, l: 48, t: wide ? 64 : 96 };
-  return done;
+  styled.font = { family: colour("--font"), size: 12, color: colour("--body-text-color") };
+  styled.hoverlabel = { bgcolor: background, font: { color: colour("--body-text-color") } };
+  styled.legend = { ...layout.legend, xref: "container", yref: "container", x: 0, y: 1, xanchor: "left", yanchor: "top" };
+  styled.legend.y = wide ? 0.99 : 0.96; // below the buttons if there is no room beside them
+  styled.margin = { ...layout.margin, l: 48, t: wide ? 64 : 96 };
+  return styled;
 }
 
 function draw() {
   const empty = !props.value;
   element.querySelector(".none").hidden = !empty;
-  element.querySelector(".drawn").hidden = empty;
+  element.querySelector(".chart").hidden = empty;
   if (empty || !window.Plotly || !element.clientWidth) return;
   const figure = JSON.parse(props.value);
-  Plotly.react(plot, figure.data, arranged(figure.layout), { displaylogo: false, responsive: false, displayModeBar: false });
+  Plotly.react(plot, figure.data, withStyle(figure.layout), { displaylogo: false, responsive: false, displayModeBar: false });
 }
 
 function save(content, name) {
@@ -53,12 +54,12 @@ async function saveNumbers() {
   const names = [...new Set(plot.data.map((line) => line.meta.split("/")[0]))];
   const address = URL.createObjectURL(new Blob([await server.numbers(names)], { type: "text/csv" }));
   save(address, "curves.csv");
-  URL.revokeObjectURL(address);
+  setTimeout(() => URL.revokeObjectURL(address), KEEP_DOWNLOAD);
 }
 
 element.querySelector(".png").addEventListener("click", saveImage);
 element.querySelector(".csv").addEventListener("click", saveNumbers);
-element.querySelector(".whole").addEventListener("click", () => {
+element.querySelector(".reset").addEventListener("click", () => {
   const axes = {};
   for (const panel of ["", 2, 3, 4]) axes[`xaxis${panel}.autorange`] = true;
   for (const panel of ["", 3, 4]) axes[`yaxis${panel}.autorange`] = true;

@@ -1,4 +1,4 @@
-"""The tab of curves: how runs went and go, laid over one another, and the table of all runs."""
+"""The Curves tab: loss and accuracy of the selected runs, and the table of all runs."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,9 +22,9 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 _TEMPLATE = """
 <div class="curves card">
-  <p class="none" hidden>No run to show: tick one below, or start one in the Train tab.</p>
-  <div class="drawn">
-    <div class="tools"><button class="whole">Whole run</button><button class="png">PNG</button>
+  <p class="none" hidden>No run selected: tick one below, or start one in the Train tab.</p>
+  <div class="chart">
+    <div class="tools"><button class="reset">Reset zoom</button><button class="png">PNG</button>
       <button class="csv">CSV</button></div>
     <div class="plot"></div>
   </div>
@@ -33,20 +33,20 @@ _TEMPLATE = """
 
 
 def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
-    """The plot, how to look at it, and which runs are in it."""
-    shown, drawn = gr.State(None), gr.State(None)
+    """Build the tab: the plot, its options, and the table that selects runs."""
+    shown, sent = gr.State(None), gr.State(None)
     plot = _plot(records)
     with gr.Row(elem_classes="options"):
-        by = gr.Radio(["step", "epoch"], value="step", label="Along", info="values as logged, or an epoch's means")
-        smoothing = gr.Slider(0, 0.98, value=0, step=0.02, label="Smoothing", info="of what is logged by step")
+        by = gr.Radio(["step", "epoch"], value="step", label="X axis", info="step: values as logged; epoch: means")
+        smoothing = gr.Slider(0, 0.98, value=0, step=0.02, label="Smoothing", info="of values logged by step")
     table = runs_table(records, rights, shown)
-    looks = [by.change, smoothing.change, shown.change, timer.tick]
-    gr.on(looks, partial(look, records, rights), [shown, by, smoothing, drawn], [plot, table, drawn], **QUIET)
+    events = [by.change, smoothing.change, shown.change, timer.tick]
+    gr.on(events, partial(update, records, rights), [shown, by, smoothing, sent], [plot, table, sent], **QUIET)
 
 
 def _plot(records: Records) -> gr.HTML:
     def numbers(names: list[str]) -> str:
-        """What is drawn, as CSV."""
+        """Return the values of the shown runs as CSV."""
         return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[: len(PALETTE)]))
 
     return gr.HTML(
@@ -59,26 +59,23 @@ def _plot(records: Records) -> gr.HTML:
     )
 
 
-def look(
-    records: Records, rights: Rights, shown: list[str] | None, by: By, smoothing: float, drawn: Any
+def update(
+    records: Records, rights: Rights, shown: list[str] | None, by: By, smoothing: float, sent: Any
 ) -> tuple[Any, Any, Any]:
-    """The plot and the table as they are now, each only if it changed, and what they were drawn from."""
+    """Return plot, table and what they were made from; whatever has not changed since `sent` is skipped."""
     names = default_runs(records) if shown is None else shown
     found = _found(records, names)
-    of_plot = (by, smoothing, tuple((record.run.name, record.size) for record in found))
-    of_table: dict[str, Any] = {
-        "value": rows(records, rights, [record.run.name for record in found]),
-        "changeable": rights.change,
-    }
-    plot_before, table_before = drawn or (None, None)
-    plot = gr.skip() if of_plot == plot_before else _figure(tuple(found), *of_plot)
-    table = gr.skip() if of_table == table_before else gr.update(**of_table)
-    return plot, table, (of_plot, of_table)
+    for_plot = (by, smoothing, tuple((record.run.name, record.size) for record in found))
+    for_table = rows(records, rights, [record.run.name for record in found])
+    plot_before, table_before = sent or (None, None)
+    plot = gr.skip() if for_plot == plot_before else _figure(tuple(found), *for_plot)
+    table = gr.skip() if for_table == table_before else for_table
+    return plot, table, (for_plot, for_table)
 
 
 @lru_cache(maxsize=8)
 def _figure(records: Sequence[Record], by: By, smoothing: float, _sizes: Any) -> str | None:
-    """A figure as JSON; drawn once however many pages look at it."""
+    """Create the figure as JSON; cached, because all open pages ask for it."""
     with ExitStack() as stack:
         for record in records:
             stack.enter_context(record.lock)
@@ -86,7 +83,7 @@ def _figure(records: Sequence[Record], by: By, smoothing: float, _sizes: Any) ->
 
 
 def _found(records: Records, names: Sequence[str]) -> list[Record]:
-    """Those of the named runs that are still there."""
+    """Return the named runs that still exist."""
     found = []
     for name in names:
         try:

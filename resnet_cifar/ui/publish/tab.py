@@ -1,4 +1,4 @@
-"""The tab that uploads a run to the Hugging Face Hub; who is logged in decides where to, and no token is ever typed."""
+"""The Publish tab: uploads a run to the Hugging Face Hub with the current login; no token is typed here."""
 
 import html
 import re
@@ -29,38 +29,38 @@ _LANE: dict[str, Any] = {
     "api_visibility": "private",
 }
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
-_STEPS = ("making the repo", "uploading", "done")
-_WEIGHTS, _SPACE = "The weights", "A Space: the app with the weights in it"
+_STEPS = ("creating the repo", "uploading", "done")
+_WEIGHTS, _SPACE = "Weights", "Space: the app with these weights"
 
 
 def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
-    """Which run, where to, what goes there, and how it went. `opened`: the trigger of the tab's being looked at."""
-    who = gr.HTML(_who("Looking who is logged in …"), container=False, padding=False)
+    """Build the tab. `opened`: the event of the tab being opened."""
+    who = gr.HTML(_notice("Checking the login …"), container=False, padding=False)
     with gr.Row():
-        run = gr.Dropdown(publishable(records), label="Run", info="one that has kept weights", interactive=True)
+        run = gr.Dropdown(publishable(records), label="Run", info="with saved weights", interactive=True)
         repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
-    kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="What", elem_id="what")
+    kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="Publish as", elem_id="what")
     with gr.Row():
-        public = gr.Checkbox(False, label="Public", info="a new repo is private otherwise")
-        as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo that others look after")
-        onnx = gr.Checkbox(False, label="ONNX too", info="for runtimes without torch", visible=can_export())
+        public = gr.Checkbox(False, label="Public", info="otherwise a new repo is private")
+        as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo maintained by others")
+        onnx = gr.Checkbox(False, label="Include ONNX", info="for runtimes without torch", visible=can_export())
     with gr.Row():
-        show = gr.Button("Show what goes there", elem_id="dry-run")
+        show = gr.Button("Preview", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish")
     status = gr.HTML(container=False, padding=False, apply_default_css=False, elem_id="published")
-    with gr.Accordion("The model card", open=False, visible=False) as fold:
+    with gr.Accordion("Model card", open=False, visible=False) as fold:
         card = gr.Markdown(elem_id="card")
     opened(partial(logged_in, rights), None, who, **_LANE)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
-    of_weights = [as_pr, onnx]
-    kind.change(_offered, kind, of_weights, **QUIET)
+    weights_options = [as_pr, onnx]
+    kind.change(_options, kind, weights_options, **QUIET)
     show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **_LANE)
-    publish.click(partial(upload, records, rights), [kind, run, repo, public, *of_weights], status, **_LANE)
+    publish.click(partial(upload, records, rights), [kind, run, repo, public, *weights_options], status, **_LANE)
 
 
 def publishable(records: Records) -> list[str]:
-    """The runs that have weights to show for it."""
+    """List the runs with saved weights."""
     return [name for name in records.names() if (records.root / name / MODEL).is_file()]
 
 
@@ -71,35 +71,35 @@ def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
 
 
 def logged_in(rights: Rights) -> str:
-    """Whose login is used, or how to log in; on a machine of one's own that is no stranger's business."""
+    """Return whose login is used, or how to log in. Raises a refusal for strangers."""
     rights.need()
     hub = rights.hub()
     try:
         who = at_once(soon(lambda: visitor(hub)))
     except UserError as error:
-        return _who(_sentence(str(error)))
+        return _notice(_sentence(str(error)))
     places = ", ".join((who.name, *who.organisations))
     if not who.may_write:
-        return _who(f"<b>{html.escape(who.name)}</b> is logged in, with a token that may only read.")
-    return _who(f"<b>{html.escape(who.name)}</b> is logged in, and may write to {html.escape(places)}.")
+        return _notice(f"<b>{html.escape(who.name)}</b> is logged in, but the token can only read.")
+    return _notice(f"<b>{html.escape(who.name)}</b> is logged in and can write to {html.escape(places)}.")
 
 
 def dry_run(
     records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool
 ) -> tuple[str, Any, str]:
-    """What would be uploaded, without a request."""
+    """Return what would be uploaded: files and model card. Sends no request."""
     rights.need()
     try:
         planned = (plan_app if kind == _SPACE else plan)(_run(records, run), _repo(repo), public)
     except UserError as error:
         raise refuse(error) from error
-    return _files(planned), gr.update(visible=kind != _SPACE), _shown(planned.card)
+    return _files(planned), gr.update(visible=kind != _SPACE), _preview(planned.card)
 
 
 def upload(
     records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool, onnx: bool
 ) -> Iterator[str]:
-    """Upload a run, by itself or with the app, and say how far that is."""
+    """Upload a run as a model repo or a Space; yield the progress as HTML."""
     rights.need()
     try:
         source, target, hub = _run(records, run), _repo(repo), rights.hub()
@@ -109,41 +109,41 @@ def upload(
             work = push(source, target, public=public, create_pr=as_pr, onnx=onnx, api=hub)
         began = time.monotonic()
         while True:
-            yield _doing(next(work), time.monotonic() - began)
+            yield _progress(next(work), time.monotonic() - began)
     except StopIteration as end:
         link = html.escape(end.value, quote=True)
-        yield f"<p class='notice' role='status'>It is at <a href='{link}' target='_blank'>{link}</a>.</p>"
+        yield f"<p class='notice' role='status'>Published at <a href='{link}' target='_blank'>{link}</a>.</p>"
     except UserError as error:
         yield ""
         raise refuse(error) from error
 
 
-def _offered(kind: str) -> tuple[Any, Any]:
-    """What there is to choose of for weights, and not for a Space."""
-    weights = kind == _WEIGHTS
-    return gr.update(visible=weights), gr.update(visible=weights and can_export())
+def _options(kind: str) -> tuple[Any, Any]:
+    """Show the options of a model repo, and hide them for a Space."""
+    is_weights = kind == _WEIGHTS
+    return gr.update(visible=is_weights), gr.update(visible=is_weights and can_export())
 
 
 def _run(records: Records, name: str | None) -> RunDir:
     if name not in publishable(records):
-        raise UserError(f"there is no run {name!r} here that has kept weights; train one first.")
+        raise UserError(f"run {name!r} does not exist or has no saved weights; train one first.")
     return RunDir(records.root / name)
 
 
 def _repo(repo: str) -> str:
     if not repo.strip():
-        raise UserError("there is no repo named; it must be USER/NAME.")
+        raise UserError("repo is empty; it must be USER/NAME.")
     return repo.strip()
 
 
-def _shown(card: str) -> str:
-    """A card as it can be shown here: without its metadata, its image, and colours of code that are hard to read."""
+def _preview(card: str) -> str:
+    """Prepare a card for display: no metadata, no image, and no syntax colours, whose contrast is too low."""
     text = card.split("---\n", 2)[2].replace("![Loss and accuracy along the run](curves.png)", "")
-    text = _TABLE.sub(r'<div class="wide" tabindex="0">\n\n\g<0>\n</div>\n', text)  # for phones: they scroll
+    text = _TABLE.sub(r'<div class="wide" tabindex="0">\n\n\g<0>\n</div>\n', text)  # so that tables scroll on phones
     return text.replace("```python", "```").replace("```bibtex", "```")
 
 
-def _doing(progress: Progress, seconds: float) -> str:
+def _progress(progress: Progress, seconds: float) -> str:
     step = "exporting" if progress.phase == "export" else _STEPS[min(progress.done, 2)]
     return f"<p class='notice' role='status'>{step.capitalize()} … {seconds:.0f} s</p>"
 
@@ -151,16 +151,16 @@ def _doing(progress: Progress, seconds: float) -> str:
 def _files(planned: Plan) -> str:
     total = sum(planned.files.values())
     rows = "".join(f"<tr><td>{name}</td><td>{size:,} bytes</td></tr>" for name, size in planned.files.items())
-    kind = "public" if planned.public else "private, if it is new"
+    kind = "public" if planned.public else "private if new"
     head = f"To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit of {total / 1e6:,.1f} MB:"
     return f"<div class='card files'><p>{head}</p><table>{rows}</table></div>"
 
 
 def _sentence(text: str) -> str:
-    """A sentence by itself, with its commands set as such."""
+    """Format a message as a sentence, with `commands` as code."""
     parts = html.escape(text[:1].upper() + text[1:]).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 
 
-def _who(text: str) -> str:
+def _notice(text: str) -> str:
     return f"<p class='notice'>{text}</p>"

@@ -1,4 +1,4 @@
-"""The card that shows where a run stands."""
+"""The card that shows a run's status and progress."""
 
 import html
 
@@ -6,37 +6,38 @@ from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.text import duration, gibibytes, percent
 from resnet_cifar.runs.status import State
 
-_DOING = {
+_PHASES = {
     "download": "downloading",
     "features": "computing features",
-    "compile": "compiling, which takes a minute",
+    "compile": "compiling, takes about a minute",
     "evaluate": "evaluating",
     "test": "testing",
 }
 
 
 def live_card(state: State, recipe: Recipe, stopping: bool) -> str:
-    """A run at a glance: what it is doing, how far it is, and how well it does."""
+    """Return the card: name, status, progress, stages and metrics."""
     status = "stopping" if stopping else state.status
     return (
         f"<div class='live card'><div class='head'><h2>{html.escape(state.name)}</h2>"
-        f"<span class='state {state.status}'>{status}</span><span class='doing'>{_doing(state, stopping)}</span></div>"
+        f"<span class='state {state.status}'>{status}</span>"
+        f"<span class='activity'>{_activity(state, stopping)}</span></div>"
         f"{_bar(state)}{_stages(state, recipe)}<dl>{_facts(state)}</dl>{_reason(state)}</div>"
     )
 
 
 def no_run_card() -> str:
-    """What stands in its place before there is any run."""
-    return "<div class='live card'><p class='none'>Nothing is training. Choose a recipe below and start.</p></div>"
+    """Return the card shown when there are no runs."""
+    return "<div class='live card'><p class='none'>No runs yet. Choose a recipe below and start training.</p></div>"
 
 
-def _doing(state: State, stopping: bool) -> str:
+def _activity(state: State, stopping: bool) -> str:
     if stopping:
-        return "saving all it has, then it stops"
+        return "saving, then stopping"
     if state.status != "running":
         return ""
     if state.phase is not None:
-        return _DOING[state.phase]
+        return _PHASES[state.phase]
     if state.updated == 0 or not state.epochs_planned:
         return "starting"
     return f"{duration(state.seconds_left)} left" if state.seconds_left is not None else "starting"
@@ -45,21 +46,21 @@ def _doing(state: State, stopping: bool) -> str:
 def _bar(state: State) -> str:
     share = 100 * state.part_done
     return (
-        f"<div class='progress' role='progressbar' aria-label='part of the run that is done' aria-valuemin='0' "
+        f"<div class='progress' role='progressbar' aria-label='progress of the run' aria-valuemin='0' "
         f"aria-valuemax='100' aria-valuenow='{share:.0f}'><i style='width:{share:.2f}%'></i></div>"
     )
 
 
 def _stages(state: State, recipe: Recipe) -> str:
-    """The stages in a row: those behind, the one at hand, those ahead."""
+    """Return the list of stages: done, current and coming."""
     items = []
     for number, stage in enumerate(recipe.stages, start=1):
-        behind = number < state.stage or state.status == "completed"
-        kind = "behind" if behind else "now" if number == state.stage else "ahead"
+        done = number < state.stage or state.status == "completed"
+        kind = "done" if done else "current" if number == state.stage else "coming"
         text = html.escape(stage.name)
-        if kind == "now":
+        if kind == "current":
             text += f" <small>epoch {state.epoch} of {state.epochs}</small>"
-        items.append(f"<li class='{kind}'{' aria-current=step' if kind == 'now' else ''}>{text}</li>")
+        items.append(f"<li class='{kind}'{' aria-current=step' if kind == 'current' else ''}>{text}</li>")
     return f"<ol>{''.join(items)}</ol>"
 
 

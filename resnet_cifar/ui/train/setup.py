@@ -1,8 +1,8 @@
-"""What a new run is to be: a recipe, its stages, the data, where weights start, and what all that will cost."""
+"""The form of a new run: recipe, stages, data, initial weights and seed, and an estimate of what the run will take."""
 
 import html
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,17 @@ from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.stages import Faults, Rows, rows_of, stages_from, stages_table
 
-Form = list[Any] | None
+
+@dataclass(frozen=True)
+class Answered:
+    """The form that was answered last, and whether that answer is final or an estimate is still pending."""
+
+    form: list[Any]
+    final: bool
 
 
 class Setup:
-    """The form of a new run; `inputs` are what `wanted` makes a recipe of, `gpus` how many are to train it."""
+    """Builds the form. `inputs` are the components that `requested` reads; `gpus` is how many devices train."""
 
     def __init__(
         self, launcher: Launcher, models: Models, estimates: Estimates, rights: Rights, timer: gr.Timer
@@ -40,109 +46,124 @@ class Setup:
         recipe = gr.Radio(list(RECIPES), value=first.name, label="Recipe", elem_id="recipe")
         about = gr.HTML(_about(first), container=False, padding=False)
         table = stages_table(first)
-        with gr.Accordion("Data, start and seed", open=False), gr.Row():
-            data = gr.Radio(list(DATASETS), value="cifar100", label="Data", info="synthetic: made on the fly")
+        with gr.Accordion("Data, initial weights and seed", open=False), gr.Row():
+            data = gr.Radio(list(DATASETS), value="cifar100", label="Data", info="synthetic: generated images")
             data_dir = gr.Textbox(
-                "" if rights.owner else os.environ.get("CIFAR100_DIR", ""),  # everybody's page holds it
+                "" if rights.owner else os.environ.get("CIFAR100_DIR", ""),  # on a Space, visitors would see the path
                 label="Data folder",
-                info="holds cifar-100-python; empty: downloaded once",
+                info="contains cifar-100-python; leave empty to download it once",
                 max_lines=1,
             )
             init = gr.Dropdown(
                 self._starts(),
                 value=first.init,
-                label="Weights start from",
+                label="Initial weights",
                 info="or a path: folder, .safetensors, .pth",
                 allow_custom_value=True,
             )
-            seed = gr.Number(0, label="Seed", info="what all random draws come from", precision=0)
-        there = count(launcher.device)
+            seed = gr.Number(0, label="Seed", info="for all random draws", precision=0)
+        available = count(launcher.device)
         self.gpus = gr.Radio(
-            list(range(1, there + 1)), value=1, label="GPUs", info="that share each batch", visible=there > 1
+            list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
         )
-        price = gr.HTML(container=False, padding=False, elem_id="price")
-        settled = gr.State(None)
+        line = gr.HTML(container=False, padding=False, elem_id="price")
+        answered = gr.State(None)
         self.inputs: list[Any] = [recipe, table, data, data_dir, init, seed]
-        considered: dict[str, Any] = {"fn": self.consider, "inputs": self.inputs, "outputs": [table, price, settled]}
-        recipe.input(_of_recipe, recipe, [about, table, init], **QUIET).then(**considered, **QUIET)
-        table.input(**considered, **QUIET)
+        answering: dict[str, Any] = {
+            "fn": self.answer,
+            "inputs": [answered, *self.inputs],
+            "outputs": [table, line, answered],
+            "trigger_mode": "always_last",  # "once" would drop an edit that is made while an earlier one is answered
+            **QUIET,
+        }
+        recipe.input(_from_recipe, recipe, [about, table, init], **QUIET).then(**answering)
+        table.input(**answering)
         init.focus(lambda: gr.update(choices=self._starts()), None, init, **QUIET)
-        gr.on([data.change, data_dir.change, init.change, seed.change], **considered, **QUIET)
-        timer.tick(self.await_price, [settled, *self.inputs], [price, settled], **QUIET)
+        gr.on([data.change, data_dir.change, init.change, seed.change], **answering)
+        timer.tick(**answering)
 
     def _starts(self) -> list[str]:
         return ["scratch", "imagenet", *self._models.names()]
 
-    def consider(self, *form: Any) -> tuple[Any, str, Form]:
-        """What is wrong in the table, what the run will cost, and the form if that is the last word on it."""
-        faults, told, last = self._told(*form)
-        return (gr.skip() if faults is None else gr.update(faults=faults)), told, list(form) if last else None
+    def answer(self, answered: Answered | None, *values: Any) -> tuple[Any, Any, Any]:
+        """Return the table's faults, the line below the form, and what has been answered.
 
-    def await_price(self, settled: Form, *form: Any) -> tuple[Any, Any]:
-        """The cost as soon as it is known; and what an answer to an earlier form, which came late, has hidden."""
-        if settled == list(form):
-            return gr.skip(), gr.skip()
-        _, told, last = self._told(*form)
-        return told, list(form) if last else None
+        Called for every edit and on a timer, which completes pending estimates and replaces an answer to an earlier
+        form that arrived late. Data files are hashed only when the form has changed.
+        """
+        form = list(values)
+        repeated = answered is not None and answered.form == form
+        if answered is not None and repeated and answered.final:
+            return gr.skip(), gr.skip(), gr.skip()
+        faults, line, final = self._answer(form, check_data=not repeated)
+        return gr.skip() if faults is None else gr.update(faults=faults), line, Answered(form, final)
 
-    def _told(self, *form: Any) -> tuple[Faults | None, str, bool]:
-        """What is wrong in the table, as far as that is known; what is told below it; whether no more is to come."""
-        if not self._rights.train:  # who may not start a run has nothing tried out
+    def _answer(self, form: list[Any], check_data: bool) -> tuple[Faults | None, str, bool]:
+        """The table's faults (None: unknown), the line below the form, and whether both are final."""
+        if not self._rights.train:  # only those who can start a run cause trials
             return None, "", True
         try:
-            recipe, data_dir, faults = self.wanted(*form)
-            if recipe.data == "cifar100" and data_dir is not None:
+            recipe, data_dir, faults = self.requested(*form)
+            if check_data and recipe.data == "cifar100" and data_dir is not None:
                 find(data_dir)
         except UserError as error:
-            return None, _wrong(str(error)), True
+            return None, _error(str(error)), True
         if faults:
-            return faults, _wrong("Something in the table above can't be: see there."), True
-        return {}, *self._price(recipe)
+            return faults, _error("Correct the marked values in the table above."), True
+        return {}, *self._estimate(recipe)
 
-    def wanted(
+    def requested(
         self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None
     ) -> tuple[Recipe, Path | None, Faults]:
-        """The recipe and the data folder that the form asks for, and what is wrong in its table."""
+        """Return the recipe and data folder that the form describes, and the faults in its table."""
         base = recipe_named(name)
         stages, faults = stages_from(base, rows)
         if seed is None:
-            raise UserError("there is no seed; it must be a whole number.")
+            raise UserError("seed is empty; it must be a whole number.")
         changes: dict[str, Any] = {"train_images": None} if data == "synthetic" else {}
-        recipe = replace(base, stages=stages, data=data, init=self._start(init), seed=int(seed), **changes)
+        recipe = replace(base, stages=stages, data=data, init=self._init(init), seed=int(seed), **changes)
         folder = _path(data_dir) if data_dir.strip() and data == "cifar100" else None
         return recipe, folder, faults
 
-    def _start(self, init: str | None) -> str:
+    def _init(self, init: str | None) -> str:
         if init in ("scratch", "imagenet"):
             return init
         if not init:
-            raise UserError("nothing says where weights start; choose scratch, imagenet, a model or a path.")
+            raise UserError("initial weights are not chosen; choose scratch, imagenet, a model or a path.")
         if init in self._models.names():
             return str(self._models.folder(init))
         return str(_path(init))
 
-    def _price(self, recipe: Recipe) -> tuple[str, bool]:
-        """The line that says what a recipe costs, and whether there is no more to come."""
+    def _estimate(self, recipe: Recipe) -> tuple[str, bool]:
+        """The line with the recipe's estimated time and memory, and whether it is final."""
         try:
             estimate = self._estimates.of(recipe)
         except UserError as error:
-            return _wrong(str(error)), True
+            return _error(str(error)), True
         if estimate is None:
-            waiting = "Told once the run at work has ended." if self._estimates.busy else "Trying it out …"
-            return f"<p class='price'>What it will cost: {waiting}</p>", False
+            pending = "available when the current run has ended" if self._estimates.busy else "in progress …"
+            return f"<p class='price'>Estimate of time and memory: {pending}</p>", False
         device = describe(self._launcher.device)
         one = "one " if count(self._launcher.device) > 1 else ""
-        return _cost(estimate, one + device), estimate.bytes is not None
+        return estimate_line(estimate, one + device), estimate.bytes is not None
 
 
-def required(faults: Faults) -> None:
-    """Refuse to go on with a table in which something is wrong."""
+def refuse_faults(faults: Faults) -> None:
+    """Raise a refusal if the table has faults."""
     if faults:
         place, reason = next(iter(faults.items()))
         raise refuse(f"stage {int(place.split('.')[0]) + 1}: {reason}")
 
 
-def _of_recipe(name: str) -> tuple[str, Rows, str]:
+def estimate_line(estimate: Estimate, device: str) -> str:
+    """Format an estimate as HTML."""
+    source = f"as in {html.escape(estimate.earlier_run)}" if estimate.earlier_run else "measured just now"
+    speed = f": {estimate.images_per_second:,.0f} images/s ({source})" if estimate.images_per_second else ""
+    memory = f", {gibibytes(estimate.bytes)} of memory" if estimate.bytes else ""
+    return f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {html.escape(device)}{speed}{memory}.</p>"
+
+
+def _from_recipe(name: str) -> tuple[str, Rows, str]:
     recipe = RECIPES[name]
     return _about(recipe), rows_of(recipe), recipe.init
 
@@ -151,14 +172,7 @@ def _path(text: str) -> Path:
     try:
         return Path(text.strip()).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"{text!r} is no path: {error}.") from error
-
-
-def _cost(estimate: Estimate, device: str) -> str:
-    source = f"as in {html.escape(estimate.earlier_run)}" if estimate.earlier_run else "tried out just now"
-    speed = f": {estimate.images_per_second:,.0f} images/s ({source})" if estimate.images_per_second else ""
-    memory = f", {gibibytes(estimate.bytes)} of memory" if estimate.bytes else ""
-    return f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {html.escape(device)}{speed}{memory}.</p>"
+        raise UserError(f"{text!r} is not a valid path: {error}.") from error
 
 
 def _about(recipe: Recipe) -> str:
@@ -170,10 +184,10 @@ def _notice(launcher: Launcher) -> str:
     if launcher.device.type == "cuda":
         return "<h2>New run</h2>"
     return (
-        "<h2>New run</h2><p class='notice'>There is no CUDA GPU here. A CPU trains <b>quick</b> in a few minutes; the "
-        "other recipes want a GPU, and the line above the button says what they would take without one.</p>"
+        "<h2>New run</h2><p class='notice'>No CUDA GPU was found. A CPU trains <b>quick</b> in a few minutes; the "
+        "other recipes are meant for a GPU. The line above the button estimates how long they take here.</p>"
     )
 
 
-def _wrong(sentence: str) -> str:
+def _error(sentence: str) -> str:
     return f"<p class='price wrong' role='alert'>{html.escape(sentence)}</p>"

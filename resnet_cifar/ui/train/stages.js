@@ -1,8 +1,11 @@
-// The table of stages: every edit is told of at once; what is wrong stands below the cell that it is wrong in.
+// The table of stages. Edits are sent as `input` events; error messages are shown below their cells.
 const body = element.querySelector("tbody");
+const { columns, choices: choicesOf } = Object.fromEntries(
+  Object.entries(element.querySelector(".stages").dataset).map(([name, json]) => [name, JSON.parse(json)]),
+);
 
 function field(row, number, name, title) {
-  const choices = props.choices[name];
+  const choices = choicesOf[name];
   const input = document.createElement(choices ? "select" : "input");
   for (const choice of choices ?? []) input.add(new Option(choice, choice));
   input.value = row[name];
@@ -14,16 +17,16 @@ function field(row, number, name, title) {
   }
   input.addEventListener(choices ? "change" : "input", () => {
     row[name] = input.value;
-    props.value = structuredClone(rows); // at once: it is what a start takes
-    tell();
+    props.value = structuredClone(rows); // not delayed: "Start training" reads it
+    sendEdit();
   });
   return input;
 }
 
-let waiting;
-function tell() {
-  clearTimeout(waiting); // not at every key
-  waiting = setTimeout(() => trigger("input", { rows }), 250);
+let delay;
+function sendEdit() {
+  clearTimeout(delay); // wait until typing pauses
+  delay = setTimeout(() => trigger("input", { rows }), 250);
 }
 
 let rows = [];
@@ -32,10 +35,10 @@ function draw() {
   body.replaceChildren();
   rows.forEach((row, number) => {
     const line = body.insertRow();
-    for (const [name, title] of Object.entries(props.columns)) {
+    for (const [name, title] of Object.entries(columns)) {
       const td = line.insertCell();
       td.dataset.label = title;
-      td.dataset.place = `${number}.${name}`;
+      td.dataset.cell = `${number}.${name}`;
       const fault = document.createElement("p");
       fault.className = "fault";
       fault.id = `fault-${number}-${name}`;
@@ -49,12 +52,12 @@ function draw() {
     remove.addEventListener("click", () => replaceRows(rows.filter((_, other) => other !== number)));
     line.insertCell().append(remove);
   });
-  complain();
+  showFaults();
 }
 
-function complain() {
-  for (const td of body.querySelectorAll("[data-place]")) {
-    const reason = props.faults?.[td.dataset.place] ?? "";
+function showFaults() {
+  for (const td of body.querySelectorAll("[data-cell]")) {
+    const reason = props.faults?.[td.dataset.cell] ?? "";
     const input = td.querySelector("input, select");
     const fault = td.querySelector(".fault");
     if (fault.textContent !== reason) fault.textContent = reason;
@@ -75,5 +78,5 @@ element.querySelector(".add").addEventListener("click", () => {
   body.lastElementChild.querySelector("input").focus();
 });
 watch("value", draw);
-watch(Object.keys({ faults: 0 }), complain); // in quotes gradio takes the word for an event's name
+watch(Object.keys({ faults: 0 }), showFaults); // Gradio takes a quoted "faults" for an event's name, which breaks the prop
 draw();

@@ -1,7 +1,9 @@
-"""A recipe's stages as a table that can be edited; a wrong value is refused where it stands."""
+"""An editable table of a recipe's stages. A wrong value gets an error message in its own cell."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from resnet_cifar.recipe.config import EVERYTHING, HEAD, Recipe, Stage
 
 Rows = list[dict[str, Any]]
 Faults = dict[str, str]
-"""What is wrong, by place: `<row>.<field>`."""
+"""Error messages by cell, `<row>.<field>`."""
 
 LEARNS = {"everything": EVERYTHING} | {
     f"{EVERYTHING[first]} to fc" if first < 5 else "fc (the head)": EVERYTHING[first:] for first in range(5, 0, -1)
@@ -28,18 +30,21 @@ _COLUMNS = {
     "augmentation": "Augmentation",
 }
 _NUMBERS: dict[str, Callable[[str], float]] = {"epochs": int, "lr": float, "batch_size": int}
-_OWN = "the recipe's own"
-"""Augmentation that has no name, or changes along the stage."""
+_CUSTOM = "as in the recipe"
+"""Shown for an augmentation that has no name or changes within the stage."""
 _HEADS = "".join(f'<th scope="col">{text}</th>' for text in _COLUMNS.values())
+_CHOICES = {"learns": list(LEARNS), "augmentation": [*AUGMENTATIONS, _CUSTOM]}
+# Constants go into the template: Gradio forgets a component's props if an event skips it before its tab is opened.
 _TEMPLATE = f"""
-<div class="stages card"><table><caption>Stages</caption>
+<div class="stages card" data-columns="{escape(json.dumps(_COLUMNS))}" data-choices="{escape(json.dumps(_CHOICES))}">
+<table><caption>Stages</caption>
 <thead><tr>{_HEADS}<th scope="col"><span class="unseen">Change</span></th></tr></thead><tbody></tbody></table>
 <div class="tools"><button class="add">Add a stage</button></div></div>
 """
 
 
 def stages_table(recipe: Recipe) -> gr.HTML:
-    """The table; it tells of every edit as an `input` event with all `rows`."""
+    """Create the table. Every edit triggers an `input` event with all rows."""
     return gr.HTML(
         rows_of(recipe),
         html_template=_TEMPLATE,
@@ -47,13 +52,11 @@ def stages_table(recipe: Recipe) -> gr.HTML:
         apply_default_css=False,
         elem_id="stages",
         faults={},
-        columns=_COLUMNS,
-        choices={"learns": list(LEARNS), "augmentation": [*AUGMENTATIONS, _OWN]},
     )
 
 
 def rows_of(recipe: Recipe) -> Rows:
-    """What the table shows of a recipe; `like` says whose other values a stage has."""
+    """Return the table's rows for a recipe. `like` is the recipe's stage that supplies the values not shown."""
     return [
         {
             "like": number,
@@ -70,24 +73,24 @@ def rows_of(recipe: Recipe) -> Rows:
 
 
 def stages_from(recipe: Recipe, rows: Rows) -> tuple[tuple[Stage, ...], Faults]:
-    """The stages that the table asks for, as far as they can be, and what is wrong with it."""
+    """Build stages from the table. A faulty cell keeps the recipe's value and is listed in the faults."""
     stages: list[Stage] = []
     faults: Faults = {}
     for number, row in enumerate(rows):
         like = recipe.stages[min(int(row.get("like", 0)), len(recipe.stages) - 1)]
-        stage, wrong = _stage(like, row)
+        stage, errors = _stage(like, row)
         try:
             replace(recipe, stages=(stage,))
-        except UserError as error:  # what a stage can be, but not in such a network
-            wrong["image_size"] = str(error).removeprefix(f"{stage.name}: ")
+        except UserError as error:  # valid for a stage, but not with this network
+            errors["image_size"] = str(error).removeprefix(f"{stage.name}: ")
             stage = replace(stage, image_size=like.image_size, progression=like.progression)
         stages.append(stage)
-        faults |= {f"{number}.{field}": reason for field, reason in wrong.items()}
+        faults |= {f"{number}.{field}": reason for field, reason in errors.items()}
     return tuple(stages), faults
 
 
 def _stage(like: Stage, row: dict[str, Any]) -> tuple[Stage, Faults]:
-    """One stage, field by field; what is refused keeps the recipe's value."""
+    """Build one stage from a row, field by field."""
     name = str(row["name"]).strip()[:40] or "stage"
     stage = replace(like, name=name, views=0)
     faults: Faults = {}
@@ -96,16 +99,16 @@ def _stage(like: Stage, row: dict[str, Any]) -> tuple[Stage, Faults]:
             stage = _edited(stage, column, str(row[column]))
         except UserError as error:
             faults[column] = str(error).removeprefix(f"{name}: ")
-    mixes_features = stage.trainable == HEAD and stage.augmentation.mixes  # those of an image can't be computed once
-    return replace(stage, views=0 if mixes_features else like.views), faults
+    mixed_head = stage.trainable == HEAD and stage.augmentation.mixes  # features of mixed images cannot be cached
+    return replace(stage, views=0 if mixed_head else like.views), faults
 
 
 def _edited(stage: Stage, column: str, text: str) -> Stage:
-    """The stage with what the table says in a column."""
+    """Apply one cell to a stage. Raises UserError if its value is invalid."""
     if column == "learns":
         return replace(stage, trainable=LEARNS[text])
     if column == "augmentation":
-        return stage if text == _augmentation(stage) or text == _OWN else _augmented(stage, AUGMENTATIONS[text])
+        return stage if text == _augmentation(stage) or text == _CUSTOM else _augmented(stage, AUGMENTATIONS[text])
     if column == "image_size":
         return stage if text == _sizes(stage) else _resized(stage, text)
     try:
@@ -117,13 +120,13 @@ def _edited(stage: Stage, column: str, text: str) -> Stage:
 
 
 def _augmented(stage: Stage, augmentation: Augmentation) -> Stage:
-    """The stage with one augmentation throughout."""
+    """Use one augmentation throughout the stage."""
     kept = tuple(replace(change, augmentation=None) for change in stage.progression if change.image_size)
     return replace(stage, augmentation=augmentation, progression=kept)
 
 
 def _resized(stage: Stage, text: str) -> Stage:
-    """The stage at one size throughout, or at as many as it has, in their order."""
+    """Use one image size throughout the stage, or replace each of its sizes in order."""
     try:
         first, *later = map(int, text.split(","))
     except ValueError as error:
@@ -132,7 +135,7 @@ def _resized(stage: Stage, text: str) -> Stage:
         return stage.changed(image_size=first)
     growing = [change for change in stage.progression if change.image_size]
     if len(later) != len(growing):
-        raise UserError(f"image_size is {text!r}; it must be 1 size, or {1 + len(growing)} as in the recipe.")
+        raise UserError(f"image_size is {text!r}; enter 1 size, or {1 + len(growing)} as in the recipe.")
     sizes = dict(zip(growing, later, strict=True))
     changes = (replace(change, image_size=sizes.get(change)) for change in stage.progression)
     return replace(stage, image_size=first, progression=tuple(changes))
@@ -145,11 +148,11 @@ def _sizes(stage: Stage) -> str:
 
 
 def _augmentation(stage: Stage) -> str:
-    """Its name in the table."""
+    """Return the name of the stage's augmentation as shown in the table."""
     if any(change.augmentation for change in stage.progression):
-        return _OWN
-    return next((name for name, known in AUGMENTATIONS.items() if known == stage.augmentation), _OWN)
+        return _CUSTOM
+    return next((name for name, known in AUGMENTATIONS.items() if known == stage.augmentation), _CUSTOM)
 
 
-def _name_of(names: Mapping[str, Any], wanted: Any) -> str:
-    return next(name for name, value in names.items() if value == wanted)
+def _name_of(names: Mapping[str, Any], value: Any) -> str:
+    return next(name for name, known in names.items() if known == value)

@@ -1,4 +1,4 @@
-"""The tab that starts runs, stops them and shows how they go; of running ones it only ever reads the folders."""
+"""The Train tab: starts, stops and resumes runs, and shows their status, which is read from their folders."""
 
 import html
 from collections.abc import Callable
@@ -18,13 +18,14 @@ from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.live import live_card, no_run_card
-from resnet_cifar.ui.train.setup import Setup, required
+from resnet_cifar.ui.train.setup import Setup, refuse_faults
 
-LATEST = "the latest"
+LATEST = "latest run"
+"""Entry of the Run list; no run can have this name, because of the space."""
 
 
 def train_tab(records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer) -> None:
-    """How the run at hand goes, and below it how the next one shall be."""
+    """Build the tab: the selected run's status, and below it the form of a new run."""
     seen = gr.State(None)
     live = gr.HTML(no_run_card(), container=False, padding=False)
     with gr.Row(elem_classes="actions"):
@@ -33,14 +34,18 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
         resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume")
     with gr.Accordion("Log", open=False):
         log = gr.HTML(container=False, padding=False)
-    watching = partial(watch, records, launcher, rights)
-    shown = [live, stop, resume, log, seen]
-    gr.on([timer.tick, which.change], watching, [which, seen], shown, **QUIET)
+    watching: dict[str, Any] = {
+        "fn": partial(watch, records, launcher, rights),
+        "inputs": [which, seen],
+        "outputs": [live, stop, resume, log, seen],
+        **QUIET,
+    }
+    gr.on([timer.tick, which.change], **watching)
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     why_not = rights.why_not or rights.why_no_training
     notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
     if rights.owner:
-        gr.on(None, lambda: _notice(why_no_run(rights)), None, notice, **QUIET)
+        gr.on(None, lambda: _notice(training_notice(rights)), None, notice, **QUIET)
     if not rights.offers_training:
         return
     with gr.Column(visible=why_not is None) as form:
@@ -48,37 +53,31 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
         begin = gr.Button("Start training", variant="primary", elem_id="start")
     if rights.owner:
         gr.on(None, lambda: gr.update(visible=rights.train), None, form, **QUIET)
-    begin.click(partial(start, launcher, rights, setup), [setup.gpus, *setup.inputs], which, **CHANGES).then(
-        watching, [which, seen], shown, **QUIET
-    )
-    stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(
-        watching, [which, seen], shown, **QUIET
-    )
-    resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(
-        watching, [which, seen], shown, **QUIET
-    )
+    begin.click(partial(start, launcher, rights, setup), [setup.gpus, *setup.inputs], which, **CHANGES).then(**watching)
+    stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
+    resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(**watching)
 
 
-def why_no_run(rights: Rights) -> str | None:
-    """Why the visitor can't start runs; or to the owner of a Space, what becomes of them there."""
+def training_notice(rights: Rights) -> str | None:
+    """Return why the visitor cannot start runs, or, for a Space's owner, that its disk is temporary."""
     if not rights.change:
         return rights.why_not
-    return rights.why_no_training or "The disk of a Space does not last: publish the runs that you want to keep."
+    return rights.why_no_training or "A Space's disk is temporary: publish the runs that you want to keep."
 
 
 def watch(records: Records, launcher: Launcher, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
-    """The card, the buttons and the log as they are now, each only if it changed."""
-    record = at_hand(records, which)
+    """Return the card, the buttons' visibility and the log; whatever has not changed since `seen` is skipped."""
+    record = selected(records, which)
     if record is None:
         now: tuple[Any, ...] = (no_run_card(), False, False, "")
     else:
         run = record.run
-        stands, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
-        running = stands.status == "running"
+        current, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
+        running = current.status == "running"
         now = (
-            live_card(stands, record.recipe, stopping),
+            live_card(current, record.recipe, stopping),
             rights.train and running and not stopping,
-            rights.train and not running and stands.status != "completed",
+            rights.train and not running and current.status != "completed",
             _log(log_tail(run)) if rights.change else "",
         )
     before = seen or (None,) * len(now)
@@ -90,12 +89,12 @@ def _visible(value: Any) -> Any:
     return gr.update(visible=value) if isinstance(value, bool) else value
 
 
-def at_hand(records: Records, which: str) -> Record | None:
-    """The run that was chosen; else the one that runs, else the one that spoke last."""
+def selected(records: Records, which: str) -> Record | None:
+    """Return the chosen run; for `LATEST` the running one, or else the one that was active last."""
     names = records.names() if which == LATEST else [which]
     runs = [RunDir(records.root / name) for name in names]
     running = [run for run in runs if run.status() == "running"]
-    for run in running or sorted(runs, key=_spoke_at, reverse=True):
+    for run in running or sorted(runs, key=_last_active, reverse=True):
         try:
             return records.get(run.name)
         except UserError:
@@ -103,31 +102,31 @@ def at_hand(records: Records, which: str) -> Record | None:
     return None
 
 
-def _spoke_at(run: RunDir) -> float:
+def _last_active(run: RunDir) -> float:
     file = run.metrics_file if run.metrics_file.exists() else run.recipe_file
     return file.stat().st_mtime if file.exists() else 0.0
 
 
 def start(launcher: Launcher, rights: Rights, setup: Setup, gpus: int, *form: Any) -> str:
-    """Start the run that the form describes."""
+    """Start the run that the form describes, and select it."""
     rights.need_training()
     try:
-        recipe, data_dir, faults = setup.wanted(*form)
-        required(faults)
+        recipe, data_dir, faults = setup.requested(*form)
+        refuse_faults(faults)
         launcher.start(recipe, data_dir, gpus)
     except UserError as error:
         raise refuse(error) from error
     return LATEST
 
 
-def act(records: Records, rights: Rights, what: Callable[[RunDir], None], which: str) -> None:
-    """Stop or resume the run at hand."""
+def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str) -> None:
+    """Stop or resume the selected run."""
     rights.need_training()
-    record = at_hand(records, which)
+    record = selected(records, which)
     if record is None:
         return
     try:
-        what(record.run)
+        action(record.run)
     except UserError as error:
         raise refuse(error) from error
 
@@ -137,5 +136,5 @@ def _notice(sentence: str | None) -> str:
 
 
 def _log(lines: str | None) -> str:
-    text = "It was started elsewhere, and its log is there." if lines is None else lines or "Nothing yet."
+    text = "This run was started in a terminal, which shows its log." if lines is None else lines or "Nothing yet."
     return f"<pre class='log' tabindex='0'>{html.escape(text)}</pre>"

@@ -1,0 +1,118 @@
+"""What visitors may do and see, called as plain functions."""
+
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+import torch
+from gradio.context import LocalContext
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunFailed
+from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.status import state
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.curves.runs import delete, rename, rows
+from resnet_cifar.ui.endpoints import all_runs, one_run
+from resnet_cifar.ui.page import rights_of
+from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.train.tab import LATEST, act, start, watch
+from tests.builders import CPU, checkpoint
+from tests.hub.login import CLIENT
+
+MAY, MAY_NOT = Rights(), Rights("not today")
+
+
+def test_handlers_refuse_visitors_without_rights(records: Records):
+    launcher = Launcher(records.root, CPU)
+    for attempt in (
+        lambda: rename(records, MAY_NOT, None, "one", "two"),
+        lambda: delete(records, MAY_NOT, None, "one"),
+        lambda: start(launcher, MAY_NOT, None, 1),
+        lambda: act(records, MAY_NOT, launcher.resume, LATEST),
+    ):
+        with pytest.raises(gr.Error, match="not today"):
+            attempt()
+    assert records.names() == ["other", "one"]
+
+
+def test_strangers_do_not_see_why_a_run_failed(records: Records):
+    record = records.get("one")
+    record.run.append(RunFailed(reason=f"cannot write {records.root}", user_error=True))
+    now = state(record)
+    assert MAY.discreet(now) == now and str(records.root) in str(now.reason)
+    assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
+    assert str(records.root) not in str(rows(records, MAY_NOT, []))
+    launcher = Launcher(records.root, CPU)
+    assert str(records.root) not in str(watch(records, launcher, MAY_NOT, "one", None)[:4])
+    assert str(records.root) in watch(records, launcher, MAY, "one", None)[0]
+
+
+def test_rights_follow_from_how_the_page_is_reached():
+    assert rights_of(local=True, password=False, read_only=False, space=None).change
+    assert rights_of(local=False, password=True, read_only=False, space=None).change
+    for how in ((False, False, False, None), (True, True, True, None), (True, True, False, "me/app")):
+        closed = rights_of(*how)
+        assert not closed.change and closed.why_not
+
+
+def test_strangers_do_not_see_local_paths(records: Records):
+    run = records.get("one").run
+    checkpoint(run.path)
+    whole = (run.path / "model.safetensors").read_bytes()
+    (run.path / "model.safetensors").write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+    (records.root / "other" / "recipe.json").write_text("damaged")
+    for rights, all_of_it in ((MAY, True), (MAY_NOT, False)):
+        with pytest.raises(UserError, match="one/model.safetensors") as error:
+            Models(records.root, rights).classifier("one")
+        assert (str(records.root) in str(error.value)) is all_of_it
+        with pytest.raises(gr.Error, match="other/recipe.json") as refusal:
+            one_run(Records(records.root), rights, "other")
+        assert (str(records.root) in str(refusal.value)) is all_of_it
+    with pytest.raises(gr.Error, match="not today"):
+        next(Models(records.root, MAY_NOT).fetch("resnet_cifar/ui"))  # whether there is such a path or not
+
+
+def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNamespace:
+    """A request of a visitor who has logged in."""
+    organisations = [{"preferred_username": name, "roleInOrg": role} for name, role in orgs]
+    info = {"access_token": f"hf_{user}", "expires_at": time.time() + seconds}
+    info["userinfo"] = {"preferred_username": user, "orgs": organisations}
+    return SimpleNamespace(request=SimpleNamespace(scope={"session": {"oauth_info": info}}))
+
+
+@pytest.mark.parametrize(
+    "request_,may",
+    [
+        (None, False),
+        (SimpleNamespace(request=SimpleNamespace(scope={})), False),
+        (login("you"), False),
+        (login("lab"), True),
+        (login("Lab"), True),
+        (login("lab", seconds=-1), False),
+        (login("you", ("lab", "write")), True),
+        (login("you", ("lab", "read")), False),
+        (login("you", ("other", "admin")), False),
+    ],
+)
+def test_the_owner_of_a_space_has_rights_after_logging_in(request_, may: bool, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"SYSTEM": "spaces", "SPACE_ID": "lab/app", "OPENID_PROVIDER_URL": "http://hub"}.items():
+        monkeypatch.setenv(name, value)
+    for name, value in CLIENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
+    rights = rights_of(local=False, password=False, read_only=False, space="lab/app")
+    LocalContext.request.set(request_)
+    assert rights.change is may and rights.offers_changes
+    assert rights.train is (may and torch.cuda.is_available())
+    assert rights.hub().token != "hf_of_the_space"
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "")  # without it, anyone could forge a login
+    assert rights_of(local=False, password=False, read_only=False, space="lab/app").owner is None
+    if may:
+        rights.need()
+        assert rights.hub().token == request_.request.scope["session"]["oauth_info"]["access_token"]
+    else:
+        with pytest.raises(gr.Error, match="Its owner, lab, can log in"):
+            rights.need()
