@@ -1,4 +1,4 @@
-"""Multiply-accumulates (MACs) of a step, an epoch, a stage and a run, from the recipe alone.
+"""Multiply-accumulates (MACs) of a step, an epoch, a stage and a run, computed from its recipe.
 
 Only convolutions and the head are counted, because they take nearly all of the time. A measured rate, in which the
 rest is included, turns MACs into seconds.
