@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _a_test_that_starts_a_process_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the quick tests would not stay quick."""
     if not any(request.node.get_closest_marker(name) for name in ("process", "browser", "slow")):
-        monkeypatch.setattr(subprocess, "Popen", _refuse)
+        monkeypatch.setattr(subprocess.Popen, "__init__", _refuse)
 
 
 def _refuse(*_: object, **__: object) -> None:

@@ -115,7 +115,9 @@ def _evaluate(parser: Parser) -> None:
 
 def _classify(parser: Parser) -> None:
     parser.add_argument("--classify", metavar="FILE", nargs="+", help="image files")
-    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to ask; default: the newest")
+    parser.add_argument(
+        "--run", metavar="RUN", help="run or checkpoint to ask; default: the shipped model, else the newest"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_device(parser)
 
@@ -131,14 +133,18 @@ def _push(parser: Parser) -> None:
 
 def _deploy(parser: Parser) -> None:
     parser.add_argument("--deploy-space", metavar="USER/NAME", help="Space to make or update")
-    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to deploy; default: the newest")
+    parser.add_argument(
+        "--run", metavar="RUN", help="run or checkpoint to deploy; default: the shipped model, else the newest"
+    )
     _add_visibility(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
 
 
 def _export(parser: Parser) -> None:
     parser.add_argument("--export", choices=("onnx",), required=True)
-    parser.add_argument("--run", metavar="RUN", help="run or checkpoint to export; default: the newest")
+    parser.add_argument(
+        "--run", metavar="RUN", help="run or checkpoint to export; default: the shipped model, else the newest"
+    )
 
 
 def _only(flag: str) -> Callable[[Parser], None]:

@@ -78,6 +78,7 @@ def test_a_download_with_a_wrong_md5_is_refused(serve, tmp_path):
         result(cifar100.download(tmp_path / "data"))
 
 
+@pytest.mark.slow
 def test_a_download_that_stalls_still_lets_go(serve, tmp_path):
     (tmp_path / "served").mkdir()
     serve(Slow)

@@ -27,6 +27,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_would_have_without(compiled: None, monkeypatch: pytest.MonkeyPatch):
     """Traces a ResNet-18 there and back: about 20 s."""
     training, loop = begin(GENTLE)
@@ -90,6 +91,7 @@ def no_compiler(*_: object) -> None:
     raise RuntimeError("there is no compiler here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [no_compiler, aot_autograd(fw_compiler=nop, bw_compiler=no_compiler)])
 def test_what_can_not_be_compiled_is_trained_without(compiled: None, monkeypatch, backend: Callable):
     """Not its way there, or not its way back."""

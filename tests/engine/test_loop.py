@@ -31,6 +31,7 @@ def test_the_same_seed_says_and_learns_the_same():
     assert same_weights(once.weights(), again.weights())
 
 
+@pytest.mark.slow
 def test_images_are_mixed_until_the_last_epochs():
     def losses(**changes: object) -> list[float]:
         _, said = finish(recipe(stage(**changes), log_every=1))
@@ -251,6 +252,7 @@ def test_whoever_pulls_may_stop_pulling_and_go_on_from_the_state():
         assert of_kind(kind, pieces) == of_kind(kind, said)
 
 
+@pytest.mark.slow
 def test_early_stopping_survives_a_resume():
     """A new object at every epoch's end: it must count on, not anew."""
     plan = recipe(stage(epochs=50, lr=1e-6, patience=3, trainable=HEAD))

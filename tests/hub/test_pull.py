@@ -84,6 +84,7 @@ def test_a_repo_that_is_too_large_is_not_fetched(hub: HubServer, run: RunDir, mo
     assert not [request for request in hub.requests if "resolve" in request.path]
 
 
+@pytest.mark.slow
 def test_a_revision_is_what_it_was(hub: HubServer, run: RunDir):
     result(push(run, "me/tiny"))
     first = hub.repo("models", "me/tiny").history()[0].id
@@ -107,6 +108,7 @@ def test_a_private_repo_looks_missing_to_others(hub: HubServer, small: RunDir, m
             pull(name)
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_where_it_was_cut(hub: HubServer, run: RunDir):
     """The client writes 10 MiB at a time, and waits 1 s before it goes on."""
     result(push(run, "me/tiny"))

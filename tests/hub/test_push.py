@@ -82,6 +82,7 @@ def test_a_pull_request_leaves_main_alone(hub: HubServer, small: RunDir):
     assert set(hub.files("models", "me/small", "refs/pr/1")) >= NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method,path", [("POST", "/repos/create"), ("POST", "/commit/"), ("PUT", "/lfs"), ("POST", "/preupload/")]
 )
@@ -93,6 +94,7 @@ def test_a_request_that_fails_for_a_moment_is_retried(hub: HubServer, small: Run
     assert set(hub.files("models", "me/small")) >= NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_answer", [False, True])
 def test_a_cut_connection_is_retried_and_makes_one_commit(hub: HubServer, small: RunDir, in_answer: bool):
     """Also where the connection is cut after the repo, or the commit, has been made. The client waits 1 s."""

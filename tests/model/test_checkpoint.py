@@ -46,6 +46,7 @@ def test_a_checkpoint_gives_the_same_logits(trained: ResNet, tmp_path: Path):
     assert torch.equal(loaded(images), trained(images))
 
 
+@pytest.mark.slow
 def test_torchvision_and_timm_load_a_stock_checkpoint_without_our_code(trained: ResNet, tmp_path: Path):
     save_checkpoint(tmp_path, config(), trained.state_dict())
     images = torch.randn(4, 3, 64, 64)

@@ -21,6 +21,7 @@ def lines(chart) -> dict[str, Any]:
     return {line.meta: line for line in chart.data}
 
 
+@pytest.mark.slow
 def test_the_figure_of_a_long_run_is_small(tmp_path: Path):
     """Writes and reads 200 epochs and 20,000 steps: about 3 s."""
     long = told(tmp_path / "long", recipe(stage(epochs=200, ema_decay=0.9)), steps=100)

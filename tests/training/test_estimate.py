@@ -62,6 +62,7 @@ def test_a_first_run_is_estimated_by_a_trial_and_a_second_by_the_first(tmp_path:
     assert 1.3 < known(estimates, twice).seconds / second.seconds < 2
 
 
+@pytest.mark.slow
 def test_runs_of_another_network_or_precision_are_not_used(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", recipe())
     *_, _ = train(run, device=CPU, data_dir=None)

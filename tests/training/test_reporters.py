@@ -28,6 +28,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: [(point.step, point.value) for point in read.Scalars(name)] for name in read.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_point_at_its_step_over_stages_and_a_resume(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", staged_recipe())
     said = follow(run, "tensorboard", stop_after=events.StageEnded) + follow(run, "tensorboard")
@@ -42,6 +43,7 @@ def test_tensorboard_gets_every_point_at_its_step_over_stages_and_a_resume(tmp_p
     assert found["test/top1"][0][1] == pytest.approx(said[-1].test.top1)
 
 
+@pytest.mark.slow
 def test_trackio_gets_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     run = RunDir.create(tmp_path / "run", recipe())

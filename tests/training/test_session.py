@@ -81,6 +81,7 @@ def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunD
     assert told["images"] == 1000
 
 
+@pytest.mark.slow
 def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
     model, config = load_checkpoint(uninterrupted.path, CPU)
     _, split = result(official_splits("synthetic", None))

@@ -28,6 +28,7 @@ def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
         page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers,code",
     [
@@ -96,6 +97,7 @@ def test_an_incomplete_password_is_refused_at_once(auth: str, capsys, monkeypatc
     assert cli.main([]) == 2
 
 
+@pytest.mark.slow
 def test_files_of_the_server_are_not_served(served: Callable[..., str], tmp_path: Path):
     url = served()
     for path in (tmp_path / "one" / "recipe.json", Path(cli.__file__), "/etc/passwd", "app.py"):

@@ -47,6 +47,7 @@ def test_a_run_is_deleted_and_no_longer_shown(records: Records):
             delete(records, MAY, None, name)
 
 
+@pytest.mark.slow
 def test_a_running_run_is_neither_renamed_nor_deleted(records: Records):
     with RunDir(records.root / "one").locked():
         for attempt in (lambda: rename(records, MAY, None, "one", "two"), lambda: delete(records, MAY, None, "one")):
