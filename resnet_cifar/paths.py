@@ -9,4 +9,4 @@ ROOT = SOURCE if IS_CHECKOUT else Path.cwd()
 """Folder of runs and data: the checkout, or for an installed package the current folder."""
 CHECKPOINTS = ROOT / "checkpoints"
 DATA = ROOT / "data"
-"""Where CIFAR-100 is downloaded to, unless a folder is named."""
+"""Default folder for the download of CIFAR-100."""

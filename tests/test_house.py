@@ -86,6 +86,11 @@ def test_only_the_page_knows_gradio():
         assert "gradio" not in foreign(file), file
 
 
+def test_one_file_knows_gradios_queue():
+    knows = re.compile(r"concurrency_|[\"']queue[\"']|queue=|max_size=\d")
+    assert [file.name for file in (PACKAGE / "ui").rglob("*.py") if knows.search(file.read_text())] == ["options.py"]
+
+
 def test_what_a_run_is_asked_and_what_it_left_can_be_read_without_torch():
     """Reports too, but for Pillow and plotly; and plotly stays there and on the page."""
     for file in rooms("", "recipe", "runs", "report"):

@@ -1,1 +1,1 @@
-"""What can be typed, and what a terminal shows."""
+"""The command line."""

@@ -30,7 +30,7 @@ class DatasetSpec:
     side: int = 32
     """Pixels a side of the stored images."""
     normalization: Normalization
-    """Of the train images; a run that starts from ImageNet weights uses theirs instead."""
+    """Mean and standard deviation of the train images; a run that starts from ImageNet weights uses theirs instead."""
 
 
 _CIFAR100 = Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))

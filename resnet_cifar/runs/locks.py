@@ -25,7 +25,7 @@ class Holder:
     pid: int | None
     """Process that trains; None if the holder does not train, or its process id means nothing in this PID namespace."""
     note: str
-    """What the lock is held for: a run, by name or path."""
+    """Run that the lock is held for, by name or path."""
 
 
 class Held(Exception):

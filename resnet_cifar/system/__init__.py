@@ -1,1 +1,1 @@
-"""What the machine gives: devices, memory, processes, files; knows neither networks nor runs."""
+"""Devices, memory, processes and files; knows neither networks nor runs."""

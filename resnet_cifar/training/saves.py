@@ -20,7 +20,7 @@ class Saves:
         self._run = run
         self._recipe = recipe
         self._best: Best | None = None
-        """What the checkpoint in the folder holds."""
+        """Weights that the checkpoint in the folder holds."""
 
     def read(self) -> tuple[Weights, dict[str, Any] | None]:
         """Tensors and facts of the last save; without one, nothing and None.

@@ -130,7 +130,7 @@ class _Session:
             yield self._fail(error)
 
     def _agree(self) -> tuple[str | None, bool]:
-        """Who asked the run to stop, if anyone, and whether it is time to save; the same in all processes.
+        """Return who asked the run to stop, if anyone, and whether to save now; the same in all processes.
 
         Every process calls this after each event, so all must yield equally many, except while each loads its own data.
         """

@@ -8,6 +8,7 @@ from gradio.events import api
 from resnet_cifar.errors import UserError
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.status import state
+from resnet_cifar.ui.options import POLLED
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 
@@ -23,8 +24,8 @@ def endpoints(records: Records, rights: Rights) -> None:
         """Get a run's status and its latest epoch."""
         return one_run(records, rights, name)
 
-    api(runs, api_name="runs", queue=False)
-    api(run, api_name="run", queue=False)
+    api(runs, api_name="runs", **POLLED)
+    api(run, api_name="run", **POLLED)
 
 
 def all_runs(records: Records, rights: Rights) -> list[dict[str, Any]]:

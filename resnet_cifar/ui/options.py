@@ -1,9 +1,23 @@
-"""Options of event listeners, shared by several tabs."""
+"""Gradio's queue: which events of the page bypass it, and which lanes the others wait in.
+
+A lane is a queue of its own (`concurrency_id`), so that slow events delay only each other.
+"""
 
 from typing import Any
 
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""For timers and updates that must not wait in a queue. Their refusals are not shown."""
+MAX_WAITING = 64
+"""Events in all lanes; more are refused."""
+
+POLLED: dict[str, Any] = {"queue": False}
+"""API endpoints that are asked again and again."""
+
+QUIET: dict[str, Any] = POLLED | {"show_progress": "hidden", "api_visibility": "private"}
+"""Timers and updates that must not wait. Their refusals are not shown."""
+
+PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
+
+DOWNLOADS: dict[str, Any] = {"concurrency_id": "fetch", "show_progress": "hidden", "api_visibility": "private"}
+"""Models from the Hub."""
 
 CHANGES: dict[str, Any] = {
     "concurrency_id": "changes",
@@ -11,4 +25,7 @@ CHANGES: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-"""For actions that change runs: they have a queue of their own, and their refusals are shown."""
+"""Actions that change runs. Their refusals are shown."""
+
+UPLOADS: dict[str, Any] = CHANGES | {"concurrency_id": "hub", "concurrency_limit": 2}
+"""Whatever waits for the Hub in the Publish tab."""

@@ -22,7 +22,7 @@ from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
 from resnet_cifar.ui.curves.tab import PLOTLY_JS, curves_tab
 from resnet_cifar.ui.endpoints import endpoints
-from resnet_cifar.ui.options import QUIET
+from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
 from resnet_cifar.ui.publish.tab import publish_tab
 from resnet_cifar.ui.rights import Rights
@@ -60,7 +60,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         for event in (page.load, ready):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
-    return page.queue(max_size=64)
+    return page.queue(max_size=MAX_WAITING)
 
 
 def header(device: str, model: str | None) -> str:

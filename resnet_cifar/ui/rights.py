@@ -1,4 +1,4 @@
-"""What visitors may do. Hiding a control does not protect it, so every handler checks the rights again."""
+"""Rights of a visitor. Hiding a control does not protect it, so every handler checks the rights again."""
 
 import os
 import time

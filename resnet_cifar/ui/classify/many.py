@@ -18,8 +18,9 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.model.classifier import Classifier, Prediction
 from resnet_cifar.ui.classify.cards import error_tile, prediction_tile, progress_line, summary_line, thumbnail, tiles
 from resnet_cifar.ui.classify.image_input import ImagesInput
-from resnet_cifar.ui.classify.models import LANE, Models
+from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.uploads import Upload
+from resnet_cifar.ui.options import PREDICTIONS
 from resnet_cifar.ui.refusals import refuse
 
 LIMIT = 200
@@ -75,7 +76,7 @@ def several_images(models: Models, model: gr.Dropdown, ready: Any) -> None:
             [status, gallery, table],
             api_visibility="private",
             show_progress="hidden",  # `status` has a progress bar
-            **LANE,
+            **PREDICTIONS,
         )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
@@ -13,9 +12,6 @@ from resnet_cifar.model.checkpoint import MODEL
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.system.background import in_background
 from resnet_cifar.ui.rights import Rights
-
-LANE: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
-"""Queue of their own for predictions, so that nothing else delays them."""
 
 
 class Models:

@@ -13,8 +13,8 @@ from resnet_cifar.ui.classify.cards import empty_card, example_buttons, fetching
 from resnet_cifar.ui.classify.examples import EXAMPLES, example_image
 from resnet_cifar.ui.classify.image_input import ImageInput
 from resnet_cifar.ui.classify.many import several_images
-from resnet_cifar.ui.classify.models import LANE, Models
-from resnet_cifar.ui.options import QUIET
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.options import DOWNLOADS, PREDICTIONS, QUIET
 from resnet_cifar.ui.refusals import refuse
 
 _PRESSED = """element.addEventListener("click", event => {
@@ -43,11 +43,9 @@ def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
             model = _choice(models)
         with gr.Column(scale=1, min_width=300):
             answer = gr.HTML(empty_card(models.default()), container=False, padding=False)
-    ready = model.change(
-        partial(fetch, models), model, answer, api_visibility="private", show_progress="hidden", concurrency_id="fetch"
-    ).success
+    ready = model.change(partial(fetch, models), model, answer, **DOWNLOADS).success
     several_images(models, model, ready)
-    answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **LANE}
+    answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **PREDICTIONS}
     for event in (image.change, ready):
         event(partial(show, models), [image, model], answer, **answering)
     _endpoint(models)
@@ -81,7 +79,7 @@ def _endpoint(models: Models) -> None:
     image, model = ImageInput(visible=False), gr.Textbox(visible=False, label="model")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
-    call.click(partial(classify_as_json, models), [image, model], answer, api_name="classify", **LANE)
+    call.click(partial(classify_as_json, models), [image, model], answer, api_name="classify", **PREDICTIONS)
 
 
 def example(name: str | None) -> Image.Image:

@@ -19,16 +19,10 @@ from resnet_cifar.model.export import can_export
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import at_once
-from resnet_cifar.ui.options import QUIET
+from resnet_cifar.ui.options import QUIET, UPLOADS
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 
-_LANE: dict[str, Any] = {
-    "concurrency_id": "hub",
-    "concurrency_limit": 2,
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 _STEPS = ("creating the repo", "uploading", "done")
 _WEIGHTS, _SPACE = "Weights", "Space: the app with these weights"
@@ -51,13 +45,13 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     status = gr.HTML(container=False, padding=False, apply_default_css=False, elem_id="published")
     with gr.Accordion("Model card", open=False, visible=False) as fold:
         card = gr.Markdown(elem_id="card")
-    opened(partial(logged_in, rights), None, who, **_LANE)
+    opened(partial(logged_in, rights), None, who, **UPLOADS)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     weights_options = [as_pr, onnx]
     kind.change(_options, kind, weights_options, **QUIET)
-    show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **_LANE)
-    publish.click(partial(upload, records, rights), [kind, run, repo, public, *weights_options], status, **_LANE)
+    show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **UPLOADS)
+    publish.click(partial(upload, records, rights), [kind, run, repo, public, *weights_options], status, **UPLOADS)
 
 
 def publishable(records: Records) -> list[str]:
