@@ -9,8 +9,9 @@ import pytest
 
 from resnet_cifar import events
 from resnet_cifar.cli import main as cli
+from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.runs.run_dir import RunDir
-from tests.builders import ROOT
+from tests.builders import ROOT, checkpoint
 from tests.builders import recipe as tiny
 from tests.cli.conftest import SMALL
 
@@ -60,6 +61,15 @@ def test_val_can_be_evaluated_and_mirror_images_too(run: RunDir, capsys: pytest.
     run.recipe_file.write_text(tiny(val_images=0).to_json())
     assert cli.main(["--evaluate", str(run.path), "--data", "synthetic", "--split", "val"]) == 2
     assert "has no val images" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_classes_is_not_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nor one with the same number of classes, whose results would mean nothing."""
+    for name, labels in (("few", ("cat", "dog")), ("shuffled", tuple(reversed(FINE)))):
+        folder = checkpoint(tmp_path / name, labels=labels)
+        assert cli.main(["--evaluate", str(folder), "--data", "synthetic"]) == 2
+        error = capsys.readouterr().err
+        assert f"'{name}'" in error and "other classes" in error and error.count("\n") == 1
 
 
 def test_what_an_export_needs_is_asked_for_before_training(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):

@@ -18,6 +18,7 @@ from resnet_cifar.model.initial import Start, build
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
+from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.recipe.config import HEAD, Recipe
 from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
@@ -25,6 +26,7 @@ from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check
 from resnet_cifar.training.session import train
 from tests.builders import CPU, app, recipe, same_weights, stage
+from tests.builders import checkpoint as checkpoint_of
 
 
 @pytest.fixture
@@ -116,7 +118,11 @@ def test_a_teacher_of_no_use_is_refused_before_there_is_a_folder(checkpoint: Pat
     for changes in ({}, {"seed": 3, "val_images": 200}):
         with pytest.raises(UserError, match=r"would be this run's val, .* use --seed 3 with --val-images 100 or fewer"):
             check(taught(learned, **changes), None, CPU)
+    shuffled = checkpoint_of(tmp_path / "shuffled", labels=tuple(reversed(FINE)), image_size=32)
+    few = checkpoint_of(tmp_path / "few", labels=("cat", "dog"), image_size=32)
     for folder, reason in (
+        (shuffled, "other classes"),
+        (few, "other classes .*2 in all"),
         (other, "was trained with Normalization"),
         (larger, "was trained at 64 px, and this run also trains at 32 px; add --image-size 64"),
         (tmp_path, "is not a checkpoint"),

@@ -193,6 +193,7 @@ def test_several_processes_train_a_run_and_end_together(launching: Launcher, mon
 
 def test_a_run_knows_no_secrets_and_stands_back(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("WANDB_API_KEY", "hf_secret")
     monkeypatch.setenv("CIFAR100_DIR", "/somewhere")
     run = launching.start(LONG, None)
     holder = run.holder()
