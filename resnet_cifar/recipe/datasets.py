@@ -1,6 +1,6 @@
 """Data sets by name: what recipe, cost, network, evaluation and model card need to know of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 
@@ -33,25 +33,17 @@ class DatasetSpec:
     """Mean and standard deviation of the train images; a run that starts from ImageNet weights uses theirs instead."""
 
 
-_CIFAR100 = Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+_CIFAR100 = DatasetSpec(
+    module="resnet_cifar.data.cifar100",
+    labels=FINE,
+    superclasses=COARSE,
+    superclass_of=FINE_TO_COARSE,
+    train_images=50_000,
+    test_images=10_000,
+    normalization=Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+)
 
 DATASETS = {
-    "cifar100": DatasetSpec(
-        module="resnet_cifar.data.cifar100",
-        labels=FINE,
-        superclasses=COARSE,
-        superclass_of=FINE_TO_COARSE,
-        train_images=50_000,
-        test_images=10_000,
-        normalization=_CIFAR100,
-    ),
-    "synthetic": DatasetSpec(
-        module="resnet_cifar.data.synthetic",
-        labels=FINE,
-        superclasses=COARSE,
-        superclass_of=FINE_TO_COARSE,
-        train_images=10_000,
-        test_images=1_000,
-        normalization=_CIFAR100,
-    ),
+    "cifar100": _CIFAR100,
+    "synthetic": replace(_CIFAR100, module="resnet_cifar.data.synthetic", train_images=10_000, test_images=1_000),
 }
