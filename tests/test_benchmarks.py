@@ -46,7 +46,7 @@ HAS_NOT = {"scratch": GROWING, "sprint": (*GROWING, *MIXED), "overnight": ("no m
 @pytest.mark.process
 def test_what_ships_is_made_tested_and_packed_and_a_cut_is_no_harm(tmp_path: Path):
     """Two runs, three starts and six evaluations: about 20 s."""
-    small = ["--recipe=quick", "--data=synthetic", "--train-images=100", "--epochs=1", "--device=cpu"]
+    small = ["--recipe=quick", "--data=synthetic", "--train-images=100", "--epochs=1", "--arch=tiny", "--device=cpu"]
     runs, out = tmp_path / "runs", tmp_path / "out"
     (runs / "final-0").mkdir(parents=True)  # cut off before it had begun
     done = bench("final.py", out, "--runs", runs, "--seeds", 0, *small)

@@ -1,30 +1,29 @@
 """Plotly figures of the curves of runs, to be displayed by the page.
 
-Four panels, in one column or two by two as the width allows: loss, accuracy, learning rate and images per second.
+Up to four panels, in one column or two by two as the width allows: loss, accuracy, learning rate, images per second.
 """
 
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from resnet_cifar.events import EpochEnded
-from resnet_cifar.report.series import By, XAxis
+from resnet_cifar.report.series import By, XAxis, smooth, thin
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.record import Record, val_top1
 
-POINTS = 1000
-"""Maximum points of a line; a screen cannot show more."""
 TUTORIAL_TOP1 = 0.6954
 """Test top-1 of the tutorial that this project started from."""
 PALETTE = ("#0d9488", "#d97706", "#8b5cf6", "#e11d48", "#3b82f6", "#65a30d", "#db2777", "#64748b")
 """Colours of the runs in a plot, in order. Their number limits how many runs can be shown at once."""
 _PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
 _LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
+ALL_PANELS = (_LOSS, _ACCURACY, _RATE, _SPEED)
+MAIN_PANELS = (_LOSS, _ACCURACY)
 _COLOURS = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
 _DASH = {"val top-5": "dash", "averaged val top-5": "dash"}
 _LABEL_HEIGHT = 0.12  # of accuracy, below the tutorial's line, that the line and its label cover
@@ -41,25 +40,27 @@ _TUTORIAL_LINE = {
 }
 
 
-def figure(records: Sequence[Record], by: By = "step", smoothing: float = 0.0) -> go.Figure:
+def figure(
+    records: Sequence[Record], by: By = "step", smoothing: float = 0.0, panels: Sequence[int] = ALL_PANELS
+) -> go.Figure:
     """Draw the curves of runs over one another. A single run also shows its stages, as bands.
 
     `by`: "step" draws every logged value of training, "epoch" the mean of each epoch. `smoothing`: weight of the past,
-    0 to 1, in a moving average of the values that are logged by step.
+    0 to 1, in a moving average of the values that are logged by step. `panels`: MAIN_PANELS for loss and accuracy only.
     """
     chart = go.Figure()
     for number, record in enumerate(records):
-        _Lines(chart, record, by, len(records) == 1, PALETTE[number % len(PALETTE)]).draw(smoothing)
+        _Lines(chart, record, by, len(records) == 1, PALETTE[number % len(PALETTE)], panels).draw(smoothing)
     chart.update_layout(
-        shapes=[*(_bands(records[0], by) if len(records) == 1 else ()), _TUTORIAL_LINE],
-        annotations=[_title(panel, text) for panel, text in enumerate(_PANELS, start=1)],
+        shapes=[*(_bands(records[0], by, panels) if len(records) == 1 else ()), _TUTORIAL_LINE],
+        annotations=[_title(panel, _PANELS[panel - 1]) for panel in panels],
         hovermode="x unified",
         legend={"orientation": "h", "groupclick": "togglegroup"},
         margin={"l": 56, "r": 16, "t": 72, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         uirevision="legend",
-        **_axes(records, by),
+        **_axes(records, by, panels),
     )
     return chart
 
@@ -67,13 +68,16 @@ def figure(records: Sequence[Record], by: By = "step", smoothing: float = 0.0) -
 class _Lines:
     """Adds the lines of one run to a figure."""
 
-    def __init__(self, chart: go.Figure, record: Record, by: By, alone: bool, colour: str) -> None:
+    def __init__(
+        self, chart: go.Figure, record: Record, by: By, alone: bool, colour: str, panels: Sequence[int]
+    ) -> None:
         self._chart = chart
         self._record = record
         self._by: By = by
         self._axis = XAxis(record, by)
         self._alone = alone
         self._colour = colour
+        self._panels = panels
         self._in_legend: set[str] = set()
 
     def draw(self, smoothing: float) -> None:
@@ -105,7 +109,7 @@ class _Lines:
     def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], variant: str = "", **more: Any) -> None:
         values = np.array([math.nan if value is None else value for value in y], dtype=np.float32)
         drawn = np.isfinite(values)  # nan would hide the peaks from `thin`
-        if not drawn.any():
+        if panel not in self._panels or not drawn.any():
             return
         x, values = thin(x[drawn], values[drawn])
         form = ".2%" if panel == _ACCURACY else ".4~g"
@@ -163,30 +167,9 @@ class _Lines:
         )
 
 
-def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce a line to at most `limit` points: the minimum and maximum of each of many ranges, and both ends."""
-    if len(x) <= limit:
-        return x, y
-    edges = np.linspace(0, len(x), limit // 2, dtype=int)
-    keep = {0, len(x) - 1}
-    for start, stop in pairwise(edges):
-        keep |= {start + int(y[start:stop].argmin()), start + int(y[start:stop].argmax())}
-    kept = np.array(sorted(keep))
-    return x[kept], y[kept]
-
-
-def smooth(y: np.ndarray, weight: float) -> np.ndarray:
-    """Compute an exponential moving average without bias towards its start (Kingma and Ba 2015, section 3)."""
-    out, average = np.empty_like(y), 0.0
-    for index, value in enumerate(y):
-        average = weight * average + (1 - weight) * value
-        out[index] = average / (1 - weight ** (index + 1))
-    return out
-
-
-def _bands(record: Record, by: By) -> Iterator[dict[str, Any]]:
+def _bands(record: Record, by: By, panels: Sequence[int]) -> Iterator[dict[str, Any]]:
     for number, (name, start, end) in enumerate(XAxis(record, by).stages()):
-        for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
+        for panel in panels:
             yield {
                 "type": "rect",
                 "xref": _axis("x", panel),
@@ -220,10 +203,10 @@ def _title(panel: int, text: str) -> dict[str, Any]:
     }
 
 
-def _axes(records: Sequence[Record], by: By) -> dict[str, Any]:
+def _axes(records: Sequence[Record], by: By, panels: Sequence[int]) -> dict[str, Any]:
     """Lay out the axes. All panels share one x axis; its zoom is kept until the unit changes."""
     axes: dict[str, Any] = {}
-    for panel in (_LOSS, _ACCURACY, _RATE, _SPEED):
+    for panel in panels:
         axes[f"xaxis{panel}".removesuffix("1")] = {
             "anchor": _axis("y", panel),
             "matches": None if panel == _LOSS else "x",

@@ -3,12 +3,18 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
+
+import numpy as np
 
 from resnet_cifar.events import EpochEnded, StepLogged
 from resnet_cifar.runs.record import Record
 
 By = Literal["step", "epoch"]
+
+POINTS = 1000
+"""Maximum points of a line; a screen cannot show more."""
 
 _COLUMNS = (
     *("stage", "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
@@ -48,6 +54,27 @@ class XAxis:
 
     def _length(self, stage: int, epochs: int) -> int:
         return epochs * (self._steps[stage] if self._by == "step" else 1)
+
+
+def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a line to at most `limit` points: the minimum and maximum of each of many ranges, and both ends."""
+    if len(x) <= limit:
+        return x, y
+    edges = np.linspace(0, len(x), limit // 2, dtype=int)
+    keep = {0, len(x) - 1}
+    for start, stop in pairwise(edges):
+        keep |= {start + int(y[start:stop].argmin()), start + int(y[start:stop].argmax())}
+    kept = np.array(sorted(keep))
+    return x[kept], y[kept]
+
+
+def smooth(y: np.ndarray, weight: float) -> np.ndarray:
+    """Compute an exponential moving average without bias towards its start (Kingma and Ba 2015, section 3)."""
+    out, average = np.empty_like(y), 0.0
+    for index, value in enumerate(y):
+        average = weight * average + (1 - weight) * value
+        out[index] = average / (1 - weight ** (index + 1))
+    return out
 
 
 def as_csv(records: Sequence[Record]) -> str:

@@ -19,6 +19,7 @@ from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs import locks
+from resnet_cifar.runs.notes import Notes, free_colour, write_notes
 from resnet_cifar.system import files
 
 Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
@@ -62,8 +63,8 @@ class RunDir:
         return self.name if self.path.parent == CHECKPOINTS else str(self.path)
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe) -> "RunDir":
-        """Create the folder of a new run.
+    def create(cls, path: Path, recipe: Recipe, notes: str = "") -> "RunDir":
+        """Create the folder of a new run. It gets a colour that no other run beside it has.
 
         Raises UserError if the path's last part is not a valid name, the folder exists or it cannot be created.
         """
@@ -78,21 +79,23 @@ class RunDir:
             raise UserError(f"cannot create the folder {path}: {error.strerror}; choose another place.") from error
         run = cls(path)
         try:
+            colour = free_colour(file.parent for file in path.parent.glob("*/recipe.json"))
             files.write_text(run.recipe_file, recipe.to_json())
+            write_notes(path, Notes(text=notes, colour=colour))
         except UserError:
-            path.rmdir()  # an incomplete run would only block the name
+            shutil.rmtree(path, ignore_errors=True)  # an incomplete run would only block the name
             raise
         return run
 
     @classmethod
-    def create_numbered(cls, recipe: Recipe, root: Path | None = None) -> "RunDir":
+    def create_numbered(cls, recipe: Recipe, root: Path | None = None, notes: str = "") -> "RunDir":
         """Create the folder of a new run in `root` (default: `checkpoints/`), named after its recipe, with a number."""
         number = 1
         while True:
             suffix = f"-{number}"
             path = (root or CHECKPOINTS) / (recipe.name[: _NAME_LENGTH - len(suffix)] + suffix)
             try:
-                return cls.create(path, recipe)
+                return cls.create(path, recipe, notes)
             except UserError:
                 if not path.exists():
                     raise

@@ -21,6 +21,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.paths import SOURCE
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs.locks import Holder, sign
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import count
@@ -43,16 +44,25 @@ class Launcher:
         self._stopping: set[int] = set()
         """Process ids of runs that were asked to stop and have not ended."""
 
-    def start(self, recipe: Recipe, data_dir: Path | None, processes: int = 1) -> RunDir:
+    def start(
+        self, recipe: Recipe, data_dir: Path | None, processes: int = 1, *, name: str = "", notes: str = ""
+    ) -> RunDir:
         """Start a new run. With GPUs, each of its processes has its own.
 
-        Raises UserError if a device is in use, or for a run that would fail later.
+        `name`: without one, the run is named after its recipe. Raises UserError if the name is taken, a device is in
+        use, or for a run that would fail later.
         """
         check(recipe, data_dir, self.device, processes)
         with self._locked_devices(processes, "a new one") as device_locks:
-            run = RunDir.create_numbered(recipe, self.root)
+            run = self._create(recipe, name, notes)
             self._spawn(run, data_dir, device_locks, processes)
         return run
+
+    def _create(self, recipe: Recipe, name: str, notes: str) -> RunDir:
+        if not name:
+            return RunDir.create_numbered(recipe, self.root, notes)
+        check_name("run", name)  # before it becomes a path
+        return RunDir.create(self.root / name, recipe, notes)
 
     def resume(self, run: RunDir, data_dir: Path | None = None) -> None:
         """Resume a run that ended early, with as many processes as before, if there are devices for them.

@@ -18,9 +18,10 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import choose_device, describe
 from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.chart import PLOTLY_JS
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
-from resnet_cifar.ui.curves.tab import PLOTLY_JS, curves_tab
+from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin

@@ -10,7 +10,7 @@ import pytest
 
 from resnet_cifar.events import EpochEnded, Event, to_json
 from resnet_cifar.report import figures
-from resnet_cifar.report.series import XAxis, as_csv
+from resnet_cifar.report.series import POINTS, XAxis, as_csv, smooth, thin
 from resnet_cifar.report.static_figure import sketch
 from resnet_cifar.runs.record import Record
 from resnet_cifar.runs.run_dir import RunDir
@@ -34,16 +34,16 @@ def test_thinning_keeps_every_peak_and_both_ends():
     rng = np.random.default_rng(0)
     y = rng.normal(size=20_000)
     y[12_345], y[54] = 100, -100
-    x, thinned = figures.thin(np.arange(20_000), y)
-    assert len(x) <= figures.POINTS
+    x, thinned = thin(np.arange(20_000), y)
+    assert len(x) <= POINTS
     assert {0, 54, 12_345, 19_999} <= set(x.tolist()) and (np.diff(x) > 0).all()
     assert (y[x] == thinned).all()
-    assert figures.thin(x[:7], y[:7])[0] is not None and len(figures.thin(x[:7], y[:7])[0]) == 7
+    assert thin(x[:7], y[:7])[0] is not None and len(thin(x[:7], y[:7])[0]) == 7
 
 
 def test_smoothing_is_unbiased_and_keeps_constants():
-    assert figures.smooth(np.full(50, 3.0), 0.9) == pytest.approx(np.full(50, 3.0))
-    assert figures.smooth(np.array([1.0, 3.0]), 0.5) == pytest.approx([1.0, (0.25 * 1 + 0.5 * 3) / 0.75])
+    assert smooth(np.full(50, 3.0), 0.9) == pytest.approx(np.full(50, 3.0))
+    assert smooth(np.array([1.0, 3.0]), 0.5) == pytest.approx([1.0, (0.25 * 1 + 0.5 * 3) / 0.75])
 
 
 def test_stages_are_consecutive_bands(tmp_path: Path):

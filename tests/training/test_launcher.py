@@ -11,6 +11,7 @@ import pytest
 from resnet_cifar import events
 from resnet_cifar.errors import UserError
 from resnet_cifar.runs.locks import Holder
+from resnet_cifar.runs.notes import read_notes
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training import launcher
 from resnet_cifar.training.launcher import Launcher, log_tail
@@ -35,6 +36,16 @@ def launching(tmp_path: Path) -> Iterator[Launcher]:
 
 def trains(run: RunDir) -> bool:
     return isinstance(run.last_event(), events.StepLogged | events.EpochEnded)
+
+
+def test_a_run_gets_the_name_and_notes_that_it_is_started_with(launching: Launcher):
+    run = launching.start(LONG, None, name="mine", notes="a first try")
+    assert run.name == "mine" and read_notes(run.path).text == "a first try"
+    launching.stop(run)
+    wait(lambda: run.status() != "running")
+    for name, why in (("mine", "already exists"), ("../mine", "not a valid name")):
+        with pytest.raises(UserError, match=why):
+            launching.start(LONG, None, name=name)
 
 
 def test_a_run_is_started_stopped_resumed_and_completed(launching: Launcher):

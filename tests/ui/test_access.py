@@ -102,6 +102,6 @@ def test_files_of_the_server_are_not_served(served: Callable[..., str], tmp_path
     url = served()
     for path in (tmp_path / "one" / "recipe.json", Path(cli.__file__), "/etc/passwd", "app.py"):
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
-    from resnet_cifar.ui.curves.tab import PLOTLY_JS
+    from resnet_cifar.ui.chart import PLOTLY_JS
 
     assert httpx.get(f"{url}gradio_api/file={PLOTLY_JS}").status_code == 200

@@ -3,33 +3,19 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.report import figures
 from resnet_cifar.report.figures import PALETTE
 from resnet_cifar.report.series import By, as_csv
 from resnet_cifar.runs.record import Record, Records
+from resnet_cifar.ui.chart import chart
 from resnet_cifar.ui.curves.runs import default_runs, rows, runs_table
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
-
-PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-
-_TEMPLATE = """
-<div class="curves card">
-  <p class="none" hidden>No run selected: tick one below, or start one in the Train tab.</p>
-  <div class="chart">
-    <div class="tools"><button class="reset">Reset zoom</button><button class="png">PNG</button>
-      <button class="csv">CSV</button></div>
-    <div class="plot"></div>
-  </div>
-</div>
-"""
 
 
 def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
@@ -49,14 +35,7 @@ def _plot(records: Records) -> gr.HTML:
         """Return the values of the shown runs as CSV."""
         return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[: len(PALETTE)]))
 
-    return gr.HTML(
-        html_template=_TEMPLATE,
-        js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
-        head=f'<script src="/gradio_api/file={PLOTLY_JS}"></script>',
-        server_functions=[numbers],
-        apply_default_css=False,
-        elem_id="curves",
-    )
+    return chart("curves", "No run selected: tick one below, or start one in the Train tab.", numbers)
 
 
 def update(

@@ -1,6 +1,8 @@
 // Draws figures into the same node, so that zoom and hidden lines are kept.
 const plot = element.querySelector(".plot");
 const TWO_COLUMNS = 720; // minimum width in pixels for two panels side by side
+const GAP = 0.3; // between two rows, as a fraction of a row
+const HEAD = 60; // pixels for buttons and legend
 const KEEP_DOWNLOAD = 60_000; // milliseconds: the browser may read a file long after the click that saves it
 
 function colour(name) {
@@ -9,15 +11,16 @@ function colour(name) {
 
 function withStyle(layout) {
   const wide = element.clientWidth >= TWO_COLUMNS;
-  const places = wide
-    ? [[0, 0.47, 0.57, 1], [0.54, 1, 0.57, 1], [0, 0.47, 0, 0.37], [0.54, 1, 0, 0.37]]
-    : [[0, 1, 0.81, 1], [0, 1, 0.54, 0.73], [0, 1, 0.27, 0.46], [0, 1, 0, 0.19]];
-  const styled = { ...layout, height: wide ? 640 : 1120, autosize: true };
+  const panels = Object.keys(layout).filter((key) => key.startsWith("yaxis")).map((key) => key.slice(5));
+  const rows = Math.ceil(panels.length / (wide ? 2 : 1));
+  const cell = 1 / (rows - GAP); // the last row has no gap below it
+  const styled = { ...layout, height: HEAD + rows * (wide ? 290 : 270), autosize: true };
   const grid = { gridcolor: colour("--border-color-primary"), linecolor: colour("--border-color-primary"), zeroline: false };
-  places.forEach(([left, right, bottom, top], index) => {
-    const panel = index ? index + 1 : "";
-    styled["xaxis" + panel] = { ...layout["xaxis" + panel], ...grid, domain: [left, right] };
-    styled["yaxis" + panel] = { ...layout["yaxis" + panel], ...grid, domain: [bottom, top] };
+  panels.forEach((panel, index) => {
+    const [row, right] = wide ? [index >> 1, index % 2] : [index, 0];
+    const top = 1 - row * cell;
+    styled["xaxis" + panel] = { ...layout["xaxis" + panel], ...grid, domain: wide ? [0.54 * right, 0.47 + 0.53 * right] : [0, 1] };
+    styled["yaxis" + panel] = { ...layout["yaxis" + panel], ...grid, domain: [Math.max(0, top - (1 - GAP) * cell), top] };
   });
   const background = colour("--block-background-fill");
   styled.font = { family: colour("--font"), size: 12, color: colour("--body-text-color") };
@@ -58,12 +61,12 @@ async function saveNumbers() {
 }
 
 element.querySelector(".png").addEventListener("click", saveImage);
-element.querySelector(".csv").addEventListener("click", saveNumbers);
+element.querySelector(".csv")?.addEventListener("click", saveNumbers);
 element.querySelector(".reset").addEventListener("click", () => {
   const axes = {};
-  for (const panel of ["", 2, 3, 4]) axes[`xaxis${panel}.autorange`] = true;
-  for (const panel of ["", 3, 4]) axes[`yaxis${panel}.autorange`] = true;
-  axes["yaxis2.range"] = JSON.parse(props.value).layout.yaxis2.range;
+  for (const [axis, layout] of Object.entries(JSON.parse(props.value).layout)) {
+    if (/^[xy]axis/.test(axis)) axes[layout.range ? `${axis}.range` : `${axis}.autorange`] = layout.range ?? true;
+  }
   Plotly.relayout(plot, axes);
 });
 new ResizeObserver(draw).observe(element);

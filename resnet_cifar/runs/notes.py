@@ -1,0 +1,53 @@
+"""Notes: what a person says about a run, in `notes.json`. It is never published and has no effect on the run."""
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.recipe import typed_json
+from resnet_cifar.system import files
+
+NOTES = "notes.json"
+_MAX_TEXT, _MAX_TAGS, _MAX_TAG = 4_000, 20, 40  # characters, tags, characters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notes:
+    """A person's text and tags, and the number of the run's colour in plots."""
+
+    text: str = ""
+    tags: tuple[str, ...] = ()
+    colour: int = 0
+    """Number of a colour, not limited to those of a palette; it stays with the run, whatever else is shown."""
+
+    def __post_init__(self) -> None:
+        if len(self.text) > _MAX_TEXT:
+            raise UserError(f"the notes have {len(self.text)} characters; at most {_MAX_TEXT} can be saved.")
+        if len(self.tags) > _MAX_TAGS:
+            raise UserError(f"there are {len(self.tags)} tags; a run can have {_MAX_TAGS}.")
+        for tag in self.tags:
+            if not tag.strip() or len(tag) > _MAX_TAG:
+                raise UserError(f"{tag!r} is not a valid tag; use 1 to {_MAX_TAG} characters.")
+
+
+def read_notes(folder: Path) -> Notes:
+    """Read a run's notes. Without a usable file: no text, no tags, and a colour that follows from the name."""
+    try:
+        return typed_json.build(Notes, json.loads((folder / NOTES).read_text(encoding="utf-8")), NOTES)
+    except (OSError, ValueError, RecursionError, UserError):
+        return Notes(colour=zlib.crc32(folder.name.encode()) % 1_000)
+
+
+def write_notes(folder: Path, notes: Notes) -> None:
+    """Replace a run's notes. Raises UserError if the disk refuses the file."""
+    files.write_text(folder / NOTES, json.dumps(asdict(notes), indent=2) + "\n")
+
+
+def free_colour(folders: Iterable[Path]) -> int:
+    """Return the lowest colour number that none of the runs has."""
+    used = {read_notes(folder).colour for folder in folders}
+    return next(number for number in count() if number not in used)
