@@ -10,11 +10,11 @@ from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs import locks
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import identity
-from resnet_cifar.training.estimate import Estimate, Estimates
+from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.train.setup import Answered, Setup, estimate_line
+from resnet_cifar.ui.train.setup import Answered, Setup
 from resnet_cifar.ui.train.stages import rows_of
 from tests.builders import CPU
 
@@ -57,7 +57,3 @@ def test_data_is_hashed_once_for_each_change_of_the_form(setup: Setup, tmp_path:
                 _, line, answered = setup.answer(answered, *changed)
                 assert "when the current run has ended" in line
     assert len(hashed) == 2
-
-
-def test_the_estimate_escapes_names_of_runs():
-    assert "<img" not in estimate_line(Estimate(10, 100, None, "<img src=x>"), "a CPU")

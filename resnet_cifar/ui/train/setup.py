@@ -1,6 +1,5 @@
 """The form of a new run: recipe, stages, data, initial weights and seed, and an estimate of what the run will take."""
 
-import html
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +12,14 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
-from resnet_cifar.report.text import duration, gibibytes
-from resnet_cifar.system.device import count, describe
-from resnet_cifar.training.estimate import Estimate, Estimates
+from resnet_cifar.system.device import count
+from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.train.price import Price, wrong
 from resnet_cifar.ui.train.stages import Faults, Rows, rows_of, stages_from, stages_table
 
 
@@ -40,7 +39,7 @@ class Setup:
     ) -> None:
         self._launcher = launcher
         self._models = models
-        self._estimates = estimates
+        self._price = Price(estimates, launcher.device)
         self._rights = rights
         first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
         gr.HTML(_notice(launcher), container=False, padding=False)
@@ -108,10 +107,10 @@ class Setup:
             if check_data and recipe.data == "cifar100" and data_dir is not None:
                 find(data_dir)
         except UserError as error:
-            return None, _error(str(error)), True
+            return None, wrong(str(error)), True
         if faults:
-            return faults, _error("Correct the marked values in the table above."), True
-        return {}, *self._estimate(recipe)
+            return faults, wrong("Correct the marked values in the table above."), True
+        return {}, *self._price.line(recipe)
 
     def requested(
         self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None
@@ -135,33 +134,12 @@ class Setup:
             return str(self._models.folder(init))
         return str(_path(init))
 
-    def _estimate(self, recipe: Recipe) -> tuple[str, bool]:
-        """The line with the recipe's estimated time and memory, and whether it is final."""
-        try:
-            estimate = self._estimates.of(recipe)
-        except UserError as error:
-            return _error(str(error)), True
-        if estimate is None:
-            pending = "available when the current run has ended" if self._estimates.busy else "in progress …"
-            return f"<p class='price'>Estimate of time and memory: {pending}</p>", False
-        device = describe(self._launcher.device)
-        one = "one " if count(self._launcher.device) > 1 else ""
-        return estimate_line(estimate, one + device), estimate.bytes is not None
-
 
 def refuse_faults(faults: Faults) -> None:
     """Raise a refusal if the table has faults."""
     if faults:
         place, reason = next(iter(faults.items()))
         raise refuse(f"stage {int(place.split('.')[0]) + 1}: {reason}")
-
-
-def estimate_line(estimate: Estimate, device: str) -> str:
-    """Format an estimate as HTML."""
-    source = f"as in {html.escape(estimate.earlier_run)}" if estimate.earlier_run else "measured just now"
-    speed = f": {estimate.images_per_second:,.0f} images/s ({source})" if estimate.images_per_second else ""
-    memory = f", {gibibytes(estimate.bytes)} of memory" if estimate.bytes else ""
-    return f"<p class='price'>About <b>{duration(estimate.seconds)}</b> on {html.escape(device)}{speed}{memory}.</p>"
 
 
 def _from_recipe(name: str) -> tuple[str, Rows, str]:
@@ -188,7 +166,3 @@ def _notice(launcher: Launcher) -> str:
         "<h2>New run</h2><p class='notice'>No CUDA GPU was found. A CPU trains <b>quick</b> in a few minutes; the "
         "other recipes are meant for a GPU. The line above the button estimates how long they take here.</p>"
     )
-
-
-def _error(sentence: str) -> str:
-    return f"<p class='price wrong' role='alert'>{html.escape(sentence)}</p>"
