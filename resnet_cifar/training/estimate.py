@@ -83,8 +83,37 @@ class Estimates:
             sources.pop() if len(sources) == 1 else None,
         )
 
-    def _earlier(self, recipe: Recipe, stage: Stage) -> tuple[str | None, float | None]:
-        """Name and speed (multiply-accumulates per second) of the newest run with a similar stage and device."""
+    def rough(self, recipe: Recipe) -> float | None:
+        """Estimate a recipe's seconds without a trial, so that it can be asked for all recipes at once.
+
+        Where the speed of a part is unknown, that of another image size with the same network stands in; None if there
+        is none.
+        """
+        seconds, pace = 0.0, None
+        for stage in recipe.stages:
+            for part in stage.parts():
+                pace = self._known_pace(recipe, part)
+                if pace is None:
+                    return None
+                seconds += cost.stage_macs(recipe, part) / pace
+        return seconds + cost.testing_macs(recipe) / (pace or 1.0)
+
+    def _known_pace(self, recipe: Recipe, part: Stage) -> float | None:
+        """Multiply-accumulates per second of a stage, or else of any stage of the same network."""
+        exact = self._earlier(recipe, part)[1]
+        if exact is None and isinstance(trial := self._trials.get(_key(recipe, part)), Trial):
+            exact = trial.macs_per_second
+        if exact is not None:
+            return exact
+        network = _key(recipe, part)[:3]
+        trials = [one for key, one in list(self._trials.items()) if key[:3] == network and isinstance(one, Trial)]
+        return trials[-1].macs_per_second if trials else self._earlier(recipe, part, any_size=True)[1]
+
+    def _earlier(self, recipe: Recipe, stage: Stage, *, any_size: bool = False) -> tuple[str | None, float | None]:
+        """Name and speed (multiply-accumulates per second) of the newest run with a similar stage and device.
+
+        `any_size`: any stage with the same network will do.
+        """
         precision = choose_precision(recipe.precision, self._device)
         for name in self._records.names():
             try:
@@ -94,7 +123,7 @@ class Estimates:
             begun = record.events.start
             if begun is None or (torch.device(begun.device).type, begun.precision) != (self._device.type, precision):
                 continue
-            pace = _pace(record, recipe, stage)
+            pace = _pace(record, recipe, stage, any_size)
             if pace is not None:
                 return name, pace
         return None, None
@@ -139,14 +168,14 @@ def _key(recipe: Recipe, stage: Stage) -> _Key:
     return *network, *images, *step, keeps_best
 
 
-def _pace(record: Record, recipe: Recipe, stage: Stage) -> float | None:
+def _pace(record: Record, recipe: Recipe, stage: Stage, any_size: bool) -> float | None:
     """Multiply-accumulates per second of a record's last epoch that resembles `stage`, if any."""
     ran = record.recipe
     if (ran.arch, ran.stem) != (recipe.arch, recipe.stem):
         return None
     for ended in reversed(record.events.epochs):
         other = replace(ran.stages[ended.stage], progression=(), image_size=ended.image_size)
-        alike = (other.image_size, other.trainable) == (stage.image_size, stage.trainable)
+        alike = any_size or (other.image_size, other.trainable) == (stage.image_size, stage.trainable)
         if alike and not other.caches_features and ended.images_per_second:
             return ended.images_per_second * cost.step_macs(ran, other)
     return None

@@ -1,11 +1,11 @@
 """The form of a new run, called as plain functions."""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import pytest
 
+from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs import locks
 from resnet_cifar.runs.record import Records
@@ -14,36 +14,40 @@ from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.train.cards import cards, roughly
+from resnet_cifar.ui.train.form import Form, form_of
 from resnet_cifar.ui.train.setup import Answered, Setup
-from resnet_cifar.ui.train.stages import rows_of
-from tests.builders import CPU
+from tests.builders import CPU, checkpoint, recipe, staged_recipe, told
 
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
-    launcher, estimates = Launcher(tmp_path, CPU), Estimates(Records(tmp_path), CPU)
+    launcher, records = Launcher(tmp_path, CPU), Records(tmp_path)
     with gr.Blocks():
-        return Setup(launcher, Models(tmp_path, Rights()), estimates, Rights(), gr.Timer())
+        return Setup(launcher, records, Models(tmp_path, Rights()), Estimates(records, CPU), Rights(), gr.Timer())
 
 
-def form(data_dir: str = "", **cells: str) -> list[Any]:
-    """`quick` with changed cells in its first stage."""
-    first, *others = rows_of(RECIPES["quick"])
-    return ["quick", [first | cells, *others], "cifar100", data_dir, "scratch", 0]
+def form(data_dir: str = "", name: str = "", **cells: str) -> Form:
+    """`quick` with changed fields in its first stage."""
+    filled = form_of(RECIPES["quick"])
+    filled["recipe"]["stages"][0] |= cells
+    filled["run"] |= {"data_dir": data_dir, "name": name}
+    return filled
 
 
 def test_a_final_answer_is_not_repeated(setup: Setup, tmp_path: Path):
     wrong = form(str(tmp_path / "nowhere"))
-    _, line, answered = setup.answer(None, *wrong)
-    assert "nowhere" in line and answered == Answered(wrong, True)
-    assert setup.answer(answered, *wrong) == (gr.skip(),) * 3
+    shown, line, answered = setup.answer(None, wrong)
+    assert list(shown["faults"]) == ["run.data_dir"] and "nowhere" in line and answered == Answered(wrong, True)
+    assert setup.answer(answered, wrong) == (gr.skip(),) * 3
 
 
 def test_an_answer_to_an_earlier_form_is_replaced_at_the_next_tick(setup: Setup, tmp_path: Path):
-    """The faults in the table too."""
+    """The faults at the fields too."""
     late = Answered(form(str(tmp_path / "nowhere")), True)
-    table, line, answered = setup.answer(late, *form(epochs="many"))
-    assert list(table["faults"]) == ["0.epochs"] and "marked values" in line
+    shown, line, answered = setup.answer(late, form(epochs="many"))
+    assert list(shown["faults"]) == ["stages.0.epochs"]
+    assert "Stage 1: Epochs is &#x27;many&#x27;; it must be a whole number." in line
     assert answered == Answered(form(epochs="many"), True)
 
 
@@ -54,6 +58,102 @@ def test_data_is_hashed_once_for_each_change_of_the_form(setup: Setup, tmp_path:
         answered = None
         for changed in (form(str(tmp_path)), form(str(tmp_path), epochs="7")):
             for _ in range(5):
-                _, line, answered = setup.answer(answered, *changed)
+                _, line, answered = setup.answer(answered, changed)
                 assert "when the current run has ended" in line
     assert len(hashed) == 2
+
+
+def test_the_name_and_the_notes_of_the_run_are_checked(setup: Setup, tmp_path: Path):
+    told(tmp_path / "taken", recipe())
+    for name, says in (("taken", "already a run 'taken'"), ("a/b", "not a valid name"), ("mine", None)):
+        wanted = setup.requested(form(name=name))
+        assert wanted.name == name and (says or "") in wanted.faults.get("run.name", "")
+        assert bool(wanted.faults) is bool(says)
+    long = form()
+    long["run"]["notes"] = "a" * 5_000
+    assert "5000 characters" in setup.requested(long).faults["run.notes"]
+
+
+def test_models_are_weights_by_name(setup: Setup, tmp_path: Path):
+    checkpoint(tmp_path / "mine")
+    filled = form()
+    filled["recipe"] |= {"init": "mine", "teacher": "mine"}
+    wanted = setup.requested(filled)
+    assert (wanted.recipe.init, wanted.recipe.teacher) == (str(tmp_path / "mine"),) * 2
+    filled["recipe"]["init"] = " "
+    assert "Initial weights is empty" in setup.requested(filled).faults["init"]
+
+
+@pytest.mark.parametrize("broken", [{}, {"base": 1, "recipe": {}}, {"base": None}, None])
+def test_a_form_that_cannot_be_read_gets_a_sentence(setup: Setup, broken):
+    with pytest.raises(UserError):
+        setup.requested(broken)
+
+
+def asked(setup: Setup, name: str, question: object) -> dict:
+    return next(answer for answer in setup._answers() if answer.__name__ == name)(question)
+
+
+def test_a_form_is_filled_from_a_run_and_from_a_file(setup: Setup, tmp_path: Path):
+    earlier = staged_recipe(seed=5)
+    told(tmp_path / "earlier", earlier)
+    assert asked(setup, "run_names", {}) == {"answer": ["earlier"]}
+    filled = asked(setup, "recipe_of_run", "earlier")["answer"]
+    assert setup.requested(filled).recipe == earlier and filled["source"] == "run earlier"
+    assert "there is no run 'gone'" in asked(setup, "recipe_of_run", "gone")["error"]
+    text = asked(setup, "file_of_recipe", filled)["answer"]
+    again = asked(setup, "recipe_of_file", {"name": "mine.json", "text": text})["answer"]
+    assert setup.requested(again).recipe == earlier and again["source"] == "file mine.json"
+    for bad, says in (
+        ("{", "not JSON"),
+        ('{"name": "x"}', "'stages' is missing"),
+        ("[" * 100_000, "nested too deeply"),
+    ):
+        assert says in asked(setup, "recipe_of_file", {"name": "bad.json", "text": bad})["error"]
+    filled["recipe"]["seed"] = "x"
+    assert "Seed is 'x'" in asked(setup, "file_of_recipe", filled)["error"]
+
+
+def test_the_images_of_a_stage_are_shown_before_and_after(setup: Setup):
+    filled = form(epochs="4")
+    filled["recipe"] |= {"data": "synthetic", "train_images": ""}
+    (stage,) = filled["recipe"]["stages"]
+    strong = form_of(RECIPES["scratch"])["recipe"]["stages"][0]["augmentation"]
+    stage["progression"] = [{"after": "0.5", "image_size": "64", "augmentation": strong}]
+    found = asked(setup, "stage_images", {"form": filled, "stage": 0, "seed": 0})["answer"]
+    before, first, second = found["strips"]
+    assert [strip["title"] for strip in found["strips"]] == ["Before", "Epochs 1 to 2", "Epochs 3 to 4"]
+    assert len(before["images"]) == len(first["images"]) == len(second["images"]) == 8
+    assert first["images"] != before["images"] != second["images"] and "synthetic" in found["source"]
+    assert all(url.startswith("data:image/png;base64,") for url in before["images"])
+    other = asked(setup, "stage_images", {"form": filled, "stage": 0, "seed": 1})["answer"]["strips"]
+    assert other[0] == before and other[2] != second
+    stage["epochs"] = "x"
+    assert "Correct the marked fields" in asked(setup, "stage_images", {"form": filled, "stage": 0, "seed": 0})["error"]
+
+
+def test_only_those_who_may_train_get_answers(tmp_path: Path):
+    launcher, records, closed = Launcher(tmp_path, CPU), Records(tmp_path), Rights("not today")
+    told(tmp_path / "secret", recipe(init="/a/local/path"))
+    with gr.Blocks():
+        setup = Setup(launcher, records, Models(tmp_path, closed), Estimates(records, CPU), closed, gr.Timer())
+    for answer in setup._answers():
+        with pytest.raises(gr.Error, match="not today"):
+            answer("secret")
+    assert setup.answer(None, form()) == (gr.skip(), "", Answered(form(), True))
+
+
+def test_recipes_say_what_they_learn_from_and_what_they_cost(setup: Setup, tmp_path: Path):
+    shown = {card["name"]: card for card in cards()}
+    assert shown.keys() == RECIPES.keys()
+    assert shown["quick"]["data"].startswith("12,000 of 50,000 images, 3 epochs")
+    assert "ImageNet" in shown["transfer"]["start"] and "3 stages" in shown["transfer"]["data"]
+    costs = asked(setup, "recipe_costs", {})["answer"]
+    assert {cost["text"] for cost in costs.values()} == {"not measured yet"}
+    assert (roughly(20), roughly(3_700), roughly(7 * 3600), roughly(30 * 3600), roughly(9e5)) == (
+        "about 1 min",
+        "about 62 min",
+        "about 7 h",
+        "about 30 h",
+        "about 10 days",
+    )

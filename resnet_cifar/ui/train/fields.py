@@ -46,7 +46,8 @@ def text_of(field: Field, value: Any) -> str:
         return YES if value else NO
     if field.kind == "groups":
         return " ".join(value)
-    return repr(value) if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)
 
 
 def parsed(field: Field, text: str) -> Any:
@@ -150,7 +151,7 @@ _STAGE = (
     ),
     *_under(
         "Augmentation",
-        Field("no_mix_fraction", "End without mixing", "Last fraction of the epochs, without mixup and CutMix."),
+        Field("no_mix_fraction", "Unmixed end", "Last fraction of the epochs, without mixup and CutMix."),
         Field("views", "Views", "If only fc learns: cached versions of each image; 0: new ones every epoch.", "whole"),
     ),
 )

@@ -216,3 +216,9 @@ def in_words(error: UserError, stages: list[str] | None = None) -> str:
     message = _FLAG.sub(lambda found: _TITLES.get(found[1].replace("-", "_"), found[0]), message)
     message = _NAMED.sub(lambda found: _TITLES[found[1]], message)
     return message[:1].upper() + message[1:]
+
+
+def titled(path: str) -> str:
+    """Return where a fault is, such as `Stage 2: `; empty outside the stages."""
+    first, *rest = path.split(".")
+    return f"Stage {int(rest[0]) + 1}: " if first == "stages" else ""

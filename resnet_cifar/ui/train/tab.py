@@ -49,7 +49,7 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     if not rights.offers_training:
         return
     with gr.Column(visible=why_not is None) as form:
-        setup = Setup(launcher, models, Estimates(records, launcher.device), rights, timer)
+        setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, timer)
         begin = gr.Button("Start training", variant="primary", elem_id="start")
     if rights.owner:
         gr.on(None, lambda: gr.update(visible=rights.train), None, form, **QUIET)
@@ -111,9 +111,9 @@ def start(launcher: Launcher, rights: Rights, setup: Setup, gpus: int, *form: An
     """Start the run that the form describes, and select it."""
     rights.need_training()
     try:
-        recipe, data_dir, faults = setup.requested(*form)
-        refuse_faults(faults)
-        launcher.start(recipe, data_dir, gpus)
+        wanted = setup.requested(*form)
+        refuse_faults(wanted.faults)
+        launcher.start(wanted.recipe, wanted.data_dir, gpus, name=wanted.name, notes=wanted.notes)
     except UserError as error:
         raise refuse(error) from error
     return LATEST
