@@ -63,6 +63,16 @@ def test_a_first_run_is_estimated_by_a_trial_and_a_second_by_the_first(tmp_path:
 
 
 @pytest.mark.slow
+def test_a_rough_estimate_uses_the_speed_of_another_image_size_and_runs_no_trial(tmp_path: Path):
+    estimates = Estimates(Records(tmp_path), CPU)
+    small, large = recipe(), recipe(stage(image_size=64))
+    assert estimates.rough(small) is None and not estimates._trials
+    exact = known(estimates, small).seconds
+    assert estimates.rough(small) == pytest.approx(exact)
+    assert estimates.rough(large) == pytest.approx(exact * cost.run_macs(large) / cost.run_macs(small))
+    assert estimates.rough(recipe(stem="cifar")) is None and len(estimates._trials) == 1
+
+
 def test_runs_of_another_network_or_precision_are_not_used(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", recipe())
     *_, _ = train(run, device=CPU, data_dir=None)

@@ -15,7 +15,7 @@ from tests.builders import app, checkpoint, recipe, told
 from tests.hub.contents import WRITE, Token
 from tests.hub.login import CLIENT
 from tests.hub.server import HubServer
-from tests.ui.conftest import App, free_port
+from tests.ui.conftest import App, describe_run, free_port
 
 OF_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/app", "HF_TOKEN": "hf_of_the_space"}
 
@@ -138,9 +138,7 @@ def test_the_owner_trains_if_there_is_a_gpu(on_a_gpu: App, browser):
     log_in(page)
     page.get_by_role("tab", name="Train").click()
     page.get_by_text("A Space's disk is temporary").wait_for()
-    page.get_by_label("quick").check()
-    page.get_by_role("button", name="Data, initial weights and seed").click()
-    page.get_by_label("synthetic").check()
+    describe_run(page, epochs=100)
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop").click()
     page.locator(".live .state.stopped").wait_for(timeout=60_000)

@@ -59,10 +59,13 @@ def serious(page) -> list[tuple[str, str]]:
 def test_accessibility(page, tab: str):
     """axe-core, WCAG AA, with everything unfolded: about 5 s."""
     page.get_by_role("tab", name=tab).click()
-    page.wait_for_selector("#stages tbody tr" if tab == "Train" else "#runs tbody tr")
+    page.wait_for_selector("#stages .stage" if tab == "Train" else "#runs tbody tr")
     if tab == "Train":
-        for name in ("Log", "Data, initial weights and seed"):
+        for name in ("Log", "advanced settings of stage 1", "advanced settings of the run", "see the data of stage 1"):
             page.get_by_role("button", name=name).click()
+        page.get_by_role("button", name="add a change to stage 1").click()
+        page.get_by_label("Augmentation of change 1 of stage 1").select_option("strong")
+        page.locator(".strip").nth(2).wait_for(timeout=20_000)
         page.get_by_label("Epochs of stage 1").fill("none")
         page.wait_for_selector("[aria-invalid=true]")
     else:

@@ -20,7 +20,7 @@ from resnet_cifar.training.session import train
 from tests.awkward import halves, saved
 from tests.builders import CPU, checkpoint, stage, wait, within
 from tests.builders import recipe as tiny
-from tests.ui.conftest import App
+from tests.ui.conftest import App, describe_run
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,6 @@ def opened(browser, app: App) -> Iterator[Callable]:
     yield open_page
     for page in pages:
         page.close()
-
-
-def describe_run(page, epochs: int) -> None:
-    """`quick` on synthetic images."""
-    page.get_by_role("button", name="Data, initial weights and seed").click()
-    page.get_by_label("synthetic").check()
-    page.get_by_label("quick").check()
-    page.get_by_label("Epochs of stage 1").fill(str(epochs))  # last: it takes effect at once
 
 
 def press_start(page) -> None:
@@ -176,58 +168,6 @@ def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Call
     page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function("document.querySelector('#curves .plot').layout.xaxis.range[1] > 0")
     assert page.evaluate("document.querySelector('#curves .plot').layout.xaxis.range") != zoomed
-
-
-def test_a_faulty_cell_shows_its_message(app: App, opened: Callable):
-    page = opened("Train")
-    page.get_by_label("transfer").check()
-    page.get_by_label("Learning rate of stage 2").fill("20")
-    page.get_by_label("Epochs of stage 3").fill("many")
-    page.get_by_label("Image size of stage 1").fill("16")
-    page.get_by_text("lr is 20.0; it must lie between 1e-06 and 10.").wait_for()
-    page.get_by_text("epochs is 'many'; it must be a whole number.").wait_for()
-    page.get_by_text("with the stock stem").wait_for()
-    assert page.get_by_label("Learning rate of stage 2").get_attribute("aria-invalid") == "true"
-    assert page.get_by_label("Learning rate of stage 1").get_attribute("aria-invalid") == "false"
-    press_start(page)
-    page.get_by_text(re.compile("stage 1: image_size is 16")).wait_for()
-    assert not list(app.root.iterdir())
-    page.get_by_label("Image size of stage 1").fill("64")
-    page.get_by_label("Learning rate of stage 2").fill("0.02")
-    page.get_by_label("remove stage 3").click()
-    page.wait_for_function("!document.querySelector('[aria-invalid=true]')")
-
-
-def test_a_folder_without_data_is_reported_before_the_start(app: App, opened: Callable, tmp_path: Path):
-    page = opened("Train")
-    page.get_by_role("button", name="Data, initial weights and seed").click()
-    page.get_by_label("Data folder").fill(str(tmp_path / "nowhere"))
-    page.get_by_label("Data folder").blur()
-    page.get_by_text(re.compile("nowhere")).first.wait_for()
-    press_start(page)
-    page.wait_for_timeout(500)
-    assert not list(app.root.iterdir())
-
-
-TYPE_AT_ONCE = """folder => {
-  const type = () => {
-    const label = [...document.querySelectorAll("label")].find(node => node.textContent.includes("Data folder"));
-    const field = label?.querySelector("input, textarea");
-    if (!field?.checkVisibility({visibilityProperty: true})) return requestAnimationFrame(type);
-    field.value = folder;
-    field.dispatchEvent(new Event("input", {bubbles: true}));
-  };
-  new MutationObserver((_, observer) => { observer.disconnect(); type(); })
-    .observe(document.querySelector("#tabs"), {childList: true, subtree: true});
-}"""
-
-
-def test_text_typed_the_moment_a_field_appears_stays(opened: Callable, tmp_path: Path):
-    page = opened("Train")
-    page.evaluate(TYPE_AT_ONCE, str(tmp_path / "nowhere"))
-    page.get_by_role("button", name="Data, initial weights and seed").click()
-    page.locator("#price", has_text="nowhere").wait_for(timeout=10_000)
-    assert page.get_by_label("Data folder").input_value() == str(tmp_path / "nowhere")
 
 
 def test_time_and_memory_are_estimated_before_the_start(app: App, opened: Callable):
