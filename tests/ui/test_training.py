@@ -75,10 +75,10 @@ def points(page) -> int:
 
 
 def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
-    """Trains an epoch of 8,000 images, and torch is imported twice: about a minute."""
+    """Trains 20 epochs of 8,000 images, and torch is imported twice: about 25 s."""
     page = opened("Train")
     assert "No runs yet" in page.inner_text(".live")
-    describe_run(page, epochs=1)
+    describe_run(page, epochs=20)
     press_start(page)
     page.wait_for_selector(".live .state.running")
     page.get_by_role("tab", name="Curves").click()
@@ -102,7 +102,7 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     assert "done in" in page.inner_text(".log")
     page.get_by_role("tab", name="Curves").click()
     cells = page.locator("#runs tbody tr td").all_inner_texts()
-    assert cells[1:4] == ["quick-1", "quick", "1 / 1"] and "completed" in cells
+    assert cells[1:4] == ["quick-1", "quick", "20 / 20"] and "completed" in cells
     page.get_by_role("tab", name="Classify").click()
     page.get_by_label("Model").click()
     page.get_by_role("option", name="quick-1").wait_for()  # without a restart
