@@ -39,7 +39,7 @@ def _run(
     inherited: list[int] | None,
 ) -> int:
     from resnet_cifar.system.background import is_at_work
-    from resnet_cifar.system.device import choose_device, prepare
+    from resnet_cifar.system.device import choose_device, prepare, use_free_cores
     from resnet_cifar.system.distributed import World, joined
     from resnet_cifar.training.session import train
 
@@ -54,11 +54,14 @@ def _run(
 
     device = choose_device(args.device)
     prepare(device)
+    threads = use_free_cores() if device.type == "cpu" else None
     with joined(device) as world:
         folders = prepared(world)
         if folders is None:
             return 2  # rank 0 has said why
         run = RunDir(folders[0])
+        if world.first and threads:
+            print(threads, flush=True)
         if world.size == 1 and inherited is None:  # a run that the page started was estimated there
             _say_memory(run, device)
         consumers, last = _consumers(args, run, began) if world.first else [], None
