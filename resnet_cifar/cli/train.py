@@ -60,10 +60,8 @@ def _run(
         if folders is None:
             return 2  # rank 0 has said why
         run = RunDir(folders[0])
-        if world.first and threads:
-            print(threads, flush=True)
-        if world.size == 1 and inherited is None:  # a run that the page started was estimated there
-            _say_memory(run, device)
+        if world.first:
+            _announce(run, device, threads, memory=world.size == 1 and inherited is None)
         consumers, last = _consumers(args, run, began) if world.first else [], None
         for last in train(run, device=device, data_dir=folders[1], inherited=inherited or (), world=world):
             for consumer in consumers:
@@ -89,6 +87,14 @@ def _publish(run: RunDir, args: argparse.Namespace) -> None:
         commands.upload(run, args.push_to, args)
     elif args.export is not None:
         commands.export_run(run)
+
+
+def _announce(run: RunDir, device: "torch.device", threads: str | None, memory: bool) -> None:
+    """Print what a run uses. A run that the page started was estimated there, so it needs no `memory` here."""
+    if threads:
+        print(threads, flush=True)
+    if memory:
+        _say_memory(run, device)
 
 
 def _say_memory(run: RunDir, device: "torch.device") -> None:
