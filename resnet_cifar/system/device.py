@@ -1,8 +1,8 @@
 """The device to compute on, its precision and its memory."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +40,18 @@ def use_free_cores() -> str:
     busy = busy_cores()
     count = free_threads(busy)
     torch.set_num_threads(count)
-    return _threads(count) + ("" if count == cores() else f": {busy:.1f} of {cores()} cores are busy")
+    return _threads(count) + ("" if count == cores() else f": other programs use {busy:.1f} of {cores()} cores")
+
+
+@contextmanager
+def threads_of_a_run() -> Iterator[None]:
+    """Use as many threads as a run that starts now would, then as many as before."""
+    before = torch.get_num_threads()
+    use_free_cores()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _threads(count: int) -> str:

@@ -45,7 +45,7 @@ def test_threads_follow_the_load_unless_the_environment_says_how_many(monkeypatc
     assert device.use_free_cores() == "1 thread, as OMP_NUM_THREADS says"
     monkeypatch.delenv("OMP_NUM_THREADS")
     try:
-        assert device.use_free_cores() == "2 threads: 2.2 of 4 cores are busy"
+        assert device.use_free_cores() == "2 threads: other programs use 2.2 of 4 cores"
         assert torch.get_num_threads() == 2
         monkeypatch.setattr(device, "busy_cores", lambda: 0.1)
         assert device.use_free_cores() == "4 threads"
