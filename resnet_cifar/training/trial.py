@@ -63,7 +63,7 @@ def try_out(recipe: Recipe, stage: Stage, device: torch.device, limit: float = T
 
 def _try_on_cpu(recipe: Recipe, stage: Stage, device: torch.device, limit: float) -> Trial:
     deadline = time.monotonic() + limit
-    step_seconds = min(_STEP_SECONDS, limit / (2 * _STEPS))  # the other half is for building the network
+    step_seconds = min(_STEP_SECONDS, limit / (3 * _STEPS))  # the rest is for building the network
     small = _affordable(recipe, _short(stage), _MACS_PER_SECOND * step_seconds)
     training = _training(_network(recipe, device), recipe, small, device)
     needed = _cpu_bytes(training, recipe, stage)
