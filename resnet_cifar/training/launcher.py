@@ -22,9 +22,9 @@ from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted,
 from resnet_cifar.paths import SOURCE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
-from resnet_cifar.runs.locks import Holder, sign
+from resnet_cifar.runs.locks import Holder, device_file, holder, sign
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system.device import count
+from resnet_cifar.system.device import count, identity
 from resnet_cifar.training.preflight import check, using
 
 LOG = "train.log"
@@ -85,25 +85,30 @@ class Launcher:
             with suppress(Busy), run.locked():  # Busy: it starts at this moment
                 run.queued_file.unlink(missing_ok=True)
                 return
-        holder = run.holder()
-        if holder is None or holder.pid in self._stopping:
+        held = run.holder()
+        if held is None or held.pid in self._stopping:
             return
-        if holder.pid is None:
+        if held.pid is None:
             run.stop_file.touch()  # no process to signal: it may train in another container
             return
         try:
-            os.kill(holder.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
+            os.kill(held.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
         except ProcessLookupError:
             return
         except PermissionError as error:
             raise UserError(f"run {run.name!r} belongs to another user; only that user can stop it.") from error
-        self._stopping.add(holder.pid)  # a second signal would end it without saving
-        threading.Thread(target=self._kill_if_stuck, args=(run, holder), daemon=True).start()
+        self._stopping.add(held.pid)  # a second signal would end it without saving
+        threading.Thread(target=self._kill_if_stuck, args=(run, held), daemon=True).start()
+
+    def at_work(self) -> str | None:
+        """Return the run that uses the device, by name or path; None if the device is free."""
+        held = holder(device_file(identity(self.device)))
+        return held.note if held else None
 
     def is_stopping(self, run: RunDir) -> bool:
         """Return whether a run that is still running was asked to stop."""
-        holder = run.holder()
-        return holder is not None and holder.pid in self._stopping
+        held = run.holder()
+        return held is not None and held.pid in self._stopping
 
     @contextmanager
     def locked_devices(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
@@ -113,17 +118,17 @@ class Launcher:
         with ExitStack() as stack:
             yield tuple(stack.enter_context(using(device, note)) for device in devices)
 
-    def _kill_if_stuck(self, run: RunDir, holder: Holder) -> None:
+    def _kill_if_stuck(self, run: RunDir, held: Holder) -> None:
         """Wait for a run that was asked to stop, and kill it after the grace period."""
         deadline = time.monotonic() + _GRACE
-        while run.holder() == holder and time.monotonic() < deadline:
+        while run.holder() == held and time.monotonic() < deadline:
             time.sleep(0.1)
-        if run.holder() == holder:
-            _kill(holder.pid or 0)
-        while run.holder() == holder:
+        if run.holder() == held:
+            _kill(held.pid or 0)
+        while run.holder() == held:
             time.sleep(0.1)
         time.sleep(1)  # the lock is free before the process has ended, and `_report_end` still needs to know
-        self._stopping.discard(holder.pid or 0)
+        self._stopping.discard(held.pid or 0)
 
     def spawn(
         self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int, *, queued: bool = False

@@ -39,7 +39,7 @@ class Setup:
     ) -> None:
         self._launcher = launcher
         self._models = models
-        self._price = Price(estimates, launcher.device)
+        self.price = Price(estimates, launcher.device)
         self._rights = rights
         first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
         gr.HTML(_notice(launcher), container=False, padding=False)
@@ -66,7 +66,7 @@ class Setup:
         self.gpus = gr.Radio(
             list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
         )
-        line = gr.HTML(container=False, padding=False, elem_id="price")
+        line = self.line = gr.HTML(container=False, padding=False, elem_id="price", render=False)  # beside the button
         answered = gr.State(None)
         self.inputs: list[Any] = [recipe, table, data, data_dir, init, seed]
         answering: dict[str, Any] = {
@@ -110,7 +110,7 @@ class Setup:
             return None, wrong(str(error)), True
         if faults:
             return faults, wrong("Correct the marked values in the table above."), True
-        return {}, *self._price.line(recipe)
+        return {}, *self.price.line(recipe)
 
     def requested(
         self, name: str, rows: Rows, data: str, data_dir: str, init: str | None, seed: float | None
