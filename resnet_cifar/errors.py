@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class Diverged(Exception):
     """Training diverged: a loss or a weight is no longer a finite number."""
+
+
+class Busy(UserError):
+    """Raised if a device or a run is in use by another process; it may be free later."""

@@ -39,7 +39,7 @@ def _run(
     inherited: list[int] | None,
 ) -> int:
     from resnet_cifar.system.background import is_at_work
-    from resnet_cifar.system.device import choose_device, prepare
+    from resnet_cifar.system.device import choose_device, prepare, use_free_cores
     from resnet_cifar.system.distributed import World, joined
     from resnet_cifar.training.session import train
 
@@ -54,13 +54,14 @@ def _run(
 
     device = choose_device(args.device)
     prepare(device)
+    threads = use_free_cores() if device.type == "cpu" else None
     with joined(device) as world:
         folders = prepared(world)
         if folders is None:
             return 2  # rank 0 has said why
         run = RunDir(folders[0])
-        if world.size == 1 and inherited is None:  # a run that the page started was estimated there
-            _say_memory(run, device)
+        if world.first:
+            _announce(run, device, threads, memory=world.size == 1 and inherited is None)
         consumers, last = _consumers(args, run, began) if world.first else [], None
         for last in train(run, device=device, data_dir=folders[1], inherited=inherited or (), world=world):
             for consumer in consumers:
@@ -86,6 +87,14 @@ def _publish(run: RunDir, args: argparse.Namespace) -> None:
         commands.upload(run, args.push_to, args)
     elif args.export is not None:
         commands.export_run(run)
+
+
+def _announce(run: RunDir, device: "torch.device", threads: str | None, memory: bool) -> None:
+    """Print what a run uses. A run that the page started was estimated there, so it needs no `memory` here."""
+    if threads:
+        print(threads, flush=True)
+    if memory:
+        _say_memory(run, device)
 
 
 def _say_memory(run: RunDir, device: "torch.device") -> None:

@@ -12,12 +12,33 @@ def percent(fraction: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds, such as `1 h 58 min`, `4 min 34 s` or `14 s`."""
+    """Format seconds, such as `2 days 4 h`, `1 h 58 min`, `4 min 34 s` or `14 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{_days(days)} {hours} h" if hours else _days(days)
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def roughly(seconds: float) -> str:
+    """Format an estimated time no finer than it is known, such as `about 7 h` or `less than a minute`."""
+    if seconds < 60:
+        return "less than a minute"
+    minutes = seconds / 60
+    if minutes < 57.5:
+        return f"about {round(minutes) if minutes < 9.5 else 5 * round(minutes / 5)} min"
+    if minutes < 175:
+        hours, minutes = divmod(10 * round(minutes / 10), 60)
+        return f"about {hours} h {minutes} min" if minutes else f"about {hours} h"
+    hours = round(minutes / 60)
+    return f"about {hours} h" if hours < 48 else f"about {_days(round(minutes / 60 / 24))}"
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def gibibytes(count: float) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_cifar import events
-from resnet_cifar.errors import UserError
+from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
@@ -22,7 +22,7 @@ from resnet_cifar.runs import locks
 from resnet_cifar.runs.notes import Notes, free_colour, write_notes
 from resnet_cifar.system import files
 
-Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
+Status = Literal["running", "queued", "completed", "stopped", "failed", "interrupted"]
 
 _ENDS: dict[type, Status] = {
     events.RunCompleted: "completed",
@@ -50,6 +50,7 @@ class RunDir:
         self.eval_file = path / "eval.json"
         self.last_file = path / "last.safetensors"
         self.stop_file = path / "stop"
+        self.queued_file = path / "queued.json"
         self._lock_file = path / ".lock"
 
     @property
@@ -122,15 +123,13 @@ class RunDir:
     def locked(self, pid: int | None = None, inherited: Sequence[int] = ()) -> Iterator[int]:
         """Hold the run's lock, which every writer needs; yields its file descriptor.
 
-        `pid` and `inherited`: see `locks.locked`. Raises UserError if another process holds the lock.
+        `pid` and `inherited`: see `locks.locked`. Raises Busy if another process holds the lock.
         """
         with ExitStack() as stack:
             try:
                 lock = stack.enter_context(locks.locked(self._lock_file, self.handle, pid, inherited))
             except locks.Held as error:
-                raise UserError(
-                    f"run {self.name!r} is being trained by another process; stop that one first."
-                ) from error
+                raise Busy(f"run {self.name!r} is being trained by another process; stop that one first.") from error
             except OSError as error:
                 raise files.cannot_write(self._lock_file, error) from error
             files.sweep(self.path)
@@ -199,9 +198,11 @@ class RunDir:
         return next((event for event, _ in _parse(reversed(tail))), None)
 
     def status(self) -> Status:
-        """Derive the status. A run without events counts as stopped: it can be resumed from the beginning."""
+        """Derive the status. A run without events counts as stopped, unless it is queued: it can be resumed."""
         if self.holder() is not None:
             return "running"
+        if self.queued_file.exists():
+            return "queued"
         last = self.last_event()
         return _ENDS.get(type(last), "interrupted") if last else "stopped"
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_cifar.events import Metrics, RunCompleted, RunFailed, RunStopped
+from resnet_cifar.events import Metrics, RunCompleted, RunFailed, RunStopped, StageEnded
 from resnet_cifar.runs.record import Record, val_top1
 from resnet_cifar.runs.run_dir import Status
 
@@ -20,7 +20,7 @@ class State:
     stages: int
     stage_name: str
     epoch: int
-    """Current epoch of the stage."""
+    """Epoch of the stage that the run is in, or ended in."""
     epochs: int
     """Planned epochs of the stage."""
     epochs_done: int
@@ -36,6 +36,7 @@ class State:
     loss: float | None
     lr: float | None
     images_per_second: float | None
+    """Speed now; of an ended run, the mean over its epochs, except those on cached features."""
     memory: int | None
     """Peak memory in bytes on the device that trains."""
     val_top1: float | None
@@ -72,7 +73,7 @@ def _state(record: Record) -> State:
         stage=index + 1,
         stages=len(recipe.stages),
         stage_name=stage.name,
-        epoch=min(done + 1, stage.epochs) if status == "running" else done,
+        epoch=done if isinstance(last, StageEnded | RunCompleted) else min(done + 1, stage.epochs),
         epochs=stage.epochs,
         epochs_done=len(so_far.epochs),
         epochs_planned=sum(stage.epochs for stage in recipe.stages),
@@ -82,7 +83,7 @@ def _state(record: Record) -> State:
         seconds_left=_seconds_left(record) if status == "running" and not ended else None,
         loss=step.loss if step else None,
         lr=step.lr if step else None,
-        images_per_second=step.images_per_second if step else None,
+        images_per_second=step.images_per_second if step and status == "running" else _speed(record),
         memory=step.memory if step else None,
         val_top1=val_top1(so_far.epochs[-1]) if so_far.epochs else None,
         best_val_top1=best[1] if best else None,
@@ -90,6 +91,19 @@ def _state(record: Record) -> State:
         reason=last.reason if isinstance(last, RunFailed) and status != "running" else None,
         updated=so_far.time,
     )
+
+
+def _speed(record: Record) -> float | None:
+    """Mean training speed over all epochs; before the end of the first, the speed that was logged last."""
+    timed = [
+        (record.recipe.stages[ended.stage].caches_features, ended.seconds, ended.images_per_second)
+        for ended in record.events.epochs
+        if ended.seconds and ended.images_per_second
+    ]
+    counted = [(seconds, speed) for cached, seconds, speed in timed if not cached or all(one[0] for one in timed)]
+    if not counted:
+        return record.events.steps[-1].images_per_second if record.events.steps else None
+    return sum(seconds * speed for seconds, speed in counted) / sum(seconds for seconds, _ in counted)
 
 
 def _seconds(record: Record) -> float:

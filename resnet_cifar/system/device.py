@@ -1,14 +1,15 @@
 """The device to compute on, its precision and its memory."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.system.load import busy_cores, cores, free_threads
 
 Autocast = Callable[[], AbstractContextManager[None]]
 
@@ -27,6 +28,34 @@ def prepare(device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True  # the same seed must give the same run
     if device.type == "cuda":
         _cache_compiled_code()
+
+
+def use_free_cores() -> str:
+    """Give torch as many threads as cores are free now, and return that in words.
+
+    Call it before the process has work of its own. If OMP_NUM_THREADS is set, that number holds.
+    """
+    if os.environ.get("OMP_NUM_THREADS"):
+        return f"{_threads(torch.get_num_threads())}, as OMP_NUM_THREADS says"
+    busy = busy_cores()
+    count = free_threads(busy)
+    torch.set_num_threads(count)
+    return _threads(count) + ("" if count == cores() else f": other programs use {busy:.1f} of {cores()} cores")
+
+
+@contextmanager
+def threads_of_a_run() -> Iterator[None]:
+    """Use as many threads as a run that starts now would, then as many as before."""
+    before = torch.get_num_threads()
+    use_free_cores()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _cache_compiled_code() -> None:
@@ -56,7 +85,7 @@ def describe(device: torch.device) -> str:
     """Name of the device for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    return f"CPU, {cores()} cores"
 
 
 def count(device: torch.device) -> int:

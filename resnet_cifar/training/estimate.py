@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -12,7 +13,7 @@ from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.runs import locks
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.system.device import choose_precision, identity, is_out_of_memory, release_memory
-from resnet_cifar.training.trial import Trial, try_out
+from resnet_cifar.training.trial import TRIAL_SECONDS, Trial, try_out
 
 _WAITS = 10.0  # seconds without a request after which a queued trial is dropped; a waiting page asks every second
 _RETRY_AFTER = 10.0  # seconds for which a failure is reported before the trial is repeated
@@ -48,6 +49,8 @@ class Estimates:
         self._device = device
         self._trials: dict[_Key, Trial | _Failure | None] = {}  # None: queued or at work
         self._asked: dict[_Key, float] = {}  # when each was last requested, by whatever page
+        self._begun: tuple[_Key, float] | None = None
+        """The trial at work, and when it began."""
         self._lock = threading.Lock()
 
     @property
@@ -62,7 +65,8 @@ class Estimates:
         """
         parts = [part for stage in recipe.stages for part in stage.parts()]
         self._asked |= dict.fromkeys((_key(recipe, part) for part in parts), time.monotonic())
-        trials = [self._trial(recipe, part) for part in parts]
+        limit = TRIAL_SECONDS / len(set(map(partial(_key, recipe), parts)))
+        trials = [self._trial(recipe, part, limit) for part in parts]
         earlier = [self._earlier(recipe, part) for part in parts]
         seconds = images = training = 0.0
         pace = 1.0
@@ -82,6 +86,15 @@ class Estimates:
             max(trial.bytes for trial in trials if trial) if all(trials) else None,
             sources.pop() if len(sources) == 1 else None,
         )
+
+    def progress(self, recipe: Recipe) -> float:
+        """Fraction of a recipe's pending trials that is done, by the time that they may take on a CPU."""
+        keys = {_key(recipe, part) for stage in recipe.stages for part in stage.parts()}
+        done = float(sum(isinstance(self._trials.get(key), Trial) for key in keys))
+        begun = self._begun
+        if begun is not None and begun[0] in keys:
+            done += min(0.9, (time.monotonic() - begun[1]) * len(keys) / TRIAL_SECONDS)
+        return done / len(keys)
 
     def rough(self, recipe: Recipe) -> float | None:
         """Estimate a recipe's seconds without a trial, so that it can be asked for all recipes at once.
@@ -128,7 +141,7 @@ class Estimates:
                 return name, pace
         return None, None
 
-    def _trial(self, recipe: Recipe, stage: Stage) -> Trial | None:
+    def _trial(self, recipe: Recipe, stage: Stage, limit: float) -> Trial | None:
         """The trial's result, if there is one; otherwise queue it. Raises UserError if it failed just now."""
         key = _key(recipe, stage)
         with self._lock:
@@ -139,23 +152,25 @@ class Estimates:
                 del self._trials[key]
             if key not in self._trials and not self.busy:
                 self._trials[key] = known = None
-                threading.Thread(target=self._try, args=(key, recipe, stage), name="trial", daemon=True).start()
+                threading.Thread(target=self._try, args=(key, recipe, stage, limit), name="trial", daemon=True).start()
         return known if isinstance(known, Trial) else None
 
-    def _try(self, key: _Key, recipe: Recipe, stage: Stage) -> None:
+    def _try(self, key: _Key, recipe: Recipe, stage: Stage, limit: float) -> None:
         with _ONE_AT_A_TIME:
             if self.busy or time.monotonic() - self._asked[key] > _WAITS:  # changed while the trial was queued
                 with self._lock:
                     del self._trials[key]
                 return
+            self._begun = key, time.monotonic()
             try:
-                self._trials[key] = try_out(recipe, stage, self._device)
+                self._trials[key] = try_out(recipe, stage, self._device, limit)
             except Exception as error:  # whatever it is: a page waits for an answer
                 words = f"{type(error).__name__}: {error}".splitlines()[0]
                 why = "there is not enough memory" if is_out_of_memory(error) else words
                 reason = UserError(f"the trial of stage {stage.name!r} failed: {why}.")
                 self._trials[key] = _Failure(reason, time.monotonic())
             finally:
+                self._begun = None
                 release_memory(self._device)  # for the run that may start next
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from resnet_cifar.errors import UserError
+from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.paths import SOURCE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
-from resnet_cifar.runs.locks import Holder, sign
+from resnet_cifar.runs.locks import Holder, device_file, holder, sign
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system.device import count
+from resnet_cifar.system.device import count, identity
 from resnet_cifar.training.preflight import check, using
 
 LOG = "train.log"
@@ -53,12 +53,13 @@ class Launcher:
         use, or for a run that would fail later.
         """
         check(recipe, data_dir, self.device, processes)
-        with self._locked_devices(processes, "a new one") as device_locks:
-            run = self._create(recipe, name, notes)
-            self._spawn(run, data_dir, device_locks, processes)
+        with self.locked_devices(processes, "a new one") as device_locks:
+            run = self.create(recipe, name, notes)
+            self.spawn(run, data_dir, device_locks, processes)
         return run
 
-    def _create(self, recipe: Recipe, name: str, notes: str) -> RunDir:
+    def create(self, recipe: Recipe, name: str = "", notes: str = "") -> RunDir:
+        """Create the folder of a new run, named after its recipe unless it gets a name."""
         if not name:
             return RunDir.create_numbered(recipe, self.root, notes)
         check_name("run", name)  # before it becomes a path
@@ -72,56 +73,75 @@ class Launcher:
         if isinstance(run.last_event(), RunCompleted):
             raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
         processes = min(_processes(run), count(self.device))
-        with self._locked_devices(processes, run.handle) as device_locks:
-            self._spawn(run, data_dir, device_locks, processes)
+        with self.locked_devices(processes, run.handle) as device_locks:
+            self.spawn(run, data_dir, device_locks, processes)
 
     def stop(self, run: RunDir) -> None:
-        """Ask a run to save and end. After a grace period it is killed and loses its work since the last save."""
-        holder = run.holder()
-        if holder is None or holder.pid in self._stopping:
+        """Ask a run to save and end. After a grace period it is killed and loses its work since the last save.
+
+        A queued run leaves the queue.
+        """
+        if run.queued_file.exists():
+            with suppress(Busy), run.locked():  # Busy: it starts at this moment
+                run.queued_file.unlink(missing_ok=True)
+                return
+        held = run.holder()
+        if held is None or held.pid in self._stopping:
             return
-        if holder.pid is None:
+        if held.pid is None:
             run.stop_file.touch()  # no process to signal: it may train in another container
             return
         try:
-            os.kill(holder.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
+            os.kill(held.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
         except ProcessLookupError:
             return
         except PermissionError as error:
             raise UserError(f"run {run.name!r} belongs to another user; only that user can stop it.") from error
-        self._stopping.add(holder.pid)  # a second signal would end it without saving
-        threading.Thread(target=self._kill_if_stuck, args=(run, holder), daemon=True).start()
+        self._stopping.add(held.pid)  # a second signal would end it without saving
+        threading.Thread(target=self._kill_if_stuck, args=(run, held), daemon=True).start()
+
+    def at_work(self) -> str | None:
+        """Return the run that uses the device, by name or path; None if the device is free."""
+        held = holder(device_file(identity(self.device)))
+        return held.note if held else None
 
     def is_stopping(self, run: RunDir) -> bool:
         """Return whether a run that is still running was asked to stop."""
-        holder = run.holder()
-        return holder is not None and holder.pid in self._stopping
+        held = run.holder()
+        return held is not None and held.pid in self._stopping
 
     @contextmanager
-    def _locked_devices(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
+    def locked_devices(self, processes: int, note: str) -> Iterator[tuple[int, ...]]:
         """Hold the locks of as many devices as there are processes, and yield their descriptors."""
         gpus = [torch.device("cuda", index) for index in range(processes)]
         devices = gpus if self.device.type == "cuda" and processes > 1 else [self.device]
         with ExitStack() as stack:
             yield tuple(stack.enter_context(using(device, note)) for device in devices)
 
-    def _kill_if_stuck(self, run: RunDir, holder: Holder) -> None:
+    def _kill_if_stuck(self, run: RunDir, held: Holder) -> None:
         """Wait for a run that was asked to stop, and kill it after the grace period."""
         deadline = time.monotonic() + _GRACE
-        while run.holder() == holder and time.monotonic() < deadline:
+        while run.holder() == held and time.monotonic() < deadline:
             time.sleep(0.1)
-        if run.holder() == holder:
-            _kill(holder.pid or 0)
-        while run.holder() == holder:
+        if run.holder() == held:
+            _kill(held.pid or 0)
+        while run.holder() == held:
             time.sleep(0.1)
         time.sleep(1)  # the lock is free before the process has ended, and `_report_end` still needs to know
-        self._stopping.discard(holder.pid or 0)
+        self._stopping.discard(held.pid or 0)
 
-    def _spawn(self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int) -> None:
-        """Start a run's process, and pass it the locks of its devices and of the run."""
+    def spawn(
+        self, run: RunDir, data_dir: Path | None, device_locks: tuple[int, ...], processes: int, *, queued: bool = False
+    ) -> None:
+        """Start a run's process, and pass it the locks of its devices and of the run.
+
+        `queued`: only if the run is still in the queue, which it leaves.
+        """
         before, log = _metrics_stamp(run), run.path / LOG
         log_size = log.stat().st_size if log.exists() else 0
         with run.locked() as run_lock:
+            if queued and not run.queued_file.exists():
+                return
             arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
             arguments += ["--data-dir", str(data_dir)] if data_dir else []
             locks = (*device_locks, run_lock)
@@ -131,6 +151,7 @@ class Launcher:
                 child = _start(arguments, processes, log, locks)
             except OSError as error:
                 raise UserError(f"cannot start the training process: {error}.") from error
+            run.queued_file.unlink(missing_ok=True)
             for lock in locks:  # signed here, so that the run can be stopped before its process has imported torch
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
@@ -146,7 +167,7 @@ class Launcher:
         reported = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _metrics_stamp(run) != before
         if reported or child.pid in self._stopping or code == -signal.SIGTERM:
             return
-        with suppress(UserError), run.locked():  # UserError: the run has been resumed meanwhile
+        with suppress(UserError), run.locked():  # Busy: the run has been resumed meanwhile
             run.append(_failure((run.path / LOG).read_bytes()[log_size:], code))
 
 

@@ -9,7 +9,7 @@ import torch
 from resnet_cifar.data.dataset import check_folder
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.engine.optimizer import check_optimizers
-from resnet_cifar.errors import UserError
+from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.events import RunCompleted
 from resnet_cifar.model.distillation import read_teacher
 from resnet_cifar.model.initial import build, read_file
@@ -22,7 +22,7 @@ from resnet_cifar.system.device import describe, identity
 
 @contextmanager
 def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
-    """Hold the lock of a device, and yield its descriptor. Raises UserError if a run trains on it."""
+    """Hold the lock of a device, and yield its descriptor. Raises Busy if a run trains on it."""
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(locks.locked(locks.device_file(identity(device)), note, None, inherited))
@@ -34,10 +34,15 @@ def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Ite
 
 
 def check(recipe: Recipe, data_dir: Path | None, device: torch.device, processes: int = 1) -> None:
-    """Raise UserError for a run that would fail later, before its folder is made."""
+    """Raise UserError for a run that would fail later, before its folder is made, and Busy if it must wait."""
+    check_free(device)
+    check_request(recipe, data_dir, processes)
+
+
+def check_request(recipe: Recipe, data_dir: Path | None, processes: int = 1) -> None:
+    """Raise UserError for a run that would fail later, whenever it starts."""
     check_batches(recipe, processes)
     check_optimizers(recipe)
-    check_free(device)
     check_folder(recipe.data, data_dir)
     normalization = IMAGENET if recipe.init == "imagenet" else CIFAR100
     if recipe.init not in ("scratch", "imagenet"):
@@ -66,7 +71,7 @@ def _check_val(recipe: Recipe, role: str, path: Path) -> None:
 
 
 def check_free(device: torch.device) -> None:
-    """Raise UserError if a run trains on the device."""
+    """Raise Busy if a run trains on the device."""
     if (holder := locks.holder(locks.device_file(identity(device)))) is not None:
         raise _busy(device, holder)
 
@@ -87,8 +92,8 @@ def check_batches(recipe: Recipe, processes: int) -> None:
             )
 
 
-def _busy(device: torch.device, holder: locks.Holder) -> UserError:
-    return UserError(
+def _busy(device: torch.device, holder: locks.Holder) -> Busy:
+    return Busy(
         f"the {describe(device)} is busy with run {holder.note!r}; stop that run, or wait until it ends. "
         "A device trains one run at a time."
     )

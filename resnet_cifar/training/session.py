@@ -72,6 +72,7 @@ def train(
             stack.enter_context(using(device, run.handle, inherited))
         if world.first:
             stack.enter_context(run.locked(os.getpid(), inherited))
+            run.queued_file.unlink(missing_ok=True)  # whoever trains it
         stop = stack.enter_context(StopRequests(run.stop_file, once=world.size == 1))
         check_unfinished(run)
         check_batches(run.recipe(), world.size)

@@ -1,5 +1,6 @@
 """Trials: a few training steps of a stage, to measure this machine's speed and estimate the stage's peak memory."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,10 +18,12 @@ from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import Recipe, Stage
-from resnet_cifar.system.device import choose_precision, prepare, runs_in, wait_for
+from resnet_cifar.system.device import choose_precision, prepare, runs_in, threads_of_a_run, wait_for
 from resnet_cifar.system.memory import PeakMemory
 
-_STEP_MACS = 1.5e11  # most multiply-accumulates of a step on a CPU: about half a second on two cores
+TRIAL_SECONDS = 15.0  # for all trials of a recipe together, on a CPU
+_STEP_SECONDS = 0.5  # of a step on a CPU, about
+_MACS_PER_SECOND = 3e11  # assumed, of two cores
 _STEPS = 4  # the first is not timed
 _ACTIVATION_SIZE = 64  # pixels per side; activations of larger images are extrapolated
 _TINY_LR = 1e-6
@@ -40,25 +43,47 @@ class Trial:
     """Peak memory on the device that trains."""
 
 
-def try_out(recipe: Recipe, stage: Stage, device: torch.device) -> Trial:
-    """Train a few steps of `stage` on noise, with a run's own loop. A CPU gets fewer and smaller images."""
+def try_out(recipe: Recipe, stage: Stage, device: torch.device, limit: float = TRIAL_SECONDS) -> Trial:
+    """Train a few steps of `stage` on noise, with a run's own loop. A CPU gets fewer and smaller images.
+
+    limit: seconds on a CPU, which has time for one step at least. Less time means smaller and fewer steps.
+    """
     prepare(device)
     peak = PeakMemory(device)
-    small = _affordable(recipe, _short(stage)) if device.type == "cpu" else _short(stage)
-    training = _training(_network(recipe, device), recipe, small, device)
-    steps = _steps(training)
-    next(steps)
-    wait_for(device)
-    began = time.perf_counter()
-    for _ in range(_STEPS - 1):
-        next(steps)
-    wait_for(device)
-    pace = (_STEPS - 1) * small.batch_size * cost.step_macs(recipe, small) / (time.perf_counter() - began)
     if device.type == "cpu":
-        return Trial(pace, _cpu_bytes(training, recipe, stage))
+        with threads_of_a_run():
+            return _try_on_cpu(recipe, stage, device, limit)
+    small = _short(stage)
+    steps = _steps(_training(_network(recipe, device), recipe, small, device))
+    pace = small.batch_size * cost.step_macs(recipe, small) / _seconds_per_step(steps, device, math.inf)
     for _ in steps:  # the rest of the epoch, which ends with an evaluation
         pass
     return Trial(pace, (peak.bytes() or 0) + cost.data_bytes(recipe) + _feature_bytes(recipe, stage))
+
+
+def _try_on_cpu(recipe: Recipe, stage: Stage, device: torch.device, limit: float) -> Trial:
+    deadline = time.monotonic() + limit
+    step_seconds = min(_STEP_SECONDS, limit / (3 * _STEPS))  # the rest is for building the network
+    small = _affordable(recipe, _short(stage), _MACS_PER_SECOND * step_seconds)
+    training = _training(_network(recipe, device), recipe, small, device)
+    needed = _cpu_bytes(training, recipe, stage)
+    seconds = _seconds_per_step(_steps(training), device, deadline - time.monotonic())
+    return Trial(small.batch_size * cost.step_macs(recipe, small) / seconds, needed)
+
+
+def _seconds_per_step(steps: Iterator[Progress], device: torch.device, limit: float) -> float:
+    """Measure up to three steps after a first one, which counts only if there is no time for others."""
+    began = time.perf_counter()
+    next(steps)
+    wait_for(device)
+    warm = now = time.perf_counter()
+    took, timed = warm - began, 0
+    while timed < _STEPS - 1 and now - began + took < limit:
+        next(steps)
+        timed += 1
+        took, now = time.perf_counter() - now, time.perf_counter()
+    wait_for(device)
+    return (time.perf_counter() - warm) / timed if timed else took
 
 
 def memory_needed(recipe: Recipe, device: torch.device) -> int:
@@ -104,12 +129,12 @@ def _feature_bytes(recipe: Recipe, stage: Stage) -> int:
     return _FLOAT * ARCHITECTURES[recipe.arch].features * views if stage.caches_features else 0
 
 
-def _affordable(recipe: Recipe, stage: Stage) -> Stage:
-    """Reduce the batch size, and if necessary the image size, until a CPU takes about half a second for a step."""
+def _affordable(recipe: Recipe, stage: Stage, step_macs: float) -> Stage:
+    """Reduce the batch size, and if necessary the image size, until a step has `step_macs` multiply-accumulates."""
     sizes = [size for size in (stage.image_size, 224, 128, 96, 64, 48, 32) if size <= stage.image_size]
     for size in sizes:
         smaller = replace(stage, image_size=size)
-        fits = int(_STEP_MACS / cost.step_macs(recipe, smaller))
+        fits = int(step_macs / cost.step_macs(recipe, smaller))
         if fits >= 4 or size == sizes[-1]:
             break
     return replace(smaller, batch_size=max(2, min(stage.batch_size, fits)))

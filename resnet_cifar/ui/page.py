@@ -9,6 +9,7 @@ import html
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_space, is_zero_gpu_space
@@ -26,6 +27,7 @@ from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
 from resnet_cifar.ui.publish.tab import publish_tab
+from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train.tab import train_tab
@@ -50,18 +52,30 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
             with gr.Tab("Classify"):
                 model, ready = classify_tab(models)
             with gr.Tab("Train"):
-                train_tab(records, Launcher(root, device), models, rights, timer)
+                card = train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
-                curves_tab(records, rights, timer)
+                curves = curves_tab(records, rights, timer)
+            targets: dict[str, Any] = {"Classify": model, "Curves": curves}
             if rights.offers_changes:
                 with gr.Tab("Publish", visible=rights.why_not is None) as tab:
-                    publish_tab(records, rights, tab.select)
+                    targets["Publish"] = publish_tab(records, rights, tab.select)
                 if rights.owner:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
+        card.select(partial(choose, models, targets), None, [*targets.values()], **QUIET)
         for event in (page.load, ready):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
     return page.queue(max_size=MAX_WAITING)
+
+
+def choose(models: Models, targets: dict[str, Any], event: gr.EventData) -> dict[Any, Any]:
+    """Choose a run in the tab that the Train tab opens. `targets`: what chooses a run in each tab."""
+    if event.tab not in targets:
+        return {}
+    name, names = str(event.name), models.names()
+    if event.tab != "Curves" and name not in names:
+        raise refuse(f"{name} has no usable weights.")
+    return {targets[event.tab]: [name] if event.tab == "Curves" else gr.update(choices=names, value=name)}
 
 
 def header(device: str, model: str | None) -> str:

@@ -194,7 +194,7 @@ def test_the_state_of_a_running_and_of_a_failed_run(run: RunDir):
     assert now.test is None and now.as_json()["status"] == "running"
     run.append(events.RunFailed(reason="the disk is full", user_error=True))
     now = state(Record(run))
-    assert (now.status, now.reason, now.epoch) == ("failed", "the disk is full", 1)
+    assert (now.status, now.reason, now.epoch) == ("failed", "the disk is full", 2)
 
 
 def test_runs_are_listed_newest_first_and_a_broken_one_is_refused(tmp_path: Path):
@@ -226,3 +226,30 @@ def test_the_cost_of_a_step_depends_on_what_is_trainable():
     forward = sum(cost.forward_macs(recipe().arch, "stock", 32, 100).values())
     assert everything == 3 * forward
     assert forward < head < 1.05 * forward
+
+
+def test_a_stopped_run_is_in_the_epoch_in_which_it_was_stopped(run: RunDir):
+    with run.locked():
+        for event in (STARTED, started(run), step(0, 2)):
+            run.append(event)
+        assert state(Record(run)).epoch == 1
+    run.append(events.RunStopped(by="SIGTERM"))
+    assert state(Record(run)).epoch == 1
+    for ended in (epoch(0, 0.5), epoch(1, 0.5), events.StageEnded(stage=0, name="", epochs=2, best_top1=0.5)):
+        run.append(ended)
+    assert state(Record(run)).epoch == 2
+
+
+def test_the_speed_of_an_ended_run_is_that_of_all_its_epochs(tmp_path: Path):
+    """Not of its last seconds, and not of epochs on cached features."""
+    run = RunDir.create(tmp_path / "run", recipe(stage(trainable=HEAD), stage()))
+    ended = [
+        replace(epoch(0, 0.5, stage=one), seconds=2.0, images_per_second=speed) for one, speed in ((0, 9e5), (1, 50.0))
+    ]
+    for event in (STARTED, ended[0], ended[1], replace(ended[1], epoch=1, seconds=1.0, images_per_second=200.0)):
+        run.append(event)
+    run.append(replace(step(1, 5), stage=1, images_per_second=999.0))
+    with run.locked():
+        assert state(Record(run)).images_per_second == 999.0
+    run.append(events.RunStopped(by="SIGTERM"))
+    assert state(Record(run)).images_per_second == pytest.approx(100.0)

@@ -92,12 +92,24 @@ def test_no_trial_starts_while_a_run_uses_the_device(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_trial_of_an_expensive_stage_is_short():
-    """Four steps of about half a second, where full ones would take minutes: a few seconds."""
+def test_the_trials_of_an_expensive_recipe_take_15_seconds_at_most(tmp_path: Path):
+    """Four stages where a full step would take minutes: up to 15 s."""
+    sizes = (512, 448, 384, 320)
+    large = recipe(*(stage(image_size=size, batch_size=256) for size in sizes), arch="resnet50", stem="cifar")
+    estimates, parts = Estimates(Records(tmp_path), CPU), []
     began = time.monotonic()
-    trial = try_out(recipe(arch="resnet18", stem="cifar"), stage(image_size=512, batch_size=256), CPU)
-    assert time.monotonic() - began < within(10)
-    assert trial.bytes > 50e9
+    while (estimate := estimates.of(large)) is None:
+        parts.append(estimates.progress(large))
+        time.sleep(0.2)
+    assert time.monotonic() - began < within(15)
+    assert estimate.bytes and estimate.bytes > 50e9
+    assert parts == sorted(parts) and parts[-1] > 0.6  # its progress can be shown
+
+
+@pytest.mark.slow
+def test_a_short_trial_measures_the_same_speed():
+    short, long = (try_out(recipe(arch="resnet18"), stage(image_size=64, batch_size=128), CPU, s) for s in (2, 15))
+    assert 0.5 < short.macs_per_second / long.macs_per_second < 2 and short.bytes == long.bytes
 
 
 def test_a_failed_trial_is_reported_and_later_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -138,7 +150,7 @@ def blocked_trials(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], Callable
     begun: list[int] = []
     released = threading.Event()
 
-    def waits(_recipe, stage, _device) -> Trial:
+    def waits(_recipe, stage, *_) -> Trial:
         begun.append(stage.batch_size)
         assert released.wait(30)
         return Trial(1e9, 1)

@@ -263,7 +263,7 @@ def test_text_typed_the_moment_a_field_appears_stays(browser, served: str, start
 
 
 def test_a_run_gets_its_name_and_notes(page, root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Launcher, "_spawn", lambda *arguments: None)
+    monkeypatch.setattr(Launcher, "spawn", lambda *arguments: None)
     page.get_by_label("advanced settings of the run").click()
     page.get_by_label("Data", exact=True).select_option("synthetic")
     page.get_by_label("Run name").fill("named")

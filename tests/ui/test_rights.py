@@ -2,6 +2,7 @@
 
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -13,12 +14,14 @@ from resnet_cifar.events import RunFailed
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.queue import Queue
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.curves.runs import delete, rename, rows
 from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.page import rights_of
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.train.tab import LATEST, act, start, watch
+from resnet_cifar.ui.train.bar import LATEST, start
+from resnet_cifar.ui.train.tab import act, watch
 from tests.builders import CPU, checkpoint
 from tests.hub.login import CLIENT
 
@@ -27,10 +30,12 @@ MAY, MAY_NOT = Rights(), Rights("not today")
 
 def test_handlers_refuse_visitors_without_rights(records: Records):
     launcher = Launcher(records.root, CPU)
+    queue = Queue(launcher)
     for attempt in (
         lambda: rename(records, MAY_NOT, None, "one", "two"),
         lambda: delete(records, MAY_NOT, None, "one"),
-        lambda: start(launcher, MAY_NOT, None, 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, False, False, 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, True, True, 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
     ):
         with pytest.raises(gr.Error, match="not today"):
@@ -46,8 +51,8 @@ def test_strangers_do_not_see_why_a_run_failed(records: Records):
     assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
     assert str(records.root) not in str(rows(records, MAY_NOT, []))
     launcher = Launcher(records.root, CPU)
-    assert str(records.root) not in str(watch(records, launcher, MAY_NOT, "one", None)[:4])
-    assert str(records.root) in watch(records, launcher, MAY, "one", None)[0]
+    assert str(records.root) not in str(watch(records, launcher, Queue(launcher), MAY_NOT, "one", None)[:5])
+    assert str(records.root) in watch(records, launcher, Queue(launcher), MAY, "one", None)[0]
 
 
 def test_rights_follow_from_how_the_page_is_reached():

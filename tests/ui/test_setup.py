@@ -14,7 +14,7 @@ from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.train.cards import cards, roughly
+from resnet_cifar.ui.train.cards import cards
 from resnet_cifar.ui.train.form import Form, form_of
 from resnet_cifar.ui.train.setup import Answered, Setup
 from tests.builders import CPU, checkpoint, recipe, staged_recipe, told
@@ -150,10 +150,3 @@ def test_recipes_say_what_they_learn_from_and_what_they_cost(setup: Setup, tmp_p
     assert "ImageNet" in shown["transfer"]["start"] and "3 stages" in shown["transfer"]["data"]
     costs = asked(setup, "recipe_costs", {})["answer"]
     assert {cost["text"] for cost in costs.values()} == {"not measured yet"}
-    assert (roughly(20), roughly(3_700), roughly(7 * 3600), roughly(30 * 3600), roughly(9e5)) == (
-        "about 1 min",
-        "about 62 min",
-        "about 7 h",
-        "about 30 h",
-        "about 10 days",
-    )

@@ -4,36 +4,66 @@ from pathlib import Path
 
 import gradio as gr
 
+from resnet_cifar.events import RunStarted, RunStopped
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.queue import Queue
 from resnet_cifar.ui.page import header
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.train.bar import LATEST
 from resnet_cifar.ui.train.live import live_card
-from resnet_cifar.ui.train.tab import LATEST, selected, watch
-from tests.builders import CPU, recipe, told
+from resnet_cifar.ui.train.tab import selected, watch
+from tests.builders import CPU, recipe, stage, told
 
 MAY, MAY_NOT = Rights(), Rights("not today")
 
 
 def test_a_running_run_is_shown_before_a_newer_one(records: Records):
     launcher = Launcher(records.root, CPU)
-    assert selected(records, LATEST).run.name == "other"  # active last
+    queue = Queue(launcher)
+    assert shown(records) == "other"  # active last
     with RunDir(records.root / "one").locked():
-        assert selected(records, LATEST).run.name == "one"
-        card, stop, resume, *_ = watch(records, launcher, MAY, LATEST, None)
-        assert "running" in card and stop["visible"] and not resume["visible"]
-    card, stop, resume, log, seen = watch(records, launcher, MAY, LATEST, None)
+        assert shown(records) == "one"
+        card, curves, stop, resume, *_ = watch(records, launcher, queue, MAY, LATEST, None)
+        assert "running" in card and stop["visible"] and not resume["visible"] and "Loss" in curves
+    card, _, stop, resume, log, seen = watch(records, launcher, queue, MAY, LATEST, None)
     assert not stop["visible"] and resume["visible"] and "started in a terminal" in log
-    assert watch(records, launcher, MAY, LATEST, seen)[:4] == (gr.skip(),) * 4
-    assert not watch(records, launcher, MAY_NOT, LATEST, None)[2]["visible"]
-    assert "No runs yet" in watch(Records(records.root / "empty"), launcher, MAY, LATEST, None)[0]
+    assert watch(records, launcher, queue, MAY, LATEST, seen)[:5] == (gr.skip(),) * 5
+    assert not watch(records, launcher, queue, MAY_NOT, LATEST, None)[3]["visible"]
+    assert "No runs yet" in watch(Records(records.root / "empty"), launcher, queue, MAY, LATEST, None)[0]
+
+
+def shown(records: Records) -> str:
+    record = selected(records, LATEST)
+    assert record is not None
+    return record.run.name
+
+
+def card(run: RunDir, **options) -> str:
+    record = Record(run).read()
+    return live_card(state(record), record.recipe, False, **options)
+
+
+def test_an_ended_run_keeps_the_number_of_its_epoch(tmp_path: Path):
+    run = RunDir.create(tmp_path / "run", recipe(stage(epochs=3)))
+    run.append(RunStarted(recipe="tiny", device="cpu", precision="fp32", data_dir=None))
+    with run.locked():
+        assert "<small>epoch 1 of 3</small>" in card(run)
+    run.append(RunStopped(by="SIGTERM"))
+    assert "<small>stopped in epoch 1 of 3</small>" in card(run)
+
+
+def test_the_card_of_a_queued_run_and_of_its_queue(tmp_path: Path):
+    run = RunDir.create(tmp_path / "run", recipe())
+    run.queued_file.write_text("{}")
+    assert "as long as this page is served" in card(run) and "queued" in card(run)
+    assert "Take off" in card(run, waiting=["<run>"], change=True) and "<run>" not in card(run, waiting=["<run>"])
+    assert "Take off" not in card(run, waiting=["<run>"])
 
 
 def test_text_from_files_is_escaped(tmp_path: Path):
     folder = told(tmp_path / "run", recipe()).run.path.rename(tmp_path / "<b>run")  # such a name is not made here
-    record = Record(RunDir(folder)).read()
-    card = live_card(state(record), record.recipe, False)
-    assert "<b>run" not in card and "&lt;b&gt;run" in card
+    assert "<b>run" not in card(RunDir(folder)) and "&lt;b&gt;run" in card(RunDir(folder))
     assert "<i>" not in header("a device", "<i>model")

@@ -18,8 +18,8 @@ from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
 
 
-def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
-    """Build the tab: the plot, its options, and the table that selects runs."""
+def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> gr.State:
+    """Build the tab: the plot, its options, and the table that selects runs. Returns the names of the shown runs."""
     shown, sent = gr.State(None), gr.State(None)
     plot = _plot(records)
     with gr.Row(elem_classes="options"):
@@ -28,6 +28,7 @@ def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
     table = runs_table(records, rights, shown)
     events = [by.change, smoothing.change, shown.change, timer.tick]
     gr.on(events, partial(update, records, rights), [shown, by, smoothing, sent], [plot, table, sent], **QUIET)
+    return shown
 
 
 def _plot(records: Records) -> gr.HTML:

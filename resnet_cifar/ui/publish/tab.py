@@ -28,8 +28,8 @@ _STEPS = ("creating the repo", "uploading", "done")
 _WEIGHTS, _SPACE = "Weights", "Space: the app with these weights"
 
 
-def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
-    """Build the tab. `opened`: the event of the tab being opened."""
+def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
+    """Build the tab, and return the run's dropdown. `opened`: the event of the tab being opened."""
     who = gr.HTML(_notice("Checking the login …"), container=False, padding=False)
     with gr.Row():
         run = gr.Dropdown(publishable(records), label="Run", info="with saved weights", interactive=True)
@@ -52,6 +52,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> None:
     kind.change(_options, kind, weights_options, **QUIET)
     show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **UPLOADS)
     publish.click(partial(upload, records, rights), [kind, run, repo, public, *weights_options], status, **UPLOADS)
+    return run
 
 
 def publishable(records: Records) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.report.text import roughly
 from resnet_cifar.training.estimate import Estimates
 
 _PURPOSES = {
@@ -47,12 +48,3 @@ def costs(estimates: Estimates) -> dict[str, dict[str, Any]]:
         name: {"text": roughly(seconds) if seconds else "not measured yet", "slow": (seconds or 0) > _DAY}
         for name, seconds in found.items()
     }
-
-
-def roughly(seconds: float) -> str:
-    """Format a rough duration, such as `about 7 h`."""
-    if seconds < 5_400:
-        return f"about {max(1, round(seconds / 60))} min"
-    if seconds < 2 * _DAY:
-        return f"about {round(seconds / 3600)} h"
-    return f"about {round(seconds / _DAY)} days"

@@ -66,7 +66,7 @@ class Setup:
         self._records = records
         self._models = models
         self._estimates = estimates
-        self._price = Price(estimates, launcher.device)
+        self.price = Price(estimates, launcher.device)
         self._rights = rights
         device = html.escape(describe(launcher.device))
         gr.HTML(f"<h2>New run</h2><p class='about'>On this {device}</p>", container=False, padding=False)
@@ -77,7 +77,7 @@ class Setup:
         self.gpus = gr.Radio(
             list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
         )
-        line = gr.HTML(container=False, padding=False, elem_id="price")
+        line = self.line = gr.HTML(container=False, padding=False, elem_id="price", render=False)  # beside the button
         answered = gr.State(None)
         self.inputs: list[Any] = [form]
         answering: dict[str, Any] = {
@@ -125,7 +125,7 @@ class Setup:
             return None, wrong(str(error)), True
         if wanted.faults:
             return wanted.faults, wrong(_summary(wanted.faults)), True
-        return {}, *self._price.line(wanted.recipe)
+        return {}, *self.price.line(wanted.recipe)
 
     def requested(self, form: Form, check_data: bool = False) -> Requested:
         """Return the run that a form describes. Raises UserError if the form cannot be read at all."""

@@ -1,4 +1,4 @@
-"""The Train tab: starts, stops and resumes runs, and shows their status, which is read from their folders."""
+"""The Train tab: starts, queues, stops and resumes runs, and shows their status, which is read from their folders."""
 
 import html
 from collections.abc import Callable
@@ -13,49 +13,73 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher, log_tail
+from resnet_cifar.training.queue import Queue
+from resnet_cifar.ui.chart import chart
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.train.live import live_card, no_run_card
-from resnet_cifar.ui.train.setup import Setup, refuse_faults
-
-LATEST = "latest run"
-"""Entry of the Run list; no run can have this name, because of the space."""
+from resnet_cifar.ui.train.bar import LATEST, Bar
+from resnet_cifar.ui.train.live import live_card, live_figure, live_html, no_run_card
+from resnet_cifar.ui.train.setup import Setup
 
 
-def train_tab(records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer) -> None:
-    """Build the tab: the selected run's status, and below it the form of a new run."""
-    seen = gr.State(None)
-    live = gr.HTML(no_run_card(), container=False, padding=False)
-    with gr.Row(elem_classes="actions"):
-        which = gr.Dropdown([LATEST], value=LATEST, label="Run", scale=2)
-        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-        resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume")
-    with gr.Accordion("Log", open=False):
-        log = gr.HTML(container=False, padding=False)
-    watching: dict[str, Any] = {
-        "fn": partial(watch, records, launcher, rights),
-        "inputs": [which, seen],
-        "outputs": [live, stop, resume, log, seen],
-        **QUIET,
-    }
-    gr.on([timer.tick, which.change], **watching)
-    which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
+def train_tab(records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer) -> gr.HTML:
+    """Build the tab: the form of a new run, and the selected run, which stands above the form while it is news.
+
+    Returns the run's card, whose `select` event asks for another tab and names the run to show there.
+    """
+    queue = Queue(launcher)
     why_not = rights.why_not or rights.why_no_training
-    notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
+    with gr.Column(elem_id="train"):
+        notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
+        bar = None
+        if rights.offers_training:
+            queue.attend()  # an earlier page may have left runs in it
+            with gr.Column(visible=why_not is None, elem_id="form") as form:
+                setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, timer)
+            with gr.Column(visible=why_not is None, elem_id="begin") as begin:
+                bar = Bar(queue, launcher, rights, setup, timer)
+        which, live, watching = _watched(records, launcher, queue, rights, timer)
     if rights.owner:
         gr.on(None, lambda: _notice(training_notice(rights)), None, notice, **QUIET)
-    if not rights.offers_training:
-        return
-    with gr.Column(visible=why_not is None) as form:
-        setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, timer)
-        begin = gr.Button("Start training", variant="primary", elem_id="start")
-    if rights.owner:
-        gr.on(None, lambda: gr.update(visible=rights.train), None, form, **QUIET)
-    begin.click(partial(start, launcher, rights, setup), [setup.gpus, *setup.inputs], which, **CHANGES).then(**watching)
+        if bar:
+            gr.on(None, lambda: [gr.update(visible=rights.train)] * 2, None, [form, begin], **QUIET)
+    if bar:
+        bar.started(which, watching)
+    return live
+
+
+def _watched(
+    records: Records, launcher: Launcher, queue: Queue, rights: Rights, timer: gr.Timer
+) -> tuple[gr.Dropdown, gr.HTML, dict[str, Any]]:
+    """Build the selected run: card, curves, actions and log. Returns choice, card and the event that updates them."""
+    seen = gr.State(None)
+    with gr.Column(elem_id="watch"):
+        live = live_html(records)
+        curves = chart("live-chart", "The curves grow here as soon as the run trains.")
+        with gr.Row(elem_classes="actions"):
+            which = gr.Dropdown([LATEST], value=LATEST, label="Run", scale=2)
+            stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+            resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume")
+        with gr.Accordion("Log", open=False):
+            log = gr.HTML(container=False, padding=False)
+    watching: dict[str, Any] = {
+        "fn": partial(watch, records, launcher, queue, rights),
+        "inputs": [which, seen],
+        "outputs": [live, curves, stop, resume, log, seen],
+        **QUIET,
+    }
+
+    def unqueued(event: gr.EventData) -> None:
+        act(records, rights, launcher.stop, str(event.name))
+
+    gr.on([timer.tick, which.change], **watching)
+    which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
     resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(**watching)
+    live.delete(unqueued, None, None, **CHANGES).then(**watching)
+    return which, live, watching
 
 
 def training_notice(rights: Rights) -> str | None:
@@ -65,28 +89,31 @@ def training_notice(rights: Rights) -> str | None:
     return rights.why_no_training or "A Space's disk is temporary: publish the runs that you want to keep."
 
 
-def watch(records: Records, launcher: Launcher, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
-    """Return the card, the buttons' visibility and the log; whatever has not changed since `seen` is skipped."""
+def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
+    """Return card, curves, the buttons' visibility and the log; whatever has not changed since `seen` is skipped."""
     record = selected(records, which)
     if record is None:
-        now: tuple[Any, ...] = (no_run_card(), False, False, "")
+        now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "")
     else:
         run = record.run
         current, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
-        running = current.status == "running"
+        active, waiting = current.status in ("running", "queued"), [one.name for one in queue.waiting()]
+        if waiting and rights.train:
+            queue.attend()  # another page may have filled it
         now = (
-            live_card(current, record.recipe, stopping),
-            rights.train and running and not stopping,
-            rights.train and not running and current.status != "completed",
+            live_card(current, record.recipe, stopping, waiting, change=rights.change),
+            live_figure(record),
+            (rights.train and active and not stopping, "Take off the queue" if current.status == "queued" else "Stop"),
+            (rights.train and not active and current.status != "completed", "Resume"),
             _log(log_tail(run)) if rights.change else "",
         )
     before = seen or (None,) * len(now)
-    card, can_stop, can_resume, log = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
-    return card, _visible(can_stop), _visible(can_resume), log, now
+    card, curves, stop, resume, log = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
+    return card, curves, _button(stop), _button(resume), log, now
 
 
-def _visible(value: Any) -> Any:
-    return gr.update(visible=value) if isinstance(value, bool) else value
+def _button(now: Any) -> Any:
+    return gr.update(visible=now[0], value=now[1]) if isinstance(now, tuple) else now
 
 
 def selected(records: Records, which: str) -> Record | None:
@@ -107,20 +134,8 @@ def _last_active(run: RunDir) -> float:
     return file.stat().st_mtime if file.exists() else 0.0
 
 
-def start(launcher: Launcher, rights: Rights, setup: Setup, gpus: int, *form: Any) -> str:
-    """Start the run that the form describes, and select it."""
-    rights.need_training()
-    try:
-        wanted = setup.requested(*form)
-        refuse_faults(wanted.faults)
-        launcher.start(wanted.recipe, wanted.data_dir, gpus, name=wanted.name, notes=wanted.notes)
-    except UserError as error:
-        raise refuse(error) from error
-    return LATEST
-
-
 def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str) -> None:
-    """Stop or resume the selected run."""
+    """Stop, resume or unqueue the selected run."""
     rights.need_training()
     record = selected(records, which)
     if record is None:

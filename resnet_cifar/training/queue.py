@@ -1,0 +1,121 @@
+"""Runs that wait until the device is free. The queue is on disk, so it survives the process that filled it.
+
+A queued run is a run's folder with `queued.json`. Every process with a queue over the same folder tries to start the
+oldest one; the locks decide which process does, and the others leave the run as it is. While no such process lives,
+the queue waits.
+"""
+
+import json
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from resnet_cifar.errors import Busy, UserError
+from resnet_cifar.events import RunFailed
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system import files
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.preflight import check_request
+
+_PAUSE = 1.0  # seconds between two tries to start the next run
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Content of `queued.json`: what the start needs beside the recipe."""
+
+    data_dir: str | None
+    processes: int
+    time: float
+    """Unix time at which the run was queued."""
+
+
+class Queue:
+    """The queue of a launcher's folder and device."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(
+        self, recipe: Recipe, data_dir: Path | None, processes: int = 1, *, name: str = "", notes: str = ""
+    ) -> RunDir:
+        """Queue a new run. Raises UserError if the name is taken, or for a run that would fail later."""
+        check_request(recipe, data_dir, processes)
+        run = self._launcher.create(recipe, name, notes)
+        request = _Request(str(data_dir) if data_dir else None, processes, time.time())
+        files.write_text(run.queued_file, json.dumps(asdict(request), indent=2) + "\n")
+        self.attend()
+        return run
+
+    def waiting(self) -> list[RunDir]:
+        """Return the queued runs, the next one first."""
+        runs = [RunDir(file.parent) for file in self._launcher.root.glob("*/queued.json")]
+        return sorted((run for run in runs if run.holder() is None), key=lambda run: (_queued_at(run), run.name))
+
+    def attend(self) -> None:
+        """Start the queued runs one after the other, in a thread that ends with the queue."""
+        with self._lock:
+            if self._thread is None and self.waiting():
+                self._thread = threading.Thread(target=self._empty, name="queue", daemon=True)
+                self._thread.start()
+
+    def _empty(self) -> None:
+        while True:
+            with self._lock:
+                if not self.waiting():
+                    self._thread = None
+                    return
+            with suppress(Exception):  # whatever it is, the next try may succeed, and the queue must not end with it
+                self.start_next()
+            time.sleep(_PAUSE)
+
+    def start_next(self) -> None:
+        """Start the oldest queued run if the device is free. One that cannot start fails, and the next one is tried."""
+        for run in self.waiting():
+            try:
+                self._start(run)
+            except Busy:
+                return
+            except UserError as error:
+                _fail(run, error)
+            else:
+                return
+
+    def _start(self, run: RunDir) -> None:
+        request = _read(run)
+        data_dir = Path(request.data_dir) if request.data_dir else None
+        with self._launcher.locked_devices(request.processes, run.handle) as device_locks:
+            check_request(run.recipe(), data_dir, request.processes)
+            self._launcher.spawn(run, data_dir, device_locks, request.processes, queued=True)
+
+
+def _read(run: RunDir) -> _Request:
+    try:
+        request = _Request(**json.loads(run.queued_file.read_text(encoding="utf-8")))
+        if not isinstance(request.data_dir, str | None) or type(request.processes) is not int or request.processes < 1:
+            raise TypeError("a value of the wrong type")
+    except FileNotFoundError as error:
+        raise Busy(f"run {run.name!r} has left the queue.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run.queued_file} can't be used: {error}") from error
+    return request
+
+
+def _queued_at(run: RunDir) -> float:
+    try:
+        return float(json.loads(run.queued_file.read_text(encoding="utf-8"))["time"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0.0  # it is the next one, and fails with the reason
+
+
+def _fail(run: RunDir, error: UserError) -> None:
+    """Take a run that cannot start off the queue, and record why."""
+    with suppress(UserError), run.locked():  # UserError: another process starts it, or has deleted it
+        if run.queued_file.exists():
+            run.append(RunFailed(reason=str(error), user_error=True))
+            run.queued_file.unlink()

@@ -1,0 +1,102 @@
+"""The bar that starts a run: its price, whether the machine is busy, and Start, or Queue while a run is at work."""
+
+import html
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from resnet_cifar.errors import UserError
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.queue import Queue
+from resnet_cifar.ui.options import CHANGES, QUIET
+from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.train.price import Load
+from resnet_cifar.ui.train.setup import Setup, refuse_faults
+
+LATEST = "latest run"
+"""Entry of the Run list; no run can have this name, because of the space."""
+
+
+class Bar:
+    """Builds the bar, which stays in sight. `started` connects what follows when it has started or queued a run."""
+
+    def __init__(self, queue: Queue, launcher: Launcher, rights: Rights, setup: Setup, timer: gr.Timer) -> None:
+        self._queue = queue
+        self._launcher = launcher
+        self._rights = rights
+        self._setup = setup
+        self._load = Load()
+        seen = gr.State(None)
+        with gr.Row(elem_id="bar"):
+            with gr.Column(scale=3, min_width=260):
+                setup.line.render()  # type: ignore[no-untyped-call]
+                note = gr.HTML(container=False, padding=False, elem_id="note")
+            with gr.Column(scale=1, min_width=180):
+                begin = gr.Button("Start training", variant="primary", elem_id="start")
+                add = gr.Button("Queue", variant="primary", visible=False, elem_id="enqueue")
+            with gr.Column(visible=False, min_width=260, elem_id="question") as asking:
+                question = gr.HTML(container=False, padding=False)
+                with gr.Row():
+                    anyway = gr.Button("Start anyway", variant="stop", elem_id="anyway")
+                    cancel = gr.Button("Cancel")
+        self._answers = [asking, question]
+        self._starters = [(begin, False, False), (add, True, False), (anyway, None, True)]
+        cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)
+        timer.tick(self.offer, seen, [begin, add, note, seen], **QUIET)
+
+    def started(self, which: gr.Dropdown, then: dict[str, Any]) -> None:
+        """Let the buttons start a run and select it in `which`; `then` is the event that shows it."""
+        for button, queued, sure in self._starters:
+            begin = partial(start, self._launcher, self._queue, self._rights, self._setup, queued, sure)
+            inputs, outputs = [self._setup.gpus, *self._setup.inputs], [which, *self._answers]
+            button.click(begin, inputs, outputs, **CHANGES).then(**then)
+
+    def offer(self, seen: Any) -> tuple[Any, ...]:
+        """Return which button is there, and what stands beside it; whatever has not changed since `seen` is skipped."""
+        at_work = self._launcher.at_work()
+        now = at_work is not None, self._note(at_work)
+        if now == seen:
+            return (gr.skip(),) * 4
+        return gr.update(visible=not now[0]), gr.update(visible=now[0]), now[1], now
+
+    def _note(self, at_work: str | None) -> str:
+        if not self._rights.train:
+            return ""
+        sentence = self._load.sentence()
+        if at_work is not None:
+            run = html.escape(at_work if self._rights.change else "a run")
+            return f"<p class='aside'>A queued run starts when {run} has ended, as long as this page is served.</p>"
+        return f"<p class='busy' role='status'>{sentence}</p>" if sentence else ""
+
+
+def start(
+    launcher: Launcher,
+    queue: Queue,
+    rights: Rights,
+    setup: Setup,
+    queued: bool | None,
+    sure: bool,
+    gpus: int,
+    *form: Any,
+) -> tuple[Any, Any, str]:
+    """Start or queue the run that the form describes, and select it. Ask before a very long one unless `sure`.
+
+    queued: None for whichever the device allows.
+    """
+    rights.need_training()
+    try:
+        wanted = setup.requested(*form)
+        refuse_faults(wanted.faults)
+        if not sure and (question := setup.price.question(wanted.recipe)) is not None:
+            return gr.skip(), gr.update(visible=True), f"<p class='ask' role='alert'>{html.escape(question)}</p>"
+        if queued is None:
+            queued = launcher.at_work() is not None
+        begin = queue.add if queued else launcher.start
+        run = begin(wanted.recipe, wanted.data_dir, gpus, name=wanted.name, notes=wanted.notes)
+    except UserError as error:
+        raise refuse(error) from error
+    if queued:
+        gr.Info(f"{run.name} is queued.")
+    return LATEST, gr.update(visible=False), ""
