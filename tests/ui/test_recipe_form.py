@@ -122,6 +122,13 @@ def test_stages_and_changes_are_added_and_removed(page):
     assert saved(page).stages == (second,)
 
 
+TYPE_OUT_OF_SIGHT = """() => {
+  const field = document.querySelector("#field-run-data_dir");
+  field.value = "/nowhere";
+  field.dispatchEvent(new Event("input", {bubbles: true}));
+}"""
+
+
 def test_faults_are_shown_at_their_fields(page, started: list):
     page.get_by_label("transfer", exact=True).check()
     page.get_by_label("Learning rate of stage 2").fill("20")
@@ -139,9 +146,7 @@ def test_faults_are_shown_at_their_fields(page, started: list):
     page.get_by_label("Learning rate of stage 2").fill("0.02")
     page.get_by_label("remove stage 3").click()
     page.wait_for_function("!document.querySelector('.recipe-form [aria-invalid=true]')")
-    page.get_by_label("advanced settings of the run").click()
-    page.get_by_label("Data folder").fill("/nowhere")
-    page.get_by_label("advanced settings of the run").click()
+    page.evaluate(TYPE_OUT_OF_SIGHT)
     page.locator("[data-path='run.data_dir'] .fault", has_text="/nowhere").wait_for()  # unfolded, so that it is seen
 
 
