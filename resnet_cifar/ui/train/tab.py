@@ -31,7 +31,7 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     """
     queue = Queue(launcher)
     why_not = rights.why_not or rights.why_no_training
-    with gr.Column(elem_id="train"):
+    with gr.Column(elem_id="training"):
         notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
         bar = None
         if rights.offers_training:
