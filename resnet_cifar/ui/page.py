@@ -61,21 +61,25 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                     targets["Publish"] = publish_tab(records, rights, tab.select)
                 if rights.owner:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
-        card.select(partial(choose, models, targets), None, [*targets.values()], **QUIET)
+        _follow(card, models, targets)
         for event in (page.load, ready):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
     return page.queue(max_size=MAX_WAITING)
 
 
-def choose(models: Models, targets: dict[str, Any], event: gr.EventData) -> dict[Any, Any]:
-    """Choose a run in the tab that the Train tab opens. `targets`: what chooses a run in each tab."""
-    if event.tab not in targets:
-        return {}
-    name, names = str(event.name), models.names()
-    if event.tab != "Curves" and name not in names:
-        raise refuse(f"{name} has no usable weights.")
-    return {targets[event.tab]: [name] if event.tab == "Curves" else gr.update(choices=names, value=name)}
+def _follow(card: gr.HTML, models: Models, targets: dict[str, Any]) -> None:
+    """Choose the run of the Train tab's card in the tab that it opens. `targets`: what chooses a run in each tab."""
+
+    def choose(event: gr.EventData) -> dict[Any, Any]:
+        if event.tab not in targets:
+            return {}
+        name, names = str(event.name), models.names()
+        if event.tab != "Curves" and name not in names:
+            raise refuse(f"{name} has no usable weights.")
+        return {targets[event.tab]: [name] if event.tab == "Curves" else gr.update(choices=names, value=name)}
+
+    card.select(choose, None, [*targets.values()], **QUIET)
 
 
 def header(device: str, model: str | None) -> str:

@@ -77,7 +77,7 @@ def points(page) -> int:
 def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
     """Trains 20 epochs of 8,000 images, and torch is imported twice: about 25 s."""
     page = opened("Train")
-    assert "No runs yet" in page.inner_text(".live")
+    page.get_by_text("No runs yet").wait_for()
     describe_run(page, epochs=20)
     press_start(page)
     page.wait_for_selector(".live .state.running")

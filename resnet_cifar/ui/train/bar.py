@@ -2,6 +2,7 @@
 
 import html
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -66,7 +67,7 @@ class Bar:
             return ""
         sentence = self._load.sentence()
         if at_work is not None:
-            run = html.escape(at_work if self._rights.change else "a run")
+            run = html.escape(Path(at_work).name)  # it may be noted by its path
             return f"<p class='aside'>A queued run starts when {run} has ended, as long as this page is served.</p>"
         return f"<p class='busy' role='status'>{sentence}</p>" if sentence else ""
 
@@ -94,9 +95,7 @@ def start(
         if queued is None:
             queued = launcher.at_work() is not None
         begin = queue.add if queued else launcher.start
-        run = begin(wanted.recipe, wanted.data_dir, gpus, name=wanted.name, notes=wanted.notes)
+        begin(wanted.recipe, wanted.data_dir, gpus, name=wanted.name, notes=wanted.notes)
     except UserError as error:
         raise refuse(error) from error
-    if queued:
-        gr.Info(f"{run.name} is queued.")
     return LATEST, gr.update(visible=False), ""

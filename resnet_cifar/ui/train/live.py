@@ -40,7 +40,7 @@ def live_html(records: Records) -> gr.HTML:
         return {"status": now.status, "part": _share(now)}
 
     return gr.HTML(
-        no_run_card(),
+        "<div class='live'></div>",  # until the first update knows whether there are runs
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         container=False,
         padding=False,

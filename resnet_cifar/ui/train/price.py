@@ -38,7 +38,7 @@ class Price:
 
     def _pending(self, recipe: Recipe) -> str:
         if self._estimates.busy:
-            return "<p class='price'>Estimate of time and memory: available when the current run has ended</p>"
+            return "<p class='price later'>Estimate of time and memory: available when the current run has ended</p>"
         done = round(100 * self._estimates.progress(recipe))
         bar = f"<progress max='100' value='{done}' aria-label='trial'>{done} %</progress>"
         return f"<p class='price'>Measuring how fast this machine trains this recipe … {bar}</p>"

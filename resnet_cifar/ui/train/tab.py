@@ -31,7 +31,7 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
     """
     queue = Queue(launcher)
     why_not = rights.why_not or rights.why_no_training
-    with gr.Column(elem_id="train"):
+    with gr.Column(elem_id="training"):
         notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
         bar = None
         if rights.offers_training:
@@ -57,11 +57,11 @@ def _watched(
     seen = gr.State(None)
     with gr.Column(elem_id="watch"):
         live = live_html(records)
-        curves = chart("live-chart", "The curves grow here as soon as the run trains.")
         with gr.Row(elem_classes="actions"):
             which = gr.Dropdown([LATEST], value=LATEST, label="Run", scale=2)
             stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
             resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume")
+        curves = chart("live-chart", "The curves grow here as soon as the run trains.")
         with gr.Accordion("Log", open=False):
             log = gr.HTML(container=False, padding=False)
     watching: dict[str, Any] = {
