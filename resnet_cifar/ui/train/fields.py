@@ -178,7 +178,7 @@ PARTS = {Recipe: ("stages",), Stage: ("augmentation", "progression"), Change: ("
 
 OF_RUN = (
     Field("name", "Run name", "Name of the run's folder.", "text", empty="numbered after the recipe"),
-    Field("notes", "Notes", "Whatever is worth remembering; shown here only, never published.", "long", empty="none"),
+    Field("notes", "Notes", "Whatever is worth remembering; shown here only, never published.", "long", empty=""),
     *_under("Data", Field("data_dir", "Data folder", "Contains cifar-100-python.", "text", empty="downloaded once")),
 )
 """Fields of the run, which no recipe holds."""

@@ -3,6 +3,7 @@
 import html
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ class Setup:
         try:
             data_dir = _path(folder) if folder and recipe.data == "cifar100" else None
             if check_data and data_dir is not None:
-                find(data_dir)
+                _check_data(data_dir, _stamps(data_dir))
         except UserError as error:
             faults |= {"run.data_dir": in_words(error)}
         try:
@@ -210,6 +211,22 @@ def _load(question: Any) -> Form:
         return form_of(Recipe.from_json(text), f"file {question['name']}")
     except RecursionError as error:
         raise UserError(f"{question['name']} is not a recipe: it is nested too deeply.") from error
+
+
+@lru_cache(maxsize=4)
+def _check_data(folder: Path, _stamps: tuple[Any, ...]) -> None:
+    """Raise UserError if a folder lacks CIFAR-100. Files that have not changed are hashed once."""
+    find(folder)
+
+
+def _stamps(folder: Path) -> tuple[Any, ...]:
+    """Size and time of each file that `find` may look at."""
+    patterns = ("cifar-100-python/*", "*/cifar-100-python/*", *(["*"] if folder.name == "cifar-100-python" else []))
+    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    try:
+        return tuple((file, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat()))
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}.") from error
 
 
 def _path(text: str) -> Path:
