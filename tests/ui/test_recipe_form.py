@@ -151,6 +151,7 @@ def test_faults_are_shown_at_their_fields(page, started: list):
 
 
 def test_edits_survive_a_reload_and_a_broken_memory_is_ignored(page):
+    """Loads the page five times: about 6 s."""
     page.get_by_label("sprint", exact=True).check()
     page.get_by_label("Epochs of stage 1").fill("9")
     page.get_by_label("Run name").fill("later")

@@ -448,7 +448,7 @@ async function showCosts() {
   for (const card of answer ? root.querySelectorAll(".recipe-card") : []) {
     const { text, slow } = answer[card.querySelector("input").value];
     card.classList.toggle("slow", slow);
-    card.querySelector(".cost").textContent = slow ? `${text} here: better with a GPU` : text === "not measured yet" ? text : `${text} here`;
+    card.querySelector(".cost").textContent = slow ? `${text} here: better on a faster machine` : text === "not measured yet" ? text : `${text} here`;
   }
 }
 
