@@ -4,7 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train check test lint format clean
+.PHONY: page train check test lint format clean
+
+page: $(VENV)/ready ## open the page; ARGS="--port 8000" and the like are passed on
+	$(RUN) app.py $(ARGS)
 
 train: $(VENV)/ready ## train in the terminal; ARGS="--recipe scratch" and the like are passed on
 	$(RUN) app.py --train-only $(ARGS)
@@ -28,6 +31,7 @@ clean: ## remove the environment; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/ready: requirements.txt
+	@echo "Installing the packages into $(VENV): about 6 GB, a few minutes the first time."
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q -r requirements.txt
 	touch $@

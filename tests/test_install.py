@@ -11,6 +11,16 @@ from tests.builders import ROOT
 
 
 @pytest.mark.process
+def test_without_the_packages_the_command_that_installs_them_is_named():
+    def bare(*flags: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-S", ROOT / "app.py", *flags], capture_output=True, text=True)
+
+    page = bare()
+    assert page.returncode == 2 and page.stderr.count("\n") == 1 and "Type `make page`" in page.stderr, page.stderr
+    assert bare("--list-recipes").returncode == 0  # needs none of them
+
+
+@pytest.mark.process
 def test_an_installed_package_works_from_any_folder(tmp_path: Path):
     """Builds and installs the package, and trains with it: about 10 s."""
     source, installed, here = (tmp_path / name for name in ("source", "installed", "here"))

@@ -152,7 +152,7 @@ def push(args: argparse.Namespace) -> int:
     if args.dry_run:
         from resnet_cifar.hub.push import plan
 
-        planned = plan(run, args.repo, args.public, args.export is not None)
+        planned = plan(run, args.repo, public=args.public, create_pr=args.create_pr, onnx=args.export is not None)
         print(planned.card)
         _show(planned)
     else:
@@ -167,14 +167,15 @@ def deploy(args: argparse.Namespace) -> int:
 
     run = chosen_run(args.run)
     if args.dry_run:
-        _show(plan_app(run, args.deploy_space, args.public))
+        _show(plan_app(run, args.deploy_space, public=args.public))
         return 0
     print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
     return 0
 
 
 def _show(planned: "Plan") -> None:
-    print(f"{'public' if planned.public else 'private, if it is new'}: {planned.repo}")
+    visibility = "public" if planned.public else "private, if it is new"
+    print(f"{'pull request' if planned.create_pr else visibility}: {planned.repo}")
     for name, size in planned.files.items():
         print(f"{size:>12,}  {name}")
 

@@ -1,6 +1,6 @@
 """The command line: runs the command that is asked for, and turns its result into an exit code.
 
-0: done; 1: the run failed; 2: a bad request; 130 and 143: stopped by Ctrl-C, or by SIGTERM or the stop file.
+0: done; 1: the run failed; 2: an error that the user can fix; 130: stopped by Ctrl-C; 143: by SIGTERM or the stop file.
 """
 
 import argparse

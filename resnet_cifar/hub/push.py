@@ -49,6 +49,8 @@ class Plan:
     files: dict[str, int]
     """Size in bytes by name."""
     card: str
+    create_pr: bool = False
+    """Whether the files are proposed as a pull request."""
 
 
 def account(api: HfApi) -> Account:
@@ -70,17 +72,22 @@ def account(api: HfApi) -> Account:
     return Account(user["name"], tuple(org["name"] for org in user.get("orgs", [])), may_write)
 
 
-def check_rights(api: HfApi, repo: str) -> Account:
-    """Return the account if it may write to `repo`.
-
-    Raises UserError for what would make the upload fail: an invalid name, no token, or one that may not write there.
-    """
+def check_name(repo: str) -> None:
+    """Raise UserError unless `repo` is a valid USER/NAME. Sends no request."""
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise UserError(f"{repo!r} is not a valid repo name: {error}") from error
     if "/" not in repo:
         raise UserError(f"repo {repo!r} has no owner; it must be USER/NAME.")
+
+
+def check_rights(api: HfApi, repo: str) -> Account:
+    """Return the account if it may write to `repo`.
+
+    Raises UserError for what would make the upload fail: an invalid name, no token, or one that may not write there.
+    """
+    check_name(repo)
     who = account(api)
     owner = repo.partition("/")[0]
     if owner.lower() not in {name.lower() for name in (who.name, *who.organisations)}:
@@ -94,13 +101,17 @@ def check_rights(api: HfApi, repo: str) -> Account:
     return who
 
 
-def plan(run: RunDir, repo: str, public: bool = False, onnx: bool = False) -> Plan:
-    """List what a push would upload, without a request. Raises UserError where the run has no usable weights."""
+def plan(run: RunDir, repo: str, *, public: bool = False, create_pr: bool = False, onnx: bool = False) -> Plan:
+    """List what a push would upload, without a request.
+
+    Raises UserError where `repo` is not a valid name, the run has no usable weights, or `onnx` lacks its packages.
+    """
+    check_name(repo)
     with bundle(run, repo, onnx) as folder:
         if onnx:
             write_onnx(run.path, folder / ONNX)
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-        return Plan(repo, public, files, (folder / CARD).read_text(encoding="utf-8"))
+        return Plan(repo, public, files, (folder / CARD).read_text(encoding="utf-8"), create_pr)
 
 
 def push(

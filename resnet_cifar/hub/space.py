@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.bundle import bundle
-from resnet_cifar.hub.push import Plan, check_rights, with_retries, with_timeout
+from resnet_cifar.hub.push import Plan, check_name, check_rights, with_retries, with_timeout
 from resnet_cifar.paths import IS_CHECKOUT, ROOT
 from resnet_cifar.runs.run_dir import RunDir
 
@@ -69,8 +69,12 @@ def _check_replaceable(api: HfApi, repo: str, files: list[str]) -> None:
     )
 
 
-def plan_app(run: RunDir, repo: str, public: bool = False) -> Plan:
-    """List what `deploy` would upload, without a request. Raises UserError where the run has no usable weights."""
+def plan_app(run: RunDir, repo: str, *, public: bool = False) -> Plan:
+    """List what `deploy` would upload, without a request.
+
+    Raises UserError where `repo` is not a valid name or the run has no usable weights.
+    """
+    check_name(repo)
     with space_bundle(run) as folder:
         found = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         files = {str(file.relative_to(folder)): file.stat().st_size for file in found}

@@ -46,6 +46,11 @@ def gibibytes(count: float) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
+def file_size(count: int) -> str:
+    """Format the size of a file, such as `43.2 MB` or `12 kB`."""
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{max(1, round(count / 1e3))} kB"
+
+
 def metrics_line(split: str, metrics: Metrics, coarse_top1: float | None) -> str:
     """Format the metrics of a split in one line, with superclass top-1 if the data set has superclasses."""
     line = f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"

@@ -67,7 +67,8 @@ def _try_on_cpu(recipe: Recipe, stage: Stage, device: torch.device, limit: float
     small = _affordable(recipe, _short(stage), _MACS_PER_SECOND * step_seconds)
     training = _training(_network(recipe, device), recipe, small, device)
     needed = _cpu_bytes(training, recipe, stage)
-    seconds = _seconds_per_step(_steps(training), device, deadline - time.monotonic())
+    left = max(deadline - time.monotonic(), limit / 3)  # so that a slow start does not leave only a first, slow step
+    seconds = _seconds_per_step(_steps(training), device, left)
     return Trial(small.batch_size * cost.step_macs(recipe, small) / seconds, needed)
 
 

@@ -34,6 +34,11 @@ from resnet_cifar.ui.train.tab import train_tab
 
 _KEEP_UPLOADS = (600, 3600)  # seconds between clean-ups, and the age at which a file is deleted
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+_LINKS = {
+    "API": "?view=api",
+    "The paper: Deep Residual Learning (2015)": "https://arxiv.org/abs/1512.03385",
+    "The data set: CIFAR-100": "https://www.cs.toronto.edu/~kriz/cifar.html",
+}
 _TICK = 1.0  # seconds between updates of the page
 
 
@@ -57,11 +62,12 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 curves = curves_tab(records, rights, timer)
             targets: dict[str, Any] = {"Classify": model, "Curves": curves}
             if rights.offers_changes:
-                with gr.Tab("Publish", visible=rights.why_not is None) as tab:
+                with gr.Tab("Publish", visible=rights.why_not is None, elem_id="publish-tab") as tab:
                     targets["Publish"] = publish_tab(records, rights, tab.select)
                 if rights.owner:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
         _follow(card, models, targets)
+        gr.HTML(footer(os.environ.get("SPACE_ID")), elem_id="footer", container=False, padding=False)
         for event in (page.load, ready):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
@@ -89,6 +95,12 @@ def header(device: str, model: str | None) -> str:
         "<h1>resnet_cifar</h1><p>ResNet-34 on the 100 classes of CIFAR-100</p>"
         f"<p class='facts'><span>{name}</span><span>{html.escape(device)}</span></p>"
     )
+
+
+def footer(space: str | None) -> str:
+    """Return the page's footer: links to whatever explains it. `space`: OWNER/NAME if it is a Space."""
+    links = _LINKS | ({"Source": f"https://huggingface.co/spaces/{html.escape(space)}/tree/main"} if space else {})
+    return f"<p>{''.join(f'<a href={address!r}>{text}</a>' for text, address in links.items())}</p>"
 
 
 def serve(
@@ -119,7 +131,7 @@ def serve(
             js=_JS,
             quiet=True,
             prevent_thread_lock=True,
-            footer_links=[],
+            footer_links=["api"],  # without it, the page has no ?view=api; its own footer is hidden
             run_history=False,
             enable_monitoring=False,
             strict_cors=True,

@@ -5,6 +5,8 @@ from pathlib import Path
 import gradio as gr
 
 _SANS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+_SIZES = ("xxs", "xs", "sm", "md", "lg", "xl", "xxl")
+_RADIUS = gr.themes.sizes.Size(**dict.fromkeys(_SIZES, "10px"))  # one radius for all corners
 _MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 
@@ -14,7 +16,7 @@ def theme() -> gr.themes.Base:
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
-        radius_size=gr.themes.sizes.radius_lg,
+        radius_size=_RADIUS,
         font=[gr.themes.Font(name) for name in _SANS],
         font_mono=[gr.themes.Font(name) for name in _MONO],
     ).set(
@@ -25,6 +27,30 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         color_accent="*primary_700",
+        # Borders of controls have a contrast of 3 : 1 or more with the card behind them (WCAG 1.4.11).
+        input_border_width="1px",
+        input_border_color="*neutral_500",
+        input_border_color_dark="*neutral_500",
+        input_border_color_focus="*neutral_500",
+        input_border_color_focus_dark="*neutral_400",
+        input_shadow_focus="none",
+        input_background_fill="*neutral_50",
+        input_background_fill_dark="*neutral_900",
+        checkbox_border_width="1px",
+        checkbox_border_radius="4px",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
+        checkbox_label_background_fill="*neutral_100",
+        checkbox_label_background_fill_dark="*neutral_700",
+        button_secondary_background_fill="*background_fill_primary",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="transparent",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_500",
+        button_secondary_border_color_dark="*neutral_400",
+        button_secondary_text_color="*neutral_800",
+        button_secondary_text_color_dark="*neutral_100",
+        button_border_width="1px",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

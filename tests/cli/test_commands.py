@@ -34,6 +34,8 @@ def test_runs_are_listed(run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: p
     head, row = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["run", "recipe", "status", "epochs"]
     assert re.match(r"tiny +tiny +completed +2/2 +[\d.]+ % +[\d.]+ %", row)
+    run.queued_file.touch()
+    assert cli.main(["--list-runs"]) == 0 and " queued " in capsys.readouterr().out
     monkeypatch.setattr("resnet_cifar.paths.CHECKPOINTS", run.path / "none")
     assert cli.main(["--list-runs"]) == 0
     assert "no runs in" in capsys.readouterr().out

@@ -70,7 +70,15 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunDir):
     assert uninterrupted.status() == "completed"
     files = {file.name for file in uninterrupted.path.iterdir()}
-    assert files == {".lock", "config.json", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"}
+    assert files == {
+        ".lock",
+        "config.json",
+        "eval.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "notes.json",
+        "recipe.json",
+    }
     last = uninterrupted.last_event()
     assert isinstance(last, events.RunCompleted)
     told = json.loads(uninterrupted.eval_file.read_text())

@@ -66,6 +66,11 @@ def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Pa
     page.locator(".files", has_text="app.py").wait_for()
     page.get_by_label("Weights", exact=True).check()
     page.get_by_label("Include ONNX").check()
+    page.get_by_label("As a pull request").check()
+    page.get_by_role("button", name="Preview").click()
+    page.locator(".files", has_text="model.onnx").wait_for()
+    assert "As a pull request to me/tiny" in page.inner_text(".files") and " MB" in page.inner_text(".files")
+    page.get_by_label("As a pull request").uncheck()
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
     assert hub.repo("models", "me/tiny").private and "model.onnx" in hub.files("models", "me/tiny")
@@ -94,6 +99,9 @@ def test_the_app_is_published_with_a_run(page, hub: HubServer):
 
 
 def test_why_a_run_cannot_be_published_is_shown(page, hub: HubServer):
+    page.get_by_label("Repo").fill("just-a-name")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_text("has no owner; it must be USER/NAME").wait_for()
     page.get_by_label("Repo").fill("you/tiny")
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_text("can't write to you; choose one of me").wait_for()
@@ -109,13 +117,14 @@ def test_a_missing_repo_is_reported_for_the_model_box(page):
     page.get_by_text("there is no 'you/nothing' on the Hugging Face Hub").wait_for()
 
 
-def test_the_login_is_shown_or_how_to_log_in(hub: HubServer, tmp_path: Path, browser, root: Path):
-    """Starts the app twice: about 10 s."""
-    for token, says in ((READ, "the token can only read"), ("", "Nobody is logged in")):
-        app = App(root)
-        app.start(env=hub.environment(tmp_path / "home", **({"HF_TOKEN": token} if token else {})))
-        page = browser.new_page()
-        page.goto(f"{app.url}#publish")
-        page.get_by_text(says).wait_for()
-        page.close()
-        app.kill()
+def test_a_token_that_can_only_read_is_said_to(hub: HubServer, tmp_path: Path, browser, root: Path):
+    """Starts the app: about 8 s."""
+    app = App(root)
+    app.start(env=hub.environment(tmp_path / "home", HF_TOKEN=READ))
+    page = browser.new_page()
+    page.goto(f"{app.url}#publish")
+    page.get_by_text("the token can only read").wait_for()
+    assert page.get_by_role("button", name="Publish", exact=True).is_disabled()
+    assert page.get_by_role("button", name="Preview").is_enabled()
+    page.close()
+    app.kill()

@@ -16,6 +16,7 @@ from resnet_cifar.hub.push import Plan, account, plan, push, with_timeout
 from resnet_cifar.hub.space import deploy, plan_app
 from resnet_cifar.model.checkpoint import MODEL
 from resnet_cifar.model.export import can_export
+from resnet_cifar.report.text import file_size
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import at_once
@@ -31,27 +32,29 @@ _WEIGHTS, _SPACE = "Weights", "Space: the app with these weights"
 def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
     """Build the tab, and return the run's dropdown. `opened`: the event of the tab being opened."""
     who = gr.HTML(_notice("Checking the login …"), container=False, padding=False)
-    with gr.Row():
-        run = gr.Dropdown(publishable(records), label="Run", info="with saved weights", interactive=True)
-        repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
-    kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="Publish as", elem_id="what")
-    with gr.Row():
-        public = gr.Checkbox(False, label="Public", info="otherwise a new repo is private")
-        as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo maintained by others")
-        onnx = gr.Checkbox(False, label="Include ONNX", info="for runtimes without torch", visible=can_export())
-    with gr.Row():
+    with gr.Group():
+        with gr.Row():
+            run = gr.Dropdown(publishable(records), label="Run", info="with saved weights", interactive=True)
+            repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
+        kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="Publish as", elem_id="what")
+        with gr.Row():
+            public = gr.Checkbox(False, label="Public", info="otherwise a new repo is private")
+            as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo maintained by others")
+            onnx = gr.Checkbox(False, label="Include ONNX", info="for runtimes without torch", visible=can_export())
+    with gr.Row(elem_classes="actions"):
         show = gr.Button("Preview", elem_id="dry-run")
-        publish = gr.Button("Publish", variant="primary", elem_id="publish")
+        publish = gr.Button("Publish", variant="primary", elem_id="publish", interactive=False)
     status = gr.HTML(container=False, padding=False, apply_default_css=False, elem_id="published")
     with gr.Accordion("Model card", open=False, visible=False) as fold:
         card = gr.Markdown(elem_id="card")
-    opened(partial(logged_in, rights), None, who, **UPLOADS)
+    opened(partial(logged_in, rights), None, [who, publish], **UPLOADS)
     opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
     weights_options = [as_pr, onnx]
     kind.change(_options, kind, weights_options, **QUIET)
-    show.click(partial(dry_run, records, rights), [kind, run, repo, public], [status, fold, card], **UPLOADS)
-    publish.click(partial(upload, records, rights), [kind, run, repo, public, *weights_options], status, **UPLOADS)
+    form = [kind, run, repo, public, *weights_options]
+    show.click(partial(dry_run, records, rights), form, [status, fold, card], **UPLOADS)
+    publish.click(partial(upload, records, rights), form, status, **UPLOADS)
     return run
 
 
@@ -66,30 +69,41 @@ def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
     return gr.update(choices=names, value=chosen), gr.skip()
 
 
-def logged_in(rights: Rights) -> str:
-    """Return whose login is used, or how to log in. Raises a refusal for strangers."""
+def logged_in(rights: Rights) -> tuple[str, Any]:
+    """Return whose login is used, or how to log in, and whether one can publish. Raises a refusal for strangers."""
     rights.need()
     hub = rights.hub()
     try:
         who = at_once(with_timeout(lambda: account(hub)))
     except UserError as error:
-        return _notice(_sentence(str(error)))
-    places = ", ".join((who.name, *who.organisations))
+        return _notice(_sentence(f"{error} Until then, only the preview is available.")), gr.update(interactive=False)
     if not who.may_write:
-        return _notice(f"<b>{html.escape(who.name)}</b> is logged in, but the token can only read.")
-    return _notice(f"<b>{html.escape(who.name)}</b> is logged in and can write to {html.escape(places)}.")
+        why_not = (
+            f"<b>{html.escape(who.name)}</b> is logged in, but the token can only read, so nothing can be published."
+        )
+        return _notice(why_not), gr.update(interactive=False)
+    places = html.escape(", ".join((who.name, *who.organisations)))
+    return _notice(f"<b>{html.escape(who.name)}</b> is logged in and can write to {places}."), gr.update(
+        interactive=True
+    )
 
 
 def dry_run(
-    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool
-) -> tuple[str, Any, str]:
-    """Return what would be uploaded: files and model card. Sends no request."""
+    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool, onnx: bool
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield what would be uploaded: files and model card. Sends no request."""
     rights.need()
+    yield _notice("Preparing the files …"), gr.skip(), gr.skip()
     try:
-        planned = (plan_app if kind == _SPACE else plan)(_run(records, run), _repo(repo), public)
+        source, target = _run(records, run), _repo(repo)
+        if kind == _SPACE:
+            planned = plan_app(source, target, public=public)
+        else:
+            planned = plan(source, target, public=public, create_pr=as_pr, onnx=onnx)
     except UserError as error:
+        yield "", gr.update(visible=False), ""
         raise refuse(error) from error
-    return _files(planned), gr.update(visible=kind != _SPACE), _preview(planned.card)
+    yield _files(planned), gr.update(visible=kind != _SPACE), _preview(planned.card)
 
 
 def upload(
@@ -146,10 +160,10 @@ def _progress(progress: Progress, seconds: float) -> str:
 
 def _files(planned: Plan) -> str:
     total = sum(planned.files.values())
-    rows = "".join(f"<tr><td>{name}</td><td>{size:,} bytes</td></tr>" for name, size in planned.files.items())
-    kind = "public" if planned.public else "private if new"
-    head = f"To <b>{html.escape(planned.repo)}</b> ({kind}), in one commit of {total / 1e6:,.1f} MB:"
-    return f"<div class='card files'><p>{head}</p><table>{rows}</table></div>"
+    rows = "".join(f"<tr><td>{name}</td><td>{file_size(size)}</td></tr>" for name, size in planned.files.items())
+    repo = f"<b>{html.escape(planned.repo)}</b> ({'public' if planned.public else 'private if new'})"
+    how = f"As a pull request to {repo}" if planned.create_pr else f"To {repo}, in one commit"
+    return f"<div class='card files'><p>{how}, {file_size(total)}:</p><table>{rows}</table></div>"
 
 
 def _sentence(text: str) -> str:

@@ -40,8 +40,8 @@ class Bar:
             with gr.Column(visible=False, min_width=260, elem_id="question") as asking:
                 question = gr.HTML(container=False, padding=False)
                 with gr.Row():
-                    anyway = gr.Button("Start anyway", variant="stop", elem_id="anyway")
-                    cancel = gr.Button("Cancel")
+                    anyway = gr.Button("Start anyway", variant="stop", min_width=120, elem_id="anyway")
+                    cancel = gr.Button("Cancel", min_width=120)
         self._answers = [asking, question]
         self._starters = [(begin, False, False), (add, True, False), (anyway, None, True)]
         cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)

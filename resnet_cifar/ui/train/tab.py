@@ -62,7 +62,7 @@ def _watched(
             stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
             resume = gr.Button("Resume", variant="primary", visible=False, elem_id="resume")
         curves = chart("live-chart", "The curves grow here as soon as the run trains.")
-        with gr.Accordion("Log", open=False):
+        with gr.Accordion("Log", open=False, elem_id="log"):
             log = gr.HTML(container=False, padding=False)
     watching: dict[str, Any] = {
         "fn": partial(watch, records, launcher, queue, rights),
