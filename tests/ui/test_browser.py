@@ -11,7 +11,8 @@ from tests.awkward import halves, saved
 COPY = """async ({ image, text }) => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 48, height: 64 });
   const png = await new Promise((done) => canvas.toBlob(done, "image/png"));
-  const item = text ? { "text/plain": new Blob([text], { type: "text/plain" }), "image/png": png } : { "image/png": png };
+  const item = { "image/png": png };
+  if (text) item["text/plain"] = new Blob([text], { type: "text/plain" });
   await navigator.clipboard.write([new ClipboardItem(item)]);
 }"""
 """Copies an image, and text if there is any."""

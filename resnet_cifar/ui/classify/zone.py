@@ -42,8 +42,9 @@ _TEMPLATE = """
     <ul class="tiles"></ul>
   </div>
   {examples}
-  <dialog class="detail" aria-label="answer for one image"><div class="bar"><p class="file"></p>
-    <button class="previous">Previous</button><button class="next">Next</button><button class="close">Close</button></div>
+  <dialog class="detail" aria-label="answer for one image"><div class="bar">
+    <p class="file"></p><button class="previous">Previous</button><button class="next">Next</button>
+    <button class="close">Close</button></div>
     <div class="pair"><img class="preview" alt="the image"><div class="answers"></div></div></dialog>
 </div>
 """
@@ -62,7 +63,7 @@ def image_zone(models: Models, model: str | None) -> gr.HTML:
     folder = Path(__file__).parent
     zone = gr.HTML(
         html_template=_TEMPLATE.format(
-            settings=escape(json.dumps(settings)),
+            settings=_attribute(settings),
             limit=LIMIT,
             answer="" if model else no_model_card(),
             examples=example_buttons(),
@@ -103,3 +104,11 @@ def example_buttons() -> str:
         f"<div class='examples' role='group' aria-label='Examples'><span>or try</span>{buttons}</div>"
         f"<p class='examples-note'>The {UNKNOWN} is none of the 100 classes.</p>"
     )
+
+
+def _attribute(settings: dict[str, Any]) -> str:
+    """Write settings for an attribute of the template, which is also a JavaScript template string."""
+    text = escape(json.dumps(settings))
+    for character in "\\`${}":
+        text = text.replace(character, f"&#{ord(character)};")
+    return text
