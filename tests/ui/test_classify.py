@@ -7,8 +7,8 @@ import pytest
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.paths import ROOT
 from resnet_cifar.recipe.classes import FINE
+from resnet_cifar.ui.classify.answers import example
 from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
-from resnet_cifar.ui.classify.tab import example
 from tests.builders import checkpoint
 
 EXAMPLES_FOLDER = ROOT / "resnet_cifar" / "ui" / "classify" / "examples"
@@ -21,7 +21,7 @@ def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
     page.goto(url)
     page.wait_for_selector(".examples button")
     responses = "performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('run/predict')).length"
-    page.wait_for_function(f"{responses} >= 2")  # the events on load: header, models and the note on unusable folders
+    page.wait_for_function(f"{responses} >= 3")  # the events on load: header, default model, choices and notes
     yield page
     page.close()
 
@@ -82,11 +82,11 @@ def test_only_examples_are_opened():
 
 def test_unusable_folders_are_listed_with_the_reason(page, broken: None):
     assert page.locator(".unusable").count() == 0
-    page.get_by_label("Model").click()
+    page.get_by_label("Model", exact=True).click()
     page.get_by_text("2 folders cannot be used").click()
     notes = page.inner_text(".unusable li >> nth=0"), page.inner_text(".unusable li >> nth=1")
     assert notes[0].startswith("<i>cut\nmodel.safetensors is truncated") and notes[1] == "half\nconfig.json is missing."
-    page.get_by_label("Model").click()
+    page.get_by_label("Model", exact=True).click()
     page.get_by_role("option", name="first").wait_for()
     assert page.get_by_role("option").count() == 2
 
