@@ -22,29 +22,29 @@ _TEMPLATE = """
 <div class="zone" data-mode="empty" data-settings="{settings}">
   <input class="files" type="file" accept="image/*" multiple hidden aria-label="Images">
   <div class="pair">
-    <div class="drop card">
+    <div class="drop">
       <div class="invite"><svg viewBox="0 0 48 48" aria-hidden="true"><rect x="5" y="9" width="38" height="30" rx="5"/>
         <circle cx="17" cy="19" r="4"/><path d="M6 35l12-11 8 7 8-8 8 7"/></svg>
-        <p class="big">Drop photos here</p>
-        <p>one, or up to {limit} at once; or paste one with Ctrl+V</p></div>
+        <p class="big">Drop photos here</p><p>one, or up to {limit} at once; or paste one with Ctrl+V</p></div>
       <img class="preview" alt="the image" hidden>
       <video class="preview" aria-label="live image of the webcam" muted playsinline hidden></video>
-      <div class="tools"><button class="choose main">Choose images</button>
-        <button class="open-camera">Use the webcam</button><button class="keep" hidden>Keep this image</button>
-        <button class="close-camera" hidden>Close the webcam</button>
-        <button class="remove" hidden>Remove</button></div>
+      <div class="tools"><button class="plain main choose">Choose images</button>
+        <button class="plain open-camera">Use the webcam</button>
+        <button class="plain keep" hidden>Keep this image</button>
+        <button class="plain close-camera" hidden>Close the webcam</button>
+        <button class="plain remove" hidden>Remove</button></div>
     </div>
     <div class="answers" role="status" aria-busy="false">{answer}</div>
   </div>
   <div class="several" hidden>
     <div class="summary"><p class="status" role="status"></p><progress max="1" value="0" aria-label="images classified"
-      hidden></progress><button class="csv" hidden>Download as CSV</button></div>
+      hidden></progress><button class="plain csv" hidden>Download as CSV</button></div>
     <ul class="tiles"></ul>
   </div>
   {examples}
   <dialog class="detail" aria-label="answer for one image"><div class="bar">
-    <p class="file"></p><button class="previous">Previous</button><button class="next">Next</button>
-    <button class="close">Close</button></div>
+    <p class="file"></p><button class="plain previous">Previous</button><button class="plain next">Next</button>
+    <button class="plain close">Close</button></div>
     <div class="pair"><img class="preview" alt="the image"><div class="answers"></div></div></dialog>
 </div>
 """
