@@ -26,6 +26,30 @@ _SUPERCLASSES = {
     "vehicles_2": "lawn_mower rocket streetcar tank tractor",
 }
 
+PHRASES = {
+    "aquatic_mammals": "a mammal that lives in water",
+    "fish": "a fish",
+    "flowers": "a flower",
+    "food_containers": "something for food or drink",
+    "fruit_and_vegetables": "a fruit or vegetable",
+    "household_electrical_devices": "a household device",
+    "household_furniture": "a piece of furniture",
+    "insects": "an insect",
+    "large_carnivores": "a large predator",
+    "large_man-made_outdoor_things": "something large that people built",
+    "large_natural_outdoor_scenes": "a landscape",
+    "large_omnivores_and_herbivores": "a large animal",
+    "medium_mammals": "a medium-sized mammal",
+    "non-insect_invertebrates": "a small animal without a backbone",
+    "people": "a person",
+    "reptiles": "a reptile",
+    "small_mammals": "a small mammal",
+    "trees": "a tree",
+    "vehicles_1": "a kind of vehicle",
+    "vehicles_2": "a kind of vehicle",
+}
+"""Superclasses in everyday words."""
+
 COARSE: tuple[str, ...] = tuple(_SUPERCLASSES)
 """The 20 superclasses. Both tuples are in alphabetical order, as in the official files."""
 

@@ -22,6 +22,7 @@ from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.chart import PLOTLY_JS
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
+from resnet_cifar.ui.classify.uploads import MAX_MEGABYTES
 from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
@@ -136,7 +137,7 @@ def serve(
             enable_monitoring=False,
             strict_cors=True,
             ssr_mode=False,  # on by default on a Space, where a Node server would render pages
-            max_file_size="50mb",
+            max_file_size=f"{MAX_MEGABYTES}mb",
             blocked_paths=[str(root)],
             app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
         )

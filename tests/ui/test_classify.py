@@ -1,14 +1,21 @@
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.model.checkpoint import read_config
+from resnet_cifar.model.classifier import Classifier, Prediction
 from resnet_cifar.paths import ROOT
 from resnet_cifar.recipe.classes import FINE
+from resnet_cifar.ui.classify.accuracy import Accuracy
+from resnet_cifar.ui.classify.answers import example
+from resnet_cifar.ui.classify.cards import prediction_card
 from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
-from resnet_cifar.ui.classify.tab import example
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.classify.tab import choices
+from resnet_cifar.ui.rights import Rights
 from tests.builders import checkpoint
 
 EXAMPLES_FOLDER = ROOT / "resnet_cifar" / "ui" / "classify" / "examples"
@@ -21,7 +28,7 @@ def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
     page.goto(url)
     page.wait_for_selector(".examples button")
     responses = "performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('run/predict')).length"
-    page.wait_for_function(f"{responses} >= 2")  # the events on load: header, models and the note on unusable folders
+    page.wait_for_function(f"{responses} >= 3")  # the events on load: header, default model, choices and notes
     yield page
     page.close()
 
@@ -82,17 +89,70 @@ def test_only_examples_are_opened():
 
 def test_unusable_folders_are_listed_with_the_reason(page, broken: None):
     assert page.locator(".unusable").count() == 0
-    page.get_by_label("Model").click()
+    page.get_by_label("Model", exact=True).click()
     page.get_by_text("2 folders cannot be used").click()
     notes = page.inner_text(".unusable li >> nth=0"), page.inner_text(".unusable li >> nth=1")
     assert notes[0].startswith("<i>cut\nmodel.safetensors is truncated") and notes[1] == "half\nconfig.json is missing."
-    page.get_by_label("Model").click()
+    page.get_by_label("Model", exact=True).click()
     page.get_by_role("option", name="first").wait_for()
     assert page.get_by_role("option").count() == 2
 
 
 def test_a_page_opened_later_lists_them_at_once(broken: None, page):
     page.get_by_text("2 folders cannot be used").wait_for()
+
+
+def test_the_classes_are_listed_by_superclass_in_everyday_words(page):
+    page.get_by_text("Shows which of 100 everyday things is in a photo").wait_for()
+    page.get_by_text("See all 100 of them").click()
+    vehicles = page.locator(".classes div", has_text="a kind of vehicle")
+    assert vehicles.locator("dd").inner_text().count(",") == 9 and "motorcycle" in vehicles.inner_text()
+    assert sum(text.count(",") + 1 for text in page.locator(".classes dd").all_inner_texts()) == 100
+
+
+def test_the_webcam_is_classified_live_and_closed_again(page, url: str):
+    """Chromium's webcam shows a clock. Nothing is opened before the button is pressed, or without permission."""
+    button = page.get_by_role("button", name="Use the webcam")
+    button.click()
+    page.locator(".answer", has_text="does not allow this page to use the webcam").wait_for()
+    page.context.grant_permissions(["camera"], origin=url.rstrip("/"))
+    button.click()
+    page.wait_for_selector(".answer .what")
+    first = page.get_attribute(".answer .top img", "src")
+    page.wait_for_function("src => document.querySelector('.answer .top img').src !== src", arg=first)
+    page.get_by_role("button", name="Keep this image").click()
+    page.locator(".answer .what").wait_for()
+    assert page.locator("img.preview >> nth=0").is_visible()
+    button.click()
+    page.wait_for_selector("video:visible")
+    page.evaluate("window.track = document.querySelector('video').srcObject.getTracks()[0]")
+    page.get_by_role("tab", name="Train").click()  # closes it
+    page.wait_for_function("window.track.readyState === 'ended'")
+
+
+def test_models_are_ranked_and_barely_trained_ones_hidden(root: Path, tmp_path: Path):
+    for name, top1 in (("good", 0.6), ("best", 0.7), ("bad", 0.05), ("unknown", None), ("broken", "high")):
+        folder = checkpoint(tmp_path / name)
+        if top1 is not None:
+            (folder / "eval.json").write_text(json.dumps({"top1": top1, "per_class_top1": {"fox": 0.5}}))
+    models = Models(tmp_path, Rights())
+    good, others = models.ranked()
+    assert good == ["best", "good"] and sorted(others) == ["bad", "broken", "unknown"] and models.default() == "best"
+    assert choices(models)[0] == ("best, 70.00 % on test", "best")
+    assert models.accuracy("bad").barely_trained and models.accuracy("broken").text() == "accuracy unknown"
+    assert Models(root, Rights()).ranked() == (["second", "first"], [])  # nothing better: none is hidden
+
+
+def test_the_card_says_how_far_it_can_be_believed(root: Path):
+    config = read_config(root / "second")
+    sure = Prediction({"fox": 0.93, "wolf": 0.04, "lion": 0.004}, "medium_mammals", example_image("raccoon"))
+    card = prediction_card(sure, "<b>mine", config, Accuracy(0.67, "test", "cifar100", {"fox": 0.8}))
+    assert "<p class='sure'>Sure</p>" in card and "a medium-sized mammal" in card and "&lt;b&gt;mine" in card
+    assert "Right on 67 % of CIFAR-100's test images, and on 80 % of those with the label fox." in card
+    assert "knows only 100 classes and always names one of them" in card
+    assert "<summary>98 other classes, together 3.0 %</summary><ol><li><span>lion" in card  # folded
+    assert "do not rely on it" in prediction_card(sure, "mine", config, Accuracy(0.03))
+    assert "accuracy is not known" in prediction_card(sure, "mine", config, Accuracy())
 
 
 def test_accessibility(broken: None, page):

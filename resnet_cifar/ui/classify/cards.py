@@ -1,104 +1,72 @@
-"""Predictions and messages as HTML. Text from files and users is escaped here."""
+"""Answers as HTML: cards beside an image, tiles of a gallery. Text from files and users is escaped here."""
 
 import base64
 import html
 import io
-from collections.abc import Mapping
-from functools import cache
 
 from PIL import Image
 
 from resnet_cifar.data.images import centre_square
+from resnet_cifar.data.preprocess import SIDE
+from resnet_cifar.model.checkpoint import ModelConfig
 from resnet_cifar.model.classifier import Prediction
-from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
+from resnet_cifar.recipe.classes import PHRASES
+from resnet_cifar.ui.classify.accuracy import Accuracy
 
-_THUMBNAIL = 144  # pixels per side
-
-
-def empty_card(model: str | None) -> str:
-    """Return the card shown while there is no image or no model."""
-    if model is None:
-        return _card(
-            "<p class='empty'>There is no model yet.<br>Train one, or enter a name from the Hugging Face Hub.</p>"
-        )
-    return _card("<p class='empty'>Drop an image to classify it.</p>")
+_THUMBNAIL = 192  # pixels per side
+_FOLDED = 0.01  # less probable classes are folded into one line
+_SURE = {0.9: "Sure", 0.6: "Fairly sure", 0.3: "Unsure", 0.0: "Little more than a guess"}
+"""Words for a confidence, by its lower limit."""
+_DATA = {"cifar100": "CIFAR-100's", "synthetic": "synthetic"}
 
 
-def fetching_card(model: str) -> str:
-    """Return the card shown while a model is downloaded from the Hub."""
-    return _card(f"<p class='empty'>Downloading {html.escape(model)} from the Hugging Face Hub …</p>")
-
-
-def prediction_card(prediction: Prediction) -> str:
-    """Return the card of a prediction: top class, the most probable classes, and the network's input."""
-    kind = f"<p class='kind'>superclass: {_words(prediction.superclass)}</p>" if prediction.superclass else ""
-    rows = "".join(
-        f"<li><span>{_words(label)}</span><span class='share'>{100 * value:.1f} %</span>"
-        f"<span class='bar'><i style='width:{100 * value:.1f}%'></i></span></li>"
-        for label, value in prediction.probabilities.items()
+def no_model_card() -> str:
+    """Return the card shown while there is no model."""
+    return _card(
+        "<p class='empty'>There is no model yet.<br>Train one, or enter a name from the Hugging Face Hub below.</p>"
     )
-    side = prediction.seen.width
+
+
+def prediction_card(prediction: Prediction, model: str, config: ModelConfig, accuracy: Accuracy) -> str:
+    """Return the card of a prediction: top class, the most probable classes, the network's input, and the limits."""
+    kind = f"<p class='kind'>{kind_of(prediction.superclass)}</p>" if prediction.superclass else ""
+    sure = next(words for limit, words in _SURE.items() if prediction.probabilities[prediction.label] >= limit)
     return _card(
         f"<div class='top'><img alt='the input of the network' src='{_data_url(prediction.seen, 'PNG')}'>"
-        f"<div><p class='what'>{_words(prediction.label)}</p>{kind}</div></div><ol>{rows}</ol>"
-        f"<p class='seen'>The small image is the network's input: the central square at {side} x {side} pixels.</p>"
+        f"<div><p class='sure'>{sure}</p><p class='what'>{words_of(prediction.label)}</p>{kind}</div></div>"
+        f"{_rows(prediction, len(config.labels))}"
+        f"<div class='fine'><p class='by'>Answered by {html.escape(model)}. {_limits(prediction, config, accuracy)}</p>"
+        f"<p class='seen'>{_seen(prediction.seen.width)}</p></div>"
     )
+
+
+def error_card(error: str) -> str:
+    """Return the card of an image that could not be classified."""
+    return _card(f"<p class='failed'>That did not work</p><p class='why'>{html.escape(error)}</p>")
 
 
 def prediction_tile(name: str, image: str, prediction: Prediction) -> str:
-    """Return a gallery tile: thumbnail, top class and file name."""
-    share = f"{100 * prediction.probabilities[prediction.label]:.1f} %"
+    """Return the content of a gallery tile: thumbnail, top class and file name."""
     return (
-        f"<li><img alt='' src='{image}'><p class='what'><span>{_words(prediction.label)}</span>"
-        f"<span class='share'>{share}</span></p><p class='file'>{html.escape(name)}</p></li>"
+        f"<img alt='' src='{image}'><span class='what'><span>{words_of(prediction.label)}</span>"
+        f"<span class='share'>{_percent(prediction.probabilities[prediction.label])}</span></span>"
+        f"<span class='file'>{html.escape(name)}</span>"
     )
 
 
 def error_tile(name: str, error: str) -> str:
-    """Return a gallery tile with an error message."""
-    return f"<li><p class='why'>{html.escape(error)}</p><p class='file'>{html.escape(name)}</p></li>"
+    """Return the content of a gallery tile with an error message."""
+    return f"<span class='why'>{html.escape(error)}</span><span class='file'>{html.escape(name)}</span>"
 
 
-def tiles(items: str) -> str:
-    """Return the gallery."""
-    return f"<ul class='tiles'>{items}</ul>"
+def kind_of(superclass: str) -> str:
+    """Return a superclass in everyday words; its name if there are none."""
+    return PHRASES.get(superclass) or words_of(superclass)
 
 
-def progress_line(done: int, total: int) -> str:
-    """Return a line with a progress bar."""
-    bar = f"<progress max='{total}' value='{done}' aria-label='images classified'></progress>"
-    return f"<p class='status' role='status'>{done} of {_images(total)} {bar}</p>"
-
-
-def summary_line(total: int, bad: int, model: str) -> str:
-    """Return the line above a finished gallery."""
-    errors = f"; {bad} could not be read" if bad else ""
-    return f"<p class='status' role='status'>{_images(total)}, classified by {html.escape(model)}{errors}</p>"
-
-
-def unusable_note(faults: Mapping[str, str]) -> str:
-    """Return a folded list of unusable folders with the reasons; empty if there are none."""
-    if not faults:
-        return ""
-    rows = "".join(f"<li><b>{html.escape(name)}</b> {html.escape(fault)}</li>" for name, fault in faults.items())
-    folders = "1 folder" if len(faults) == 1 else f"{len(faults)} folders"
-    return f"<details class='unusable'><summary>{folders} cannot be used</summary><ul>{rows}</ul></details>"
-
-
-@cache
-def example_buttons() -> str:
-    """Return a row of buttons with the example photographs."""
-    buttons = "".join(
-        f"<button type='button' value='{name}' title='{title}' aria-label='example: {title}'>"
-        f"<img alt='' src='{thumbnail(example_image(name))}'></button>"
-        for name, title in (
-            (name, f"{name}, none of the 100 classes" if name == UNKNOWN else name) for name in EXAMPLES
-        )
-    )
-    return (
-        f"<div class='examples' role='group' aria-label='Examples'><span>or try</span>{buttons}</div>"
-        f"<p class='examples-note'>The {UNKNOWN} is none of the 100 classes.</p>"
-    )
+def words_of(name: str) -> str:
+    """Return the name of a class as words, escaped."""
+    return html.escape(name.replace("_", " "))
 
 
 def thumbnail(image: Image.Image) -> str:
@@ -106,16 +74,63 @@ def thumbnail(image: Image.Image) -> str:
     return _data_url(centre_square(image, _THUMBNAIL), "JPEG")
 
 
+def whole(image: Image.Image) -> str:
+    """Return an image as a JPEG in a data URL."""
+    return _data_url(image, "JPEG")
+
+
+def _rows(prediction: Prediction, classes: int) -> str:
+    """Return the shown classes; those under 1 % are folded into one line with all others."""
+    rows = [_row(label, value) for label, value in prediction.probabilities.items()]
+    shown = max(1, sum(value >= _FOLDED for value in prediction.probabilities.values()))
+    rest = max(0.0, 1 - sum(list(prediction.probabilities.values())[:shown]))
+    others = "1 other class" if classes - shown == 1 else f"{classes - shown} other classes, together"
+    line = f"{others} {_percent(rest)}"
+    if shown < len(rows):
+        line = f"<details class='rest'><summary>{line}</summary><ol>{''.join(rows[shown:])}</ol></details>"
+    else:
+        line = f"<p class='rest'>{line}</p>" if classes > shown else ""
+    return f"<ol>{''.join(rows[:shown])}</ol>{line}"
+
+
+def _row(label: str, value: float) -> str:
+    return (
+        f"<li><span>{words_of(label)}</span><span class='share'>{_percent(value)}</span>"
+        f"<span class='bar'><i style='width:{100 * value:.1f}%'></i></span></li>"
+    )
+
+
+def _limits(prediction: Prediction, config: ModelConfig, accuracy: Accuracy) -> str:
+    """Say how far the answer can be believed, with the model's own results."""
+    if accuracy.top1 is None:
+        measured = "Its accuracy is not known."
+    else:
+        data = _DATA.get(accuracy.data, "its")
+        measured = f"Right on {100 * accuracy.top1:.0f} % of {data} {accuracy.split} images"
+        of_class = accuracy.of_class.get(prediction.label)
+        if of_class is not None:
+            measured += f", and on {100 * of_class:.0f} % of those with the label {words_of(prediction.label)}"
+        measured += ": barely trained, so do not rely on it." if accuracy.barely_trained else "."
+    return (
+        f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else. "
+        "The percentages are its own confidence, not a measurement."
+    )
+
+
+def _seen(size: int) -> str:
+    """Say what the network's input is: images are reduced to CIFAR's size before they get the network's."""
+    resized = "" if size == SIDE else f" and enlarged to {size} x {size}"
+    return (
+        f"The small image is all that the network sees: the central square, reduced to {SIDE} x {SIDE} pixels{resized}."
+    )
+
+
 def _card(content: str) -> str:
-    return f"<div class='answer' role='status'>{content}</div>"
+    return f"<div class='answer'>{content}</div>"
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _words(name: str) -> str:
-    return html.escape(name.replace("_", " "))
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _data_url(image: Image.Image, format: str) -> str:

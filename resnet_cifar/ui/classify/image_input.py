@@ -1,13 +1,12 @@
-"""Image inputs of the page. They accept uploads only, which are decoded by `data/images.py`, not by Gradio."""
+"""Image input of the API. It accepts uploads only, which are decoded by `data/images.py`, not by Gradio."""
 
 import gradio as gr
 from gradio.components.image import ImageData
-from gradio.data_classes import ListFiles
 from PIL import Image
 
 from resnet_cifar.data.images import decode
 from resnet_cifar.errors import UserError
-from resnet_cifar.ui.classify.uploads import Upload, uploaded
+from resnet_cifar.ui.classify.uploads import uploaded
 from resnet_cifar.ui.refusals import refuse
 
 
@@ -20,18 +19,8 @@ class ImageInput(gr.Image):
         """Decode the uploaded image as RGB. Raises a refusal if that fails."""
         if payload is None:
             return None
-        file = uploaded(payload)
         try:
+            file = uploaded(payload)
             return decode(file.path, file.name)
         except UserError as error:
             raise refuse(error) from error
-
-
-class ImagesInput(gr.File):
-    """gr.File for several images, which are decoded later, so that a broken one does not stop the others."""
-
-    is_template = True  # the browser renders it as a gr.File
-
-    def preprocess(self, payload: ListFiles | None) -> list[Upload]:
-        """Return the uploaded files, unopened."""
-        return [uploaded(file) for file in payload or ()]

@@ -8,9 +8,10 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.catalog import checkpoints_in, unusable_in
 from resnet_cifar.hub.pull import pull, repo_of
-from resnet_cifar.model.checkpoint import MODEL
+from resnet_cifar.model.checkpoint import MODEL, read_config
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.system.background import in_background
+from resnet_cifar.ui.classify.accuracy import Accuracy, accuracy_of
 from resnet_cifar.ui.rights import Rights
 
 
@@ -23,16 +24,31 @@ class Models:
         self._downloaded: dict[str, Path] = {}
 
     def names(self) -> list[str]:
-        """List the usable models, the default one first."""
-        return [*(folder.name for folder in checkpoints_in(self._root)), *self._downloaded]
+        """List the usable models: the one that ships first, then the newest, then downloads."""
+        return list(self._folders())
 
     def unusable(self) -> dict[str, str]:
         """Return the unusable folders and the reasons."""
         return unusable_in(self._root)
 
+    def ranked(self) -> tuple[list[str], list[str]]:
+        """List the models in two parts, the most accurate first: those worth a look, and the barely trained ones."""
+        accuracies = {name: accuracy_of(folder) for name, folder in self._folders().items()}
+        names = sorted(accuracies, key=lambda name: -(accuracies[name].top1 or 0))
+        good = [name for name in names if not accuracies[name].barely_trained]
+        return (good, [name for name in names if name not in good]) if good else (names, [])
+
     def default(self) -> str | None:
-        """Return the model selected when the page opens, if there is any."""
-        return next(iter(self.names()), None)
+        """Return the model selected when the page opens, if there is any: the most accurate one."""
+        return next(iter(self.ranked()[0]), None)
+
+    def accuracy(self, name: str) -> Accuracy:
+        """Return a model's accuracy. Raises UserError if there is no such model."""
+        return accuracy_of(self.folder(name))
+
+    def labels(self, name: str | None) -> tuple[str, ...]:
+        """Return a model's class names, without loading its weights; none without a model."""
+        return () if name is None else read_config(self.folder(name)).labels
 
     def fetch(self, name: str | None) -> Generator[Progress, None, None]:
         """Download the model if `name` is a Hub repo (USER/NAME or USER/NAME@REVISION) that is not here yet.
@@ -52,11 +68,13 @@ class Models:
 
     def folder(self, name: str | None) -> Path:
         """Return a model's folder. Raises UserError if there is no such model."""
-        if name in self._downloaded:
-            return self._downloaded[name]
-        if name is None or name not in self.names():
-            raise UserError(f"there is no model {name!r}; available: {', '.join(self.names()) or 'none yet'}.")
-        return self._root / name
+        folders = self._folders()
+        if name is None or name not in folders:
+            raise UserError(f"there is no model {name!r}; available: {', '.join(folders) or 'none yet'}.")
+        return folders[name]
+
+    def _folders(self) -> dict[str, Path]:
+        return {folder.name: folder for folder in checkpoints_in(self._root)} | self._downloaded
 
     def classifier(self, name: str | None) -> Classifier:
         """Load a model. Raises UserError if there is no such model or it is damaged."""

@@ -1,4 +1,4 @@
-"""The Classify tab: drop an image and see its class; and the API endpoint `/classify`."""
+"""The Classify tab: what is in a photo, and how far the answer can be believed; and the API endpoint `/classify`."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,70 +8,75 @@ import gradio as gr
 from PIL import Image
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.model.classifier import Prediction
-from resnet_cifar.ui.classify.cards import empty_card, example_buttons, fetching_card, prediction_card, unusable_note
-from resnet_cifar.ui.classify.examples import EXAMPLES, example_image
 from resnet_cifar.ui.classify.image_input import ImageInput
-from resnet_cifar.ui.classify.many import several_images
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.classify.notes import fault_note, fetching_note, introduction, more_models
+from resnet_cifar.ui.classify.zone import image_zone
 from resnet_cifar.ui.options import DOWNLOADS, PREDICTIONS, QUIET
 from resnet_cifar.ui.refusals import refuse
 
-_PRESSED = """element.addEventListener("click", event => {
+_COMPARE, _STOP = "Compare with a second model", "Stop comparing"
+_CHOSEN = """element.addEventListener("click", event => {
   const button = event.target.closest("button");
-  if (button) { props.value = button.value; trigger("click"); }
+  if (button) trigger("choose", { name: button.value });
 });"""
 
 
-def classify_tab(models: Models) -> tuple[gr.Dropdown, Any]:
-    """Build the tab: image on the left, prediction on the right, several images below.
+def classify_tab(models: Models) -> tuple[gr.State, Any]:
+    """Build the tab: introduction, images with their answers, and below them the model.
 
-    Returns the model's dropdown, and the event that follows when another model is ready.
+    Returns the name of the model that answers, and the event that follows when that changes.
     """
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300):
-            image = ImageInput(
-                label="Image",
-                type="pil",
-                format="png",
-                sources=["upload", "webcam", "clipboard"],
-                height=340,
-                buttons=[],
-                placeholder="Drop an image here\n- or -\nclick to choose one",
-            )
-            _examples(image)
-            model = _choice(models)
-        with gr.Column(scale=1, min_width=300):
-            answer = gr.HTML(empty_card(models.default()), container=False, padding=False)
-    ready = model.change(partial(fetch, models), model, answer, **DOWNLOADS).success
-    several_images(models, model, ready)
-    answering: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **PREDICTIONS}
-    for event in (image.change, ready):
-        event(partial(show, models), [image, model], answer, **answering)
+    default = models.default()
+    answering, second = gr.State(default), gr.State(None)
+    about = gr.HTML(introduction(models.labels(default)), elem_classes="about", container=False, padding=False)
+    zone = image_zone(models, default)
+    with gr.Row(elem_classes="models"):
+        with gr.Column(min_width=280):
+            box = _box(models, answering)
+        with gr.Column(min_width=280):
+            _second_box(models, answering, second)
+    answering.change(partial(about_model, models), answering, about, **QUIET)
+    gr.on(
+        [answering.change, second.change],
+        lambda first, other: gr.update(models=[first, other]),
+        [answering, second],
+        zone,
+        **QUIET,
+    )
+    gr.on(None, models.default, None, box, **QUIET)  # when the page loads: there may be a better model by now
     _endpoint(models)
-    return model, ready
+    return answering, answering.change
 
 
-def _examples(image: ImageInput) -> None:
-    """Add a row of example photographs; pressing one makes it the image."""
-    buttons = gr.HTML(html_template=example_buttons(), js_on_load=_PRESSED, container=False, padding=False)
-    buttons.click(example, buttons, image, **QUIET)
-
-
-def _choice(models: Models) -> gr.Dropdown:
-    """Add the model's dropdown and a note on unusable folders; both are updated on load and on focus."""
-    model = gr.Dropdown(
-        models.names(),
+def _box(models: Models, answering: gr.State) -> gr.Dropdown:
+    """Add the model's dropdown and its notes. Its choices are updated on load and on focus."""
+    box = gr.Dropdown(
+        choices(models),
         value=models.default(),
         label="Model",
-        info="a run, or USER/NAME on the Hugging Face Hub",
+        info="the most accurate one first; or USER/NAME on the Hugging Face Hub",
         interactive=True,
         allow_custom_value=True,
     )
     note = gr.HTML(visible=False, container=False, padding=False)
-    model.focus(partial(choices, models), None, [model, note], **QUIET)
-    gr.on(None, partial(choices, models), None, [model, note], **QUIET)  # when the page loads
-    return model
+    more = gr.HTML(others(models), js_on_load=_CHOSEN, container=False, padding=False)
+    box.change(partial(choose, models), [box, answering], [answering, box, note], **DOWNLOADS)
+    more.choose(_name_of, None, box, **QUIET)
+    for event in (box.focus, partial(gr.on, None)):
+        event(lambda: (gr.update(choices=choices(models)), others(models)), None, [box, more], **QUIET)
+    return box
+
+
+def _second_box(models: Models, answering: gr.State, second: gr.State) -> None:
+    """Add the button that compares two models, and the second model's dropdown, which it shows."""
+    button = gr.Button(_COMPARE, size="sm", elem_classes="compare")
+    box = gr.Dropdown(label="Second model", visible=False, interactive=True, allow_custom_value=True)
+    note = gr.HTML(visible=False, container=False, padding=False)
+    choosing: dict[str, Any] = {"inputs": [box, second], "outputs": [second, box, note], **DOWNLOADS}
+    chosen = partial(choose, models, may_be_none=True)
+    box.change(chosen, **choosing)
+    button.click(partial(compare, models), [button, answering], [button, box, note], **QUIET).then(chosen, **choosing)
 
 
 def _endpoint(models: Models) -> None:
@@ -82,44 +87,63 @@ def _endpoint(models: Models) -> None:
     call.click(partial(classify_as_json, models), [image, model], answer, api_name="classify", **PREDICTIONS)
 
 
-def example(name: str | None) -> Image.Image:
-    """Return an example by its name. Raises a refusal if there is none."""
-    if name not in EXAMPLES:
-        raise refuse(f"there is no example {name!r}; choose one of {', '.join(EXAMPLES)}.")
-    return example_image(name)
+def choices(models: Models) -> list[tuple[str, str]]:
+    """Return the dropdown's choices: models with their accuracy."""
+    return [(f"{name}, {models.accuracy(name).text()}", name) for name in models.ranked()[0]]
 
 
-def choices(models: Models) -> tuple[Any, Any]:
-    """Return the current models, and the note on unusable folders."""
-    note = unusable_note(models.unusable())
-    return gr.update(choices=models.names()), gr.update(value=note, visible=bool(note))
+def others(models: Models) -> str:
+    """Return the folded lists below the dropdown."""
+    return more_models({name: models.accuracy(name).text() for name in models.ranked()[1]}, models.unusable())
 
 
-def fetch(models: Models, model: str | None) -> Iterator[Any]:
-    """Download a model from the Hub if its name is a repo, and show that meanwhile."""
-    yield gr.skip()
+def about_model(models: Models, model: str | None) -> str:
+    """Return the introduction, with the classes of a model."""
+    return introduction(models.labels(model))
+
+
+def choose(
+    models: Models, name: str | None, current: str | None, may_be_none: bool = False
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Let a model answer: download it if it is on the Hub, and load it. If that fails, the current one stays.
+
+    Yields the model that answers, the dropdown's value, and the note below it.
+    """
+    name = (name or "").strip() or None
+    if name == current or (name is None and not may_be_none):
+        yield gr.skip(), current, gr.skip()
+        return
     try:
-        for _ in models.fetch(model):
-            yield fetching_card(str(model))
-    except UserError as error:
-        yield empty_card(models.default())
-        raise refuse(error) from error
+        for _ in models.fetch(name):
+            yield gr.skip(), gr.skip(), gr.update(value=fetching_note(str(name)), visible=True)
+        if name is not None:
+            models.classifier(name)
+    except (UserError, gr.Error) as error:
+        reason = error.message if isinstance(error, gr.Error) else str(error)
+        yield gr.skip(), current, gr.update(value=fault_note(reason, current), visible=True)
+        return
+    yield name, gr.skip(), gr.update(visible=False)
 
 
-def show(models: Models, image: Image.Image | None, model: str | None) -> str:
-    """Classify an image; the prediction as HTML."""
-    return empty_card(model) if image is None else prediction_card(_predict(models, image, model))
+def compare(models: Models, text: str, answering: str | None) -> tuple[Any, Any, Any]:
+    """Start or stop comparing: the button, the second model's dropdown with the next best model, and its note."""
+    hidden = gr.update(visible=False)
+    if text == _STOP:
+        return _COMPARE, gr.update(visible=False, value=None), hidden
+    offered = choices(models)
+    other = next((name for _, name in offered if name != answering), None)
+    return _STOP, gr.update(visible=True, choices=offered, value=other), hidden
 
 
 def classify_as_json(models: Models, image: Image.Image | None, model: str | None = None) -> dict[str, Any]:
     """Classify an image; the prediction as JSON."""
     if image is None:
         raise refuse("no image was sent; send one.")
-    return _predict(models, image, model or models.default()).as_json()
-
-
-def _predict(models: Models, image: Image.Image, model: str | None) -> Prediction:
     try:
-        return models.classifier(model).predict([image])[0]
+        return models.classifier(model or models.default()).predict([image])[0].as_json()
     except UserError as error:
         raise refuse(error) from error
+
+
+def _name_of(event: gr.EventData) -> str:
+    return str(event.name)
