@@ -94,6 +94,8 @@ class Record:
         if isinstance(event, events.RunStarted | events.RunResumed):
             so_far.earlier_seconds += max(0.0, so_far.time - so_far.start_time)
             so_far.start, so_far.start_time, so_far.first_work = event, time, None
+        elif so_far.last is None:
+            so_far.start_time = time  # the line of RunStarted is torn
         so_far.progress = event if isinstance(event, Progress) else None
         so_far.last, so_far.time = event, time
         if isinstance(event, StageStarted):

@@ -1,10 +1,12 @@
-// Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again.
+// Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again. What a tab adds to
+// its name after a slash, such as the open run, is left to that tab.
 () => {
   const tabs = () => [...document.querySelectorAll("#tabs button[role=tab]")];
   const name = (tab) => tab.textContent.trim().toLowerCase();
-  tabs().find((tab) => name(tab) === location.hash.slice(1))?.click();
+  const inURL = () => location.hash.slice(1).split("/")[0];
+  tabs().find((tab) => name(tab) === inURL())?.click();
   new MutationObserver(() => {
     const open = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
-    if (open) history.replaceState(null, "", `#${name(open)}`);
+    if (open && name(open) !== inURL()) history.replaceState(null, "", `#${name(open)}`);
   }).observe(document.querySelector("#tabs"), { subtree: true, attributeFilter: ["aria-selected"] });
 }
