@@ -81,7 +81,7 @@ _STAGE: dict[str, Callable[[Stage], str]] = {
     "Epochs without mixing": lambda stage: (
         f"last {_percent(stage.no_mix_fraction)}" if stage.no_mix_fraction else _NONE
     ),
-    "Cached views": lambda stage: str(stage.views),
+    "Cached views": lambda stage: str(stage.views) if stage.caches_features else _NONE,
     "Optimizer": lambda stage: stage.optimizer,
     "Schedule": lambda stage: stage.schedule,
     "Warm-up epochs": lambda stage: _number(stage.warmup_epochs),

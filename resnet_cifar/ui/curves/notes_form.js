@@ -18,7 +18,7 @@ const colours = () => [...form.querySelectorAll("[name=colour]")];
 const entered = () => ({
   name: filled.name,
   text: text.value.trim(),
-  tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean),
+  tags: [...new Set(tags.value.split(",").map((tag) => tag.trim()).filter(Boolean))],
   colour: colours().findIndex((radio) => radio.checked),
 });
 

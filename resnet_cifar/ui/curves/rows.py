@@ -27,6 +27,7 @@ COLUMNS = {
     "time": "Time",
 }
 """Columns that are always there; those of recipe fields that differ follow the recipe."""
+_FIRST = ("Learning rate", "Batch size", "Image size", "Augmentation", "Train images", "Seed", "Architecture")
 _LEFT_OUT = {"Epochs", "Steps between log lines", "Weight of the teacher"}  # epochs have a column of their own
 
 

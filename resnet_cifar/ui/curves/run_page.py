@@ -17,6 +17,7 @@ from resnet_cifar.ui.rights import Rights
 
 _MODEL = ("Architecture", "Stem", "Initial weights", "Teacher", "Weight of the teacher")
 _DATA = ("Data", "Train images", "Val images", "Seed")
+_RESULTS = [column.capitalize() for column in STAGE_COLUMNS]
 _MEGABYTE = 1e6
 _LONGEST_CARD = 100_000  # characters
 
@@ -41,7 +42,7 @@ def described(records: Records, rights: Rights, name: str) -> str:
         now = rights.discreet(state(record))
         parts = [
             _tiles(record, now),
-            _section("Results by stage", _table(STAGE_COLUMNS, stage_rows(_history(record)))),
+            _section("Results by stage", _table(_RESULTS, stage_rows(_history(record)))),
             _recipe(record),
             _section("Data and machine", _facts(_machine(record, rights, now))),
         ]
@@ -116,10 +117,14 @@ def _machine(record: Record, rights: Rights, now: State) -> dict[str, str]:
 def _files(folder: Path) -> str:
     try:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-        rows = [(file.name, f"{file.stat().st_size / _MEGABYTE:,.2f} MB") for file in files]
+        rows = [(file.name, _megabytes(file.stat().st_size)) for file in files]
     except OSError:  # deleted at this moment
         rows = []
     return _table(("File", "Size"), rows)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / _MEGABYTE:,.2f} MB" if size >= _MEGABYTE / 100 else "under 0.01 MB"
 
 
 def _card(folder: Path) -> str:
@@ -146,6 +151,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     ]
     if not lines:
         return '<p class="nothing">nothing yet</p>'
-    heads = "".join(f'<th scope="col">{escape(column.capitalize())}</th>' for column in columns)
+    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(columns[0])}">{body}</div>'

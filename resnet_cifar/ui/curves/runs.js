@@ -72,11 +72,11 @@ function name(run) {
   return run.tags.length ? [open, tags] : [open];
 }
 
-function ask(question, text, field, label, doIt) {
+function ask(question, text, field, label, doIt, look = "") {
   dialog.querySelector("h3").textContent = question;
   dialog.querySelector("p").textContent = text;
   dialog.querySelector(".field").replaceChildren(...field);
-  const yes = make("button", label, { type: "submit", className: "yes" });
+  const yes = make("button", label, { type: "submit", className: `yes ${look}` });
   dialog.querySelector(".answers").replaceChildren(button("Cancel", "Cancel", () => dialog.close()), yes);
   dialog.querySelector("form").onsubmit = doIt;
   dialog.showModal();
@@ -97,7 +97,7 @@ function askToDelete(run) {
   const text = `${facts}. Its weights and curves will be lost; this cannot be undone.`;
   ask(`Delete ${run.name}?`, text, [], "Yes, delete", () => {
     trigger("delete", { name: run.name });
-  });
+  }, "grave");
 }
 
 function matches(run) {
