@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ from resnet_cifar.report.styles import colour_of
 from resnet_cifar.runs.notes import Notes, read_notes, write_notes
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.ui.page import serve
-from tests.builders import checkpoint, recipe, staged_recipe, told
+from tests.builders import checkpoint, recipe, staged_recipe, told, within
 from tests.ui.conftest import free_port
 
 PLOT = "document.querySelector('#curves .plot')"
 SHOWN = f"[...new Set({PLOT}.data.filter(line => line.meta).map(line => line.meta.split('/')[0]))].sort()"
 LONG = "a-run-with-a-name-as-long-as-names-may-be-which-is-64-characters"
+NOTES = Notes(text="a <script>alert(1)</script> note", tags=("<i>odd</i>", "good"), colour=7)
 MANY = [f"try-{number}" for number in range(6)]
 
 
@@ -33,9 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         told(folder / name, recipe(seed=number))
     told(folder / LONG, staged_recipe())
     told(folder / "staged", staged_recipe(about="<b>about</b> & more"))
-    write_notes(
-        folder / "staged", Notes(text="a <script>alert(1)</script> note", tags=("<i>odd</i>", "good"), colour=7)
-    )
+    write_notes(folder / "staged", NOTES)
     return folder
 
 
@@ -53,6 +51,7 @@ def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
+    page.set_default_timeout(6_000 * within(1))
     page.goto(address + "#curves")
     page.locator("#runs tbody tr").first.wait_for()
     yield page
@@ -62,8 +61,9 @@ def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
 
 def show(page, *names: str) -> None:
     """Tick these runs and no others."""
-    for box in page.locator("#runs tbody input:checked").all():
-        box.uncheck()
+    ticked = page.locator("#runs tbody tr:has(input:checked)")
+    for name in ticked.evaluate_all("rows => rows.map(row => row.dataset.run)"):
+        page.get_by_label(f"show {name}", exact=True).uncheck()
     for name in names:
         page.get_by_label(f"show {name}", exact=True).check()
     page.wait_for_function(f"JSON.stringify({SHOWN}) === JSON.stringify({sorted(names)})")
@@ -79,10 +79,8 @@ def test_no_tick_is_lost_however_quickly_runs_are_ticked(page):
                 page.wait_for_timeout(pause)
             expected = sorted(["plain", *(MANY if wanted else [])])
             page.wait_for_timeout(1_200)  # late answers arrive, and a tick of the timer
-            ticked = page.locator("#runs tbody tr:has(input:checked)").evaluate_all(
-                "rows => rows.map(row => row.dataset.run)"
-            )
-            assert sorted(ticked) == expected
+            rows = page.locator("#runs tbody tr:has(input:checked)")
+            assert sorted(rows.evaluate_all("rows => rows.map(row => row.dataset.run)")) == expected
             assert page.evaluate(SHOWN) == expected
 
 
@@ -207,9 +205,8 @@ def test_axes_smoothing_and_the_legend(page):
     for axis, points in (("Epoch", 2), ("Time", 80), ("Step", 80)):
         page.get_by_text(axis, exact=True).click()
         title = "seconds" if axis == "Time" else axis.lower()
-        page.wait_for_function(
-            f"{PLOT}.layout.xaxis.title.text === '{title}' && {PLOT}.calcdata[0].length === {points}"
-        )
+        page.wait_for_function(f"{PLOT}.layout.xaxis.title.text === '{title}'")
+        assert page.evaluate(f"{PLOT}.calcdata[0].length") == points
     page.get_by_label("Log loss").check()
     page.wait_for_function(f"{PLOT}.layout.yaxis.type === 'log'")
     page.get_by_label("Smoothing").fill("0.9")
@@ -292,7 +289,7 @@ def test_notes_tags_and_colour_are_edited(page, runs: Path):
     page.get_by_text("is not a valid tag").wait_for()
     page.get_by_role("button", name="All runs").click()
     page.locator("#runs .tags", has_text="two").wait_for()
-    write_notes(runs / "staged", replace(read_notes(runs / "staged"), tags=("<i>odd</i>", "good"), colour=7))
+    write_notes(runs / "staged", NOTES)
 
 
 @pytest.mark.parametrize("page", [390], indirect=True)
