@@ -110,8 +110,9 @@ function read({ points, xvals }) {
   const axis = points[0].yaxis;
   const panel = axis._id;
   const title = points[0].xaxis.title.text;
-  const x = xvals[0];
   const drawn = plot.data.filter((line) => line.meta && line.visible !== "legendonly" && (line.yaxis ?? "y") === panel && partsOf(line).variant !== "raw" && partsOf(line).kind !== "best epoch");
+  const ends = drawn.map((line) => plot.calcdata[plot.data.indexOf(line)]?.at(-1)?.x ?? 0);
+  const x = Math.min(xvals[0], Math.max(0, ...ends)); // right of all lines, their ends are read
   const runs = new Set(drawn.map((line) => partsOf(line).run));
   const values = drawn.map((line) => ({ line, value: nearest(line, x) })).filter((one) => one.value !== null);
   values.sort((a, b) => b.value.y - a.value.y);

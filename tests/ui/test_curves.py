@@ -206,7 +206,7 @@ def test_axes_smoothing_and_the_legend(page):
     show(page, "plain")
     page.wait_for_function(f"{PLOT}.calcdata[0].length === 80")
     for axis, points in (("Epoch", 2), ("Time", 80), ("Step", 80)):
-        page.get_by_text(axis, exact=True).click()
+        page.locator("#view").get_by_text(axis).click()
         title = "seconds" if axis == "Time" else axis.lower()
         page.wait_for_function(f"{PLOT}.layout.xaxis.title.text === '{title}'")
         assert page.evaluate(f"{PLOT}.calcdata[0].length") == points
@@ -218,7 +218,7 @@ def test_axes_smoothing_and_the_legend(page):
     kind.click()
     drawn = f"{PLOT}.data.filter(line => line.meta?.includes('/val/') && line.visible !== 'legendonly').length"
     assert page.evaluate(drawn) == 0 and kind.get_attribute("aria-pressed") == "false"
-    page.get_by_text("Epoch", exact=True).click()
+    page.locator("#view").get_by_text("Epoch").click()
     page.wait_for_function(f"{PLOT}.layout.xaxis.title.text === 'epoch'")
     assert page.evaluate(drawn) == 0  # as long as one doesn't show it again
     kind.click()
