@@ -13,6 +13,7 @@ const UNITS = {
   y3: (kind, value) => `learning rate ${Number(value.toPrecision(3))}`,
   y4: (kind, value) => `${value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 })} images/s`,
 };
+const MOST_READ = 8; // lines in a reading; of more, top-5 and then train are left out, or it would hide the curves
 const hidden = new Set(); // runs and kinds of lines that the legend has switched off
 
 function colour(name) {
@@ -114,7 +115,10 @@ function read({ points, xvals }) {
   const ends = drawn.map((line) => plot.calcdata[plot.data.indexOf(line)]?.at(-1)?.x ?? 0);
   const x = Math.min(xvals[0], Math.max(0, ...ends)); // right of all lines, their ends are read
   const runs = new Set(drawn.map((line) => partsOf(line).run));
-  const values = drawn.map((line) => ({ line, value: nearest(line, x) })).filter((one) => one.value !== null);
+  let values = drawn.map((line) => ({ line, value: nearest(line, x) })).filter((one) => one.value !== null);
+  for (const less of ["top-5", "train"]) {
+    if (values.length > MOST_READ) values = values.filter(({ line }) => runs.size === 1 || drawn.every((one) => partsOf(one).kind === "train") || !partsOf(line).kind.includes(less));
+  }
   values.sort((a, b) => b.value.y - a.value.y);
   const at = title === "step" || title === "epoch" ? Math.round(x).toLocaleString("en") : x.toPrecision(3);
   reading.replaceChildren(Object.assign(document.createElement("b"), { textContent: title === "step" || title === "epoch" ? `${title} ${at}` : `${at} ${title}` }));
