@@ -229,6 +229,7 @@ def test_values_are_read_within_their_own_panel_and_with_their_unit(page):
     show(page, "plain", "staged")
     texts = {"xy": "val loss", "x2y2": "val top-1", "x3y3": "learning rate 0.1", "x4y4": "images/s"}
     reading = page.locator("#curves .reading")
+    page.evaluate("scrollTo(0, 0)")
     for panel, text in texts.items():
         box = page.locator(f"#curves .draglayer .{panel} .nsewdrag").bounding_box()
         for part in (0.05, 0.95):
