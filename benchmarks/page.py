@@ -1,4 +1,4 @@
-"""Time until the page opens, and response time of `/classify` with one client and with 32 at once.
+"""Time until the page opens, response time of `/classify` with one client and with 32 at once, and time of a tick.
 
 Needs a checkpoint in `checkpoints/`.
 """
@@ -12,8 +12,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from gradio_client import Client, handle_file
 from PIL import Image
+
+from resnet_cifar.runs.record import Records
+from resnet_cifar.ui.curves.rows import Rows
+from resnet_cifar.ui.curves.tab import update
+from resnet_cifar.ui.rights import Rights
+from tests.builders import recipe, told
 
 _APP = Path(__file__).resolve().parent.parent / "app.py"
 
@@ -34,6 +43,20 @@ def response_time(client: Client, image: Path) -> float:
     began = time.perf_counter()
     client.predict(handle_file(image), None, api_name="/classify")
     return time.perf_counter() - began
+
+
+def tick_time(runs: int = 100, ticks: int = 20) -> float:
+    """Update the Curves tab with many runs in the folder; returns the median seconds if nothing has changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(runs):
+            told(Path(folder) / f"run-{number}", recipe(seed=number))
+        rows, has = Rows(Records(Path(folder))), None
+        times = []
+        for _ in range(1 + ticks):
+            began = time.perf_counter()
+            *_, has = update(rows, Rights(), None, has)
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
 
 
 def main() -> None:
@@ -58,6 +81,7 @@ def main() -> None:
         print(f"32 clients, the slowest       {1000 * max(at_once):6.0f} ms, no error")
     finally:
         app.kill()
+    print(f"a tick with 100 runs:         {1000 * tick_time():6.1f} ms")
 
 
 if __name__ == "__main__":

@@ -3,30 +3,122 @@
 Up to four panels, in one column or two by two as the width allows: loss, accuracy, learning rate, images per second.
 """
 
-import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from resnet_cifar.events import EpochEnded
-from resnet_cifar.report.series import By, XAxis, smooth, thin
+from resnet_cifar.report.lines import ACCURACY, LOSS, RATE, SPEED, Lines, axis
+from resnet_cifar.report.series import By, XAxis
+from resnet_cifar.report.styles import BEST, STYLES, kinds_of
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.record import Record, val_top1
 
 TUTORIAL_TOP1 = 0.6954
 """Test top-1 of the tutorial that this project started from."""
-PALETTE = ("#0d9488", "#d97706", "#8b5cf6", "#e11d48", "#3b82f6", "#65a30d", "#db2777", "#64748b")
-"""Colours of the runs in a plot, in order. Their number limits how many runs can be shown at once."""
-_PANELS = ("Loss", "Accuracy", "Learning rate", "Images per second")
-_LOSS, _ACCURACY, _RATE, _SPEED = range(1, 5)
-ALL_PANELS = (_LOSS, _ACCURACY, _RATE, _SPEED)
-MAIN_PANELS = (_LOSS, _ACCURACY)
-_COLOURS = {"train": "#94a3b8", "averaged val": "#d97706", "averaged val top-5": "#d97706"}
-_DASH = {"val top-5": "dash", "averaged val top-5": "dash"}
-_LABEL_HEIGHT = 0.12  # of accuracy, below the tutorial's line, that the line and its label cover
+ALL_PANELS = (LOSS, ACCURACY, RATE, SPEED)
+MAIN_PANELS = (LOSS, ACCURACY)
+_TITLES = {LOSS: "Loss", ACCURACY: "Accuracy", RATE: "Learning rate", SPEED: "Images per second"}
+_KEY_COLOUR = "#8290a5"
+_ROOM = 1.08  # height of the accuracy axis, as a multiple of the highest value
+_STRETCH = 1.25  # the tutorial's line may make the axis this much higher, no more
+_LETTER = 0.016  # width of a letter of a stage's name, as a fraction of the axis
+_LONG = 2  # hours or minutes, from which on an axis of time has them as its unit
+
+
+def figure(
+    records: Sequence[Record],
+    by: By = "step",
+    smoothing: float = 0.0,
+    panels: Sequence[int] = ALL_PANELS,
+    log_loss: bool = False,
+) -> go.Figure:
+    """Draw the curves of runs over one another. A single run also shows its stages, as bands.
+
+    `by`: "step" and "time" draw every logged value of training, "epoch" the mean of each epoch. `smoothing`: weight of
+    the past, 0 to 1, in a moving average of the logged values. `panels`: MAIN_PANELS for loss and accuracy only.
+    `log_loss`: a logarithmic axis for the loss.
+    """
+    chart, (title, unit) = go.Figure(), _x_axis(records, by)
+    alone = len(records) == 1
+    top = _ROOM * max((_highest(ended) for record in records for ended in record.events.epochs), default=1.0)
+    tutorial = TUTORIAL_TOP1 if ACCURACY in panels and top * _STRETCH >= _ROOM * TUTORIAL_TOP1 else None
+    kinds: set[str] = set()
+    for record in records:
+        lines = Lines(chart, record, by, unit, panels)
+        lines.draw(smoothing, alone, tutorial)
+        kinds |= lines.kinds
+    _add_key(chart, kinds_of(list(kinds)))
+    chart.update_layout(
+        shapes=[*(_bands(records[0], by, unit, panels) if alone else ()), *([_TUTORIAL_LINE] if tutorial else ())],
+        annotations=[_title(panel, _TITLES[panel] + " (log)" * (log_loss and panel == LOSS)) for panel in panels],
+        hovermode="x",
+        hoverdistance=-1,
+        legend={"orientation": "h", "groupclick": "togglegroup"},
+        legend2={"orientation": "h"},
+        margin={"l": 56, "r": 16, "t": 36, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        uirevision="legend",
+        **_axes(title, panels),
+    )
+    if ACCURACY in panels:
+        chart.update_layout(yaxis2={"range": [0, min(1.0, max(top, _ROOM * (tutorial or 0)))]})
+    if log_loss and LOSS in panels:
+        chart.update_layout(yaxis={"type": "log", "uirevision": f"{title}, log"})
+    return chart
+
+
+def _x_axis(records: Sequence[Record], by: By) -> tuple[str, float]:
+    """Return the title of the x axis, and what one unit of it is: a step, an epoch, or a number of seconds."""
+    if by != "time":
+        return by, 1.0
+    longest = max((end for record in records for end in XAxis(record, by).steps()[-1:]), default=0.0)
+    for title, seconds in (("hours", 3600.0), ("minutes", 60.0)):
+        if longest >= _LONG * seconds:
+            return title, seconds
+    return "seconds", 1.0
+
+
+def _highest(ended: EpochEnded) -> float:
+    """Return the highest accuracy of an epoch that is drawn."""
+    return max(ended.train_top1, val_top1(ended) or 0.0, *(one.top5 for one in (ended.val, ended.ema_val) if one), 0.0)
+
+
+def _add_key(chart: go.Figure, kinds: Sequence[str]) -> None:
+    """Add the second legend, which says what each style of line means; its lines have no points."""
+    for kind in kinds:
+        look: dict[str, Any] = {"mode": "lines", "line": {"color": _KEY_COLOUR, **STYLES.get(kind, {})}}
+        if kind == BEST:
+            look = {"mode": "markers", "marker": {"symbol": "star", "size": 11, "color": _KEY_COLOUR}}
+        chart.add_scatter(x=[None], y=[None], name=kind, legend="legend2", showlegend=True, hoverinfo="skip", **look)
+
+
+def _bands(record: Record, by: By, unit: float, panels: Sequence[int]) -> Iterator[dict[str, Any]]:
+    stages = list(XAxis(record, by).stages())
+    for number, (name, start, end) in enumerate(stages):
+        fits = end - start >= _LETTER * len(name) * stages[-1][2]
+        for panel in panels:
+            yield {
+                "type": "rect",
+                "xref": axis("x", panel),
+                "yref": f"{axis('y', panel)} domain",
+                "x0": start / unit,
+                "x1": end / unit,
+                "y0": 0,
+                "y1": 1,
+                "line": {"width": 0},
+                "fillcolor": "rgba(13,148,136,0.10)" if number % 2 else "rgba(100,116,139,0.08)",
+                "layer": "below",
+                "label": {
+                    "text": name if fits and panel in MAIN_PANELS else "",
+                    "textposition": "top left",
+                    "font": {"size": 11},
+                },
+            }
+
+
 _TUTORIAL_LINE = {
     "type": "line",
     "xref": "x2 domain",
@@ -35,165 +127,20 @@ _TUTORIAL_LINE = {
     "x1": 1,
     "y0": TUTORIAL_TOP1,
     "y1": TUTORIAL_TOP1,
-    "line": {"color": "#94a3b8", "width": 1, "dash": "dot"},
-    "label": {"text": f"tutorial {percent(TUTORIAL_TOP1)}", "textposition": "end", "font": {"size": 11}},
+    "line": {"color": _KEY_COLOUR, "width": 1.2, "dash": "dot"},
+    "label": {
+        "text": f"the tutorial this project comes from: {percent(TUTORIAL_TOP1)}",
+        "textposition": "start",
+        "font": {"size": 11},
+    },
 }
-
-
-def figure(
-    records: Sequence[Record], by: By = "step", smoothing: float = 0.0, panels: Sequence[int] = ALL_PANELS
-) -> go.Figure:
-    """Draw the curves of runs over one another. A single run also shows its stages, as bands.
-
-    `by`: "step" draws every logged value of training, "epoch" the mean of each epoch. `smoothing`: weight of the past,
-    0 to 1, in a moving average of the values that are logged by step. `panels`: MAIN_PANELS for loss and accuracy only.
-    """
-    chart = go.Figure()
-    for number, record in enumerate(records):
-        _Lines(chart, record, by, len(records) == 1, PALETTE[number % len(PALETTE)], panels).draw(smoothing)
-    chart.update_layout(
-        shapes=[*(_bands(records[0], by, panels) if len(records) == 1 else ()), _TUTORIAL_LINE],
-        annotations=[_title(panel, _PANELS[panel - 1]) for panel in panels],
-        hovermode="x unified",
-        legend={"orientation": "h", "groupclick": "togglegroup"},
-        margin={"l": 56, "r": 16, "t": 72, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="legend",
-        **_axes(records, by, panels),
-    )
-    return chart
-
-
-class _Lines:
-    """Adds the lines of one run to a figure."""
-
-    def __init__(
-        self, chart: go.Figure, record: Record, by: By, alone: bool, colour: str, panels: Sequence[int]
-    ) -> None:
-        self._chart = chart
-        self._record = record
-        self._by: By = by
-        self._axis = XAxis(record, by)
-        self._alone = alone
-        self._colour = colour
-        self._panels = panels
-        self._in_legend: set[str] = set()
-
-    def draw(self, smoothing: float) -> None:
-        steps, epochs = list(self._record.events.steps), list(self._record.events.epochs)
-        at_epochs = np.array([self._axis.position(ended) for ended in epochs])
-        if self._by == "step":
-            at_steps = np.array([self._axis.position(step) for step in steps])
-            self._smoothed(_LOSS, "train", at_steps, [step.loss for step in steps], smoothing)
-            self._smoothed(_SPEED, "train", at_steps, [step.images_per_second for step in steps], smoothing)
-            self._line(_RATE, "train", at_steps, [step.lr for step in steps])
-        else:
-            self._line(_LOSS, "train", at_epochs, [ended.train_loss for ended in epochs])
-            self._line(_SPEED, "train", at_epochs, [ended.images_per_second for ended in epochs])
-            self._line(_RATE, "train", at_epochs, [ended.lr for ended in epochs])
-        self._line(_ACCURACY, "train", at_epochs, [ended.train_top1 for ended in epochs])
-        for kind, name in (("val", "val"), ("averaged val", "ema_val")):
-            metrics = [getattr(ended, name) for ended in epochs]
-            self._line(_LOSS, kind, at_epochs, [one and one.loss for one in metrics])
-            self._line(_ACCURACY, kind, at_epochs, [one and one.top1 for one in metrics])
-            self._line(_ACCURACY, f"{kind} top-5", at_epochs, [one and one.top5 for one in metrics])
-        self._mark_best(epochs)
-
-    def _smoothed(self, panel: int, kind: str, x: np.ndarray, y: list[Any], smoothing: float) -> None:
-        if smoothing and len(x) > 2:
-            self._line(panel, kind, x, y, opacity=0.25, hoverinfo="skip", variant="raw")
-            y = list(smooth(np.array(y, dtype=float), smoothing))
-        self._line(panel, kind, x, y)
-
-    def _line(self, panel: int, kind: str, x: np.ndarray, y: list[Any], variant: str = "", **more: Any) -> None:
-        values = np.array([math.nan if value is None else value for value in y], dtype=np.float32)
-        drawn = np.isfinite(values)  # nan would hide the peaks from `thin`
-        if panel not in self._panels or not drawn.any():
-            return
-        x, values = thin(x[drawn], values[drawn])
-        form = ".2%" if panel == _ACCURACY else ".4~g"
-        colour = _COLOURS.get(kind, self._colour) if self._alone and panel in (_LOSS, _ACCURACY) else self._colour
-        style = {"color": colour, "width": 1.5 if kind == "train" else 2.5, "dash": _DASH.get(kind, "solid")}
-        self._chart.add_scatter(
-            x=x.astype(np.int32),
-            y=values,
-            mode="lines+markers" if len(x) < 3 else "lines",
-            line=style,
-            hovertemplate=f"{self._name(kind)} %{{y:{form}}}<extra></extra>",
-            xaxis=_axis("x", panel),
-            yaxis=_axis("y", panel),
-            **self._identity(f"{kind}/{panel}/{variant}"),
-            **self._legend(kind, shown=not variant),
-            **more,
-        )
-
-    def _identity(self, line: str) -> dict[str, str]:
-        """Identify a line, so that plotly.js updates it in place; `uid` must be usable in a CSS selector."""
-        name = f"{self._record.run.name}/{line}"
-        return {"meta": name, "uid": hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}
-
-    def _legend(self, kind: str, shown: bool = True) -> dict[str, Any]:
-        """Group lines in the legend: by kind if there is a single run, otherwise by run."""
-        group = kind if self._alone else self._record.run.name
-        first = shown and group not in self._in_legend
-        if first:
-            self._in_legend.add(group)
-        return {"name": group, "legendgroup": group, "showlegend": first}
-
-    def _name(self, kind: str) -> str:
-        return kind if self._alone else f"{self._record.run.name} {kind}"
-
-    def _mark_best(self, epochs: list[EpochEnded]) -> None:
-        best = self._record.best()
-        if best is None:
-            return
-        epoch, top1 = best
-        above = not 0 < TUTORIAL_TOP1 - top1 < _LABEL_HEIGHT
-        side = "left" if 2 * epoch >= len(epochs) - 1 else "right"
-        self._chart.add_scatter(
-            x=[self._axis.position(epochs[epoch])],
-            y=[top1],
-            mode="markers+text" if self._alone else "markers",
-            marker={"symbol": "star", "size": 13, "color": self._colour},
-            text=[f"best {percent(top1)}"],
-            textposition=f"{'top' if above else 'bottom'} {side}",
-            cliponaxis=False,
-            hovertemplate=f"{self._name('best')} {percent(top1)}<extra></extra>",
-            xaxis=_axis("x", _ACCURACY),
-            yaxis=_axis("y", _ACCURACY),
-            **self._identity("best"),
-            **self._legend("val"),
-        )
-
-
-def _bands(record: Record, by: By, panels: Sequence[int]) -> Iterator[dict[str, Any]]:
-    for number, (name, start, end) in enumerate(XAxis(record, by).stages()):
-        for panel in panels:
-            yield {
-                "type": "rect",
-                "xref": _axis("x", panel),
-                "yref": f"{_axis('y', panel)} domain",
-                "x0": start,
-                "x1": end,
-                "y0": 0,
-                "y1": 1,
-                "line": {"width": 0},
-                "fillcolor": "rgba(13,148,136,0.10)" if number % 2 else "rgba(100,116,139,0.08)",
-                "layer": "below",
-                "label": {
-                    "text": name if panel in (_LOSS, _ACCURACY) else "",
-                    "textposition": "top left",
-                    "font": {"size": 11},
-                },
-            }
 
 
 def _title(panel: int, text: str) -> dict[str, Any]:
     return {
         "text": f"<b>{text}</b>",
-        "xref": f"{_axis('x', panel)} domain",
-        "yref": f"{_axis('y', panel)} domain",
+        "xref": f"{axis('x', panel)} domain",
+        "yref": f"{axis('y', panel)} domain",
         "x": 0,
         "y": 1,
         "xanchor": "left",
@@ -203,30 +150,22 @@ def _title(panel: int, text: str) -> dict[str, Any]:
     }
 
 
-def _axes(records: Sequence[Record], by: By, panels: Sequence[int]) -> dict[str, Any]:
+def _axes(title: str, panels: Sequence[int]) -> dict[str, Any]:
     """Lay out the axes. All panels share one x axis; its zoom is kept until the unit changes."""
     axes: dict[str, Any] = {}
     for panel in panels:
         axes[f"xaxis{panel}".removesuffix("1")] = {
-            "anchor": _axis("y", panel),
-            "matches": None if panel == _LOSS else "x",
-            "title": {"text": by, "standoff": 6, "font": {"size": 12}},
-            "uirevision": by,
+            "anchor": axis("y", panel),
+            "matches": None if panel == panels[0] else axis("x", panels[0]),
+            "title": {"text": title, "standoff": 6, "font": {"size": 12}},
+            "uirevision": title,
             "rangemode": "tozero",
         }
         axes[f"yaxis{panel}".removesuffix("1")] = {
-            "anchor": _axis("x", panel),
-            "uirevision": by,
-            "rangemode": "tozero" if panel != _LOSS else "normal",
+            "anchor": axis("x", panel),
+            "uirevision": title,
+            "rangemode": "tozero" if panel != LOSS else "normal",
         }
-    seen = [top1 for record in records for ended in record.events.epochs if (top1 := _highest(ended)) is not None]
-    axes["yaxis2"] |= {"tickformat": ".0%", "range": [0, min(1.0, 1.08 * max([TUTORIAL_TOP1, *seen]))]}
+    if ACCURACY in panels:
+        axes["yaxis2"] |= {"tickformat": ".0%"}
     return axes
-
-
-def _highest(ended: EpochEnded) -> float | None:
-    return max((one.top5 for one in (ended.val, ended.ema_val) if one), default=val_top1(ended))
-
-
-def _axis(letter: str, panel: int) -> str:
-    return letter if panel == _LOSS else f"{letter}{panel}"

@@ -11,7 +11,7 @@ import numpy as np
 from resnet_cifar.events import EpochEnded, StepLogged
 from resnet_cifar.runs.record import Record
 
-By = Literal["step", "epoch"]
+By = Literal["step", "epoch", "time"]
 
 POINTS = 1000
 """Maximum points of a line; a screen cannot show more."""
@@ -23,37 +23,61 @@ _COLUMNS = (
 
 
 class XAxis:
-    """Position of each event on the x axis: steps or epochs since the run began, over all stages."""
+    """Position of each event on the x axis, over all stages: steps, epochs or seconds since the run began."""
 
     def __init__(self, record: Record, by: By) -> None:
         self._record = record
         self._by = by
         self._steps = {stage.stage: stage.steps for stage in record.events.stages}
-        self._starts: dict[int, int] = {}
+        self._starts: dict[int, float] = {}
         start = 0
         for stage in record.events.stages:
             self._starts[stage.stage] = start
             start += self._length(stage.stage, record.epochs_of(stage.stage))
+        if by == "time":
+            self._starts = self._starts_in_time()
 
-    def position(self, event: StepLogged | EpochEnded) -> int:
-        """Return the position of an event."""
+    def steps(self) -> list[float]:
+        """Return the positions of all StepLogged events."""
+        so_far = self._record.events
+        return so_far.step_seconds if self._by == "time" else [self.position(step) for step in so_far.steps]
+
+    def epochs(self) -> list[float]:
+        """Return the positions of all EpochEnded events."""
+        so_far = self._record.events
+        return so_far.epoch_seconds if self._by == "time" else [self.position(ended) for ended in so_far.epochs]
+
+    def position(self, event: StepLogged | EpochEnded) -> float:
+        """Return the position of an event, in steps or epochs."""
         start = self._starts[event.stage]
         if self._by == "epoch":
             return start + event.epoch + 1
         within = event.step + 1 if isinstance(event, StepLogged) else self._steps[event.stage]
         return start + self._length(event.stage, event.epoch) + within
 
-    def stages(self) -> Iterator[tuple[str, int, int]]:
+    def stages(self) -> Iterator[tuple[str, float, float]]:
         """Yield each stage's name and the positions at which it begins and ends so far."""
         so_far = self._record.events
-        ends = [self.position(so_far.steps[-1])] if so_far.steps and self._by == "step" else []
-        ends += [self.position(so_far.epochs[-1])] if so_far.epochs else []
+        ends = self.steps()[-1:] if self._by != "epoch" else []
+        ends = [*ends, *self.epochs()[-1:]]
         borders = [*self._starts.values(), max(ends, default=0)]
         for stage, start, end in zip(so_far.stages, borders[:-1], borders[1:], strict=True):
             yield stage.name, start, end
 
     def _length(self, stage: int, epochs: int) -> int:
         return epochs * (self._steps[stage] if self._by == "step" else 1)
+
+    def _starts_in_time(self) -> dict[int, float]:
+        """A stage begins where the last epoch of the one before ended."""
+        starts, end = {}, 0.0
+        for stage in self._record.events.stages:
+            starts[stage.stage] = end
+            end = max((time for ended, time in self._timed() if ended.stage == stage.stage), default=end)
+        return starts
+
+    def _timed(self) -> Iterator[tuple[EpochEnded, float]]:
+        so_far = self._record.events
+        return zip(so_far.epochs, so_far.epoch_seconds, strict=True)
 
 
 def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
@@ -12,6 +11,8 @@ from resnet_cifar.recipe import typed_json
 from resnet_cifar.system import files
 
 NOTES = "notes.json"
+COLOURS = 10
+"""Colours in a palette. As long as a folder has fewer runs, each can have one of its own."""
 _MAX_TEXT, _MAX_TAGS, _MAX_TAG = 4_000, 20, 40  # characters, tags, characters
 
 
@@ -22,7 +23,7 @@ class Notes:
     text: str = ""
     tags: tuple[str, ...] = ()
     colour: int = 0
-    """Number of a colour, not limited to those of a palette; it stays with the run, whatever else is shown."""
+    """Number of a colour in the palette; it stays with the run, whatever else is shown."""
 
     def __post_init__(self) -> None:
         if len(self.text) > _MAX_TEXT:
@@ -39,7 +40,7 @@ def read_notes(folder: Path) -> Notes:
     try:
         return typed_json.build(Notes, json.loads((folder / NOTES).read_text(encoding="utf-8")), NOTES)
     except (OSError, ValueError, RecursionError, UserError):
-        return Notes(colour=zlib.crc32(folder.name.encode()) % 1_000)
+        return Notes(colour=zlib.crc32(folder.name.encode()) % COLOURS)
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
@@ -48,6 +49,6 @@ def write_notes(folder: Path, notes: Notes) -> None:
 
 
 def free_colour(folders: Iterable[Path]) -> int:
-    """Return the lowest colour number that none of the runs has."""
-    used = {read_notes(folder).colour for folder in folders}
-    return next(number for number in count() if number not in used)
+    """Return the lowest colour number that none of the runs has, or else one that the fewest have."""
+    used = [read_notes(folder).colour % COLOURS for folder in folders]
+    return min(range(COLOURS), key=used.count)

@@ -29,6 +29,10 @@ class _Events:
     """One per stage, in the order in which they started."""
     steps: list[StepLogged] = field(default_factory=list)
     epochs: list[EpochEnded] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    """For each of `steps`, the duration of the run until then, over all its processes; pauses do not count."""
+    epoch_seconds: list[float] = field(default_factory=list)
+    """The same for each of `epochs`."""
     progress: Progress | None = None
     """The last event, if it is a Progress."""
     start: events.RunStarted | events.RunResumed | None = None
@@ -90,16 +94,21 @@ class Record:
         if isinstance(event, events.RunStarted | events.RunResumed):
             so_far.earlier_seconds += max(0.0, so_far.time - so_far.start_time)
             so_far.start, so_far.start_time, so_far.first_work = event, time, None
+        elif so_far.last is None:
+            so_far.start_time = time  # the line of RunStarted is torn
         so_far.progress = event if isinstance(event, Progress) else None
         so_far.last, so_far.time = event, time
         if isinstance(event, StageStarted):
             self._start_stage(event)
         elif isinstance(event, _OF_STAGE):
             self._start_stage(self._planned(event.stage))  # its line may be torn
+        seconds = so_far.earlier_seconds + max(0.0, time - so_far.start_time)
         if isinstance(event, StepLogged):
             so_far.steps.append(event)
+            so_far.step_seconds.append(seconds)
         elif isinstance(event, EpochEnded):
             so_far.epochs.append(event)
+            so_far.epoch_seconds.append(seconds)
         is_work = isinstance(event, StepLogged | EpochEnded | Progress) and getattr(event, "phase", "") != "compile"
         if so_far.first_work is None and so_far.stages and is_work:
             so_far.first_work = time, self.part_done()

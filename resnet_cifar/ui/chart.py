@@ -14,8 +14,10 @@ _TEMPLATE = """
 <div class="chart-card card">
   <p class="none" hidden>{empty}</p>
   <div class="chart">
-    <div class="tools"><button class="reset">Reset zoom</button><button class="png">PNG</button>{csv}</div>
+    <div class="over"><div class="legend"></div>
+      <div class="tools"><button class="reset">Reset zoom</button><button class="png">PNG</button>{csv}</div></div>
     <div class="plot"></div>
+    <div class="reading" hidden></div>
   </div>
 </div>
 """

@@ -1,14 +1,16 @@
-// Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again; opens the API's pages.
+// Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again; what a tab adds to its
+// name after a slash, such as the open run, is left to that tab. Opens the API's pages.
 () => {
   const tabs = () => [...document.querySelectorAll("#tabs button[role=tab]")];
   const name = (tab) => tab.textContent.trim().toLowerCase();
-  tabs().find((tab) => name(tab) === location.hash.slice(1))?.click();
+  const inURL = () => location.hash.slice(1).split("/")[0];
+  tabs().find((tab) => name(tab) === inURL())?.click();
   document.querySelector("#footer a[href='?view=api']").addEventListener("click", (event) => {
     event.preventDefault();
     document.querySelector("footer .show-api").click(); // Gradio's own button, which is hidden
   });
   new MutationObserver(() => {
     const open = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
-    if (open) history.replaceState(null, "", `#${name(open)}`);
+    if (open && name(open) !== inURL()) history.replaceState(null, "", `#${name(open)}`);
   }).observe(document.querySelector("#tabs"), { subtree: true, attributeFilter: ["aria-selected"] });
 }

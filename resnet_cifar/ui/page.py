@@ -56,12 +56,12 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 gr.LoginButton("Log in", "Log out ({})", variant="secondary", size="sm", scale=0, min_width=120)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
-                model, ready = classify_tab(models)
+                chosen, model = classify_tab(models)
             with gr.Tab("Train"):
                 card = train_tab(records, Launcher(root, device), models, rights, timer)
             with gr.Tab("Curves"):
-                curves = curves_tab(records, rights, timer)
-            targets: dict[str, Any] = {"Classify": model, "Curves": curves}
+                curves_tab(records, rights, timer)
+            targets = {"Classify": chosen}
             if rights.offers_changes:
                 with gr.Tab("Publish", visible=rights.why_not is None, elem_id="publish-tab") as tab:
                     targets["Publish"] = publish_tab(records, rights, tab.select)
@@ -69,22 +69,22 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
         _follow(card, models, targets)
         gr.HTML(footer(os.environ.get("SPACE_ID")), elem_id="footer", container=False, padding=False)
-        for event in (page.load, ready):
+        for event in (page.load, model.change):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
     return page.queue(max_size=MAX_WAITING)
 
 
-def _follow(card: gr.HTML, models: Models, targets: dict[str, Any]) -> None:
-    """Choose the run of the Train tab's card in the tab that it opens. `targets`: what chooses a run in each tab."""
+def _follow(card: gr.HTML, models: Models, targets: dict[str, gr.Dropdown]) -> None:
+    """Choose the run of the Train tab's card in the tab that it opens. `targets`: the tabs with a list of runs."""
 
     def choose(event: gr.EventData) -> dict[Any, Any]:
         if event.tab not in targets:
             return {}
         name, names = str(event.name), models.names()
-        if event.tab != "Curves" and name not in names:
+        if name not in names:
             raise refuse(f"{name} has no usable weights.")
-        return {targets[event.tab]: [name] if event.tab == "Curves" else gr.update(choices=names, value=name)}
+        return {targets[event.tab]: gr.update(choices=names, value=name)}
 
     card.select(choose, None, [*targets.values()], **QUIET)
 

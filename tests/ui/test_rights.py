@@ -16,7 +16,8 @@ from resnet_cifar.runs.status import state
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.queue import Queue
 from resnet_cifar.ui.classify.models import Models
-from resnet_cifar.ui.curves.runs import delete, rename, rows
+from resnet_cifar.ui.curves.rows import Rows
+from resnet_cifar.ui.curves.runs import delete, rename
 from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.page import rights_of
 from resnet_cifar.ui.rights import Rights
@@ -32,8 +33,8 @@ def test_handlers_refuse_visitors_without_rights(records: Records):
     launcher = Launcher(records.root, CPU)
     queue = Queue(launcher)
     for attempt in (
-        lambda: rename(records, MAY_NOT, None, "one", "two"),
-        lambda: delete(records, MAY_NOT, None, "one"),
+        lambda: rename(records, MAY_NOT, "one", "two"),
+        lambda: delete(records, MAY_NOT, "one"),
         lambda: start(launcher, queue, MAY_NOT, Any, False, False, 1),
         lambda: start(launcher, queue, MAY_NOT, Any, True, True, 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
@@ -49,7 +50,9 @@ def test_strangers_do_not_see_why_a_run_failed(records: Records):
     now = state(record)
     assert MAY.discreet(now) == now and str(records.root) in str(now.reason)
     assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
-    assert str(records.root) not in str(rows(records, MAY_NOT, []))
+    rows = Rows(records)
+    rows.names()
+    assert str(records.root) not in str(rows.table(MAY_NOT))
     launcher = Launcher(records.root, CPU)
     assert str(records.root) not in str(watch(records, launcher, Queue(launcher), MAY_NOT, "one", None)[:5])
     assert str(records.root) in watch(records, launcher, Queue(launcher), MAY, "one", None)[0]

@@ -22,10 +22,10 @@ _CHOSEN = """element.addEventListener("click", event => {
 });"""
 
 
-def classify_tab(models: Models) -> tuple[gr.State, Any]:
+def classify_tab(models: Models) -> tuple[gr.Dropdown, gr.State]:
     """Build the tab: introduction, images with their answers, and below them the model.
 
-    Returns the name of the model that answers, and the event that follows when that changes.
+    Returns the dropdown by which a model is chosen, and the name of the one that answers.
     """
     default = models.default()
     answering, second = gr.State(default), gr.State(None)
@@ -46,7 +46,7 @@ def classify_tab(models: Models) -> tuple[gr.State, Any]:
     )
     gr.on(None, models.default, None, box, **QUIET)  # when the page loads: there may be a better model by now
     _endpoint(models)
-    return answering, answering.change
+    return box, answering
 
 
 def _box(models: Models, answering: gr.State) -> gr.Dropdown:
@@ -84,7 +84,15 @@ def _endpoint(models: Models) -> None:
     image, model = ImageInput(visible=False), gr.Textbox(visible=False, label="model")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
-    call.click(partial(classify_as_json, models), [image, model], answer, api_name="classify", **PREDICTIONS)
+    call.click(
+        partial(classify_as_json, models),
+        [image, model],
+        answer,
+        api_name="classify",
+        api_description="Classify an image: its class, the superclass, and the most likely classes. model: a run's "
+        "name or USER/NAME on the Hugging Face Hub; without one, the page's default.",
+        **PREDICTIONS,
+    )
 
 
 def choices(models: Models) -> list[tuple[str, str]]:

@@ -1,8 +1,14 @@
-// The table of runs: sorts its rows, and triggers events that show, rename and delete runs.
+// The table of runs: filters and sorts its rows, and owns the ticks. Answers of the server never change what is ticked.
+const { columns, most } = { columns: JSON.parse(element.querySelector(".runs").dataset.columns), most: Number(element.querySelector(".runs").dataset.most) };
+const head = element.querySelector("thead");
 const body = element.querySelector("tbody");
+const filter = element.querySelector("[type=search]");
+const dialog = element.querySelector("dialog");
+const TEXTUAL = ["name", "recipe", "status"];
+const FEW = 4; // columns of differing fields that a phone can show
 let order = { column: null, down: false };
-let shown = []; // kept here too, because a second box may be ticked before the first answer arrives
-let asking = false; // while a name is typed or a question is open, the table is not redrawn
+let ticked = null; // null: nothing was ticked or unticked yet, so the server's default is shown
+const renamed = new Map(); // old and new names, until the server has renamed the run or refused to
 
 function make(tag, text, properties = {}) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -10,29 +16,47 @@ function make(tag, text, properties = {}) {
   return node;
 }
 
-function button(text, label, action) {
-  const node = make("button", text, { title: label });
-  node.setAttribute("aria-label", label);
+function button(text, label, action, className = "") {
+  const node = make("button", text, { type: "button", className });
+  if (label !== text) node.setAttribute("aria-label", label);
   node.addEventListener("click", action);
   return node;
 }
 
-function cell(row, label, ...content) {
-  const td = row.insertCell();
-  td.dataset.label = label;
-  td.append(...content);
-  return td;
+const table = () => props.value || { rows: [], columns: [], default: [] }; // an empty string before the first update
+const exists = (name) => table().rows.some((run) => run.name === name);
+const shown = () => (ticked ?? table().default).filter(exists);
+
+function show(names) {
+  ticked = names.slice(-most);
+  document.dispatchEvent(new CustomEvent("runs-shown", { detail: ticked }));
+  draw();
 }
 
 function box(run) {
-  const input = make("input", "", { type: "checkbox", checked: run.colour !== null });
+  const input = make("input", "", { type: "checkbox", checked: shown().includes(run.name) });
   input.setAttribute("aria-label", `show ${run.name}`);
-  input.style.accentColor = run.colour ?? "";
-  input.addEventListener("change", () => {
-    shown = input.checked ? [...shown, run.name] : shown.filter((name) => name !== run.name);
-    trigger("input", { shown });
-  });
+  input.style.accentColor = run.colour;
+  input.style.setProperty("--run", run.colour);
+  input.addEventListener("change", () => show(input.checked ? [...shown(), run.name] : shown().filter((name) => name !== run.name)));
   return input;
+}
+
+function boxOfAll(rows) {
+  const names = rows.slice(0, most).map((run) => run.name);
+  const all = names.length > 0 && names.every((name) => shown().includes(name));
+  const input = make("input", "", { type: "checkbox", checked: all, indeterminate: !all && shown().length > 0 });
+  input.setAttribute("aria-label", all ? "show none" : `show the first ${names.length}`);
+  input.addEventListener("change", () => show(all ? [] : names));
+  return input;
+}
+
+function cell(row, column, label, ...content) {
+  const td = row.insertCell();
+  td.dataset.column = column;
+  td.dataset.label = label;
+  td.append(...content);
+  return td;
 }
 
 function badge(run) {
@@ -41,87 +65,126 @@ function badge(run) {
   return span;
 }
 
-function ask(td, ...content) {
-  asking = true;
-  td.replaceChildren(...content, button("Cancel", "cancel", done));
-  td.querySelector("input, button").focus();
+function name(run) {
+  const open = button(run.name, `open ${run.name}`, () => document.dispatchEvent(new CustomEvent("run-opened", { detail: run.name })), "name");
+  const tags = make("span", "", { className: "tags" });
+  tags.append(...run.tags.map((tag) => make("span", tag)));
+  return run.tags.length ? [open, tags] : [open];
 }
 
-function done() {
-  asking = false;
-  draw();
+function ask(question, text, field, label, doIt, look = "") {
+  dialog.querySelector("h3").textContent = question;
+  dialog.querySelector("p").textContent = text;
+  dialog.querySelector(".field").replaceChildren(...field);
+  const yes = make("button", label, { type: "submit", className: `yes ${look}` });
+  dialog.querySelector(".answers").replaceChildren(button("Cancel", "Cancel", () => dialog.close()), yes);
+  dialog.querySelector("form").onsubmit = doIt;
+  dialog.showModal();
 }
 
-function askForName(td, run) {
-  const input = make("input", "", { value: run.name, maxLength: 64 });
+function askForName(run) {
+  const input = make("input", "", { value: run.name, maxLength: 64, autocomplete: "off" });
   input.setAttribute("aria-label", `new name of ${run.name}`);
-  const rename = () => {
+  ask(`Rename ${run.name}`, "Letters, digits, dashes, dots and underscores.", [input], "Rename", () => {
+    renamed.set(run.name, input.value.trim());
     trigger("edit", { name: run.name, to: input.value.trim() });
-    done();
-  };
-  input.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") rename();
-    if (event.key === "Escape") done();
   });
-  ask(td, input, button("Rename", `rename ${run.name}`, rename));
+  input.select();
 }
 
-function askTwice(td, run) {
-  const remove = () => {
+function askToDelete(run) {
+  const facts = [`${run.cells.epochs} epochs`, run.cells.time, run.cells.best === "-" ? "" : `best val ${run.cells.best}`].filter(Boolean).join(", ");
+  const text = `${facts}. Its weights and curves will be lost; this cannot be undone.`;
+  ask(`Delete ${run.name}?`, text, [], "Yes, delete", () => {
     trigger("delete", { name: run.name });
-    done();
-  };
-  const confirm = () => ask(td, make("span", "Weights and curves will be lost."), button("Yes, delete", `really delete ${run.name}`, remove));
-  ask(td, make("span", `Delete ${run.name}?`), button("Delete", `delete ${run.name}`, confirm));
+  }, "grave");
+}
+
+function matches(run) {
+  const text = [run.name, run.cells.recipe, run.status, ...run.tags].join(" ").toLowerCase();
+  return filter.value.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+// All columns with their titles; the fields that differ come after the recipe.
+function inOrder(differing) {
+  const fixed = Object.entries(columns);
+  const after = fixed.findIndex(([column]) => column === "recipe") + 1;
+  return [...fixed.slice(0, after), ...differing.map((word) => [word, word]), ...fixed.slice(after)];
+}
+
+function drawHead(rows, differing) {
+  const row = document.createElement("tr");
+  const first = make("th", "", { scope: "col" });
+  first.append(boxOfAll(rows));
+  row.append(first);
+  for (const [column, title] of inOrder(differing)) {
+    const th = make("th", "", { scope: "col" });
+    th.dataset.column = column;
+    th.setAttribute("aria-sort", column !== order.column ? "none" : order.down ? "descending" : "ascending");
+    th.append(button(title, title, () => {
+      order = { column, down: order.column === column ? !order.down : !TEXTUAL.includes(column) };
+      draw();
+    }));
+    row.append(th);
+  }
+  const last = make("th", "", { scope: "col" });
+  last.append(make("span", "Change", { className: "unseen" }));
+  row.append(last);
+  head.replaceChildren(row);
+}
+
+function drawRow(run, differing) {
+  const row = body.insertRow();
+  row.dataset.run = run.name;
+  cell(row, "show", "Show", box(run));
+  cell(row, "name", columns.name, ...name(run));
+  cell(row, "status", columns.status, badge(run));
+  for (const [column, title] of inOrder(differing).slice(2)) {
+    const text = run.cells[column] ?? "-";
+    cell(row, columns[column] ? column : "fact", title, make("span", text, { title: columns[column] ? "" : text }));
+  }
+  const change = cell(row, "change", "");
+  if (run.changeable) {
+    change.append(button("Rename", `rename ${run.name} …`, () => askForName(run)), button("Delete", `delete ${run.name} …`, () => askToDelete(run)));
+  }
+}
+
+function followRenames() {
+  for (const [from, to] of renamed) {
+    if (exists(from) || !exists(to)) continue;
+    renamed.delete(from);
+    if (ticked?.includes(from)) show(ticked.map((name) => (name === from ? to : name)));
+  }
 }
 
 function draw() {
-  if (asking) return;
-  const runs = props.value || []; // an empty string before the first update
-  element.querySelector("table").hidden = !runs.length;
-  element.querySelector(".none").hidden = runs.length > 0;
-  const focused = document.activeElement?.closest("tr[data-run]")?.dataset.run;
-  const label = document.activeElement?.getAttribute("aria-label");
-  const drawn = runs.filter((run) => run.colour !== null).map((run) => run.name);
-  shown = [...shown.filter((name) => drawn.includes(name)), ...drawn.filter((name) => !shown.includes(name))];
+  followRenames();
+  const { rows: all, columns: known } = table();
+  const label = element.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null;
+  element.querySelector(".all").hidden = !all.length;
+  element.querySelector(".none").hidden = all.length > 0;
+  const rows = sorted(all.filter(matches));
+  // columns in which the rows that are left after filtering do not differ say nothing
+  const differing = known.filter((word) => new Set(rows.map((run) => run.cells[word])).size > 1);
+  element.querySelector(".count").textContent = `${shown().length} shown of ${all.length}` + (rows.length < all.length ? `, ${rows.length} match` : "");
+  element.querySelector("table").classList.toggle("many", differing.length > FEW);
+  drawHead(rows, differing);
   body.replaceChildren();
-  for (const run of sorted(runs)) {
-    const row = body.insertRow();
-    row.dataset.run = run.name;
-    cell(row, "Show", box(run));
-    cell(row, "Run", button(run.name, `show ${run.name} alone`, () => trigger("input", { shown: [run.name] })));
-    for (const column of ["recipe", "epochs", "best", "test", "time"]) cell(row, titles[column], run[column]);
-    cell(row, "Status", badge(run));
-    const change = cell(row, "");
-    if (run.changeable) {
-      change.append(button("Rename", `rename ${run.name} …`, () => askForName(change, run)));
-      change.append(button("Delete", `delete ${run.name} …`, () => askTwice(change, run)));
-    }
-    if (run.name === focused) [...row.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === label)?.focus();
-  }
-  for (const [column, th] of Object.entries(heads)) {
-    th.setAttribute("aria-sort", column !== order.column ? "none" : order.down ? "descending" : "ascending");
+  for (const run of rows) drawRow(run, differing);
+  if (label && document.activeElement === document.body) {
+    [...element.querySelectorAll("button, input")].find((node) => (node.getAttribute("aria-label") ?? node.textContent) === label)?.focus({ preventScroll: true });
   }
 }
 
 function sorted(runs) {
   if (!order.column) return runs;
   const value = (run) => run.sort[order.column] ?? -Infinity;
-  const sign = order.down ? -1 : 1;
-  return [...runs].sort((a, b) => sign * (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0));
+  const number = (one) => (typeof one === "number" ? one : parseFloat(one));
+  const compare = (a, b) => (isNaN(number(a)) || isNaN(number(b)) ? String(a).localeCompare(String(b)) : number(a) - number(b));
+  return [...runs].sort((a, b) => (order.down ? -1 : 1) * compare(value(a), value(b)));
 }
 
-const heads = {};
-const titles = {};
-for (const th of element.querySelectorAll("th[data-column]")) {
-  const column = th.dataset.column;
-  heads[column] = th;
-  titles[column] = th.textContent;
-  th.querySelector("button").addEventListener("click", () => {
-    const textual = ["name", "recipe", "status"].includes(column);
-    order = { column, down: order.column === column ? !order.down : !textual };
-    draw();
-  });
-}
+filter.addEventListener("input", draw);
+document.addEventListener("run-closed", (event) => element.querySelector(`[aria-label="open ${CSS.escape(event.detail)}"]`)?.focus());
 watch("value", draw);
 draw();

@@ -1,43 +1,42 @@
-"""The table of runs, which shows, renames and deletes them."""
+"""The table of runs, which shows, opens, renames and deletes them."""
 
-from collections.abc import Sequence
+import json
+from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.catalog import SHIPPED
-from resnet_cifar.report.figures import PALETTE
-from resnet_cifar.report.text import duration, percent
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.runs.status import State, state
-from resnet_cifar.ui.options import CHANGES, QUIET
+from resnet_cifar.ui.curves.rows import COLUMNS
+from resnet_cifar.ui.curves.view import MOST_SHOWN
+from resnet_cifar.ui.options import CHANGES
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 
-_COLUMNS = {
-    "name": "Run",
-    "recipe": "Recipe",
-    "epochs": "Epochs",
-    "best": "Best val",
-    "test": "Test",
-    "time": "Time",
-    "status": "Status",
-}
-_HEADS = "".join(
-    f'<th scope="col" data-column="{name}"><button>{text}</button></th>' for name, text in _COLUMNS.items()
-)
+# Constants go into the template: Gradio forgets a component's props if an event skips it before its tab is opened.
 _TEMPLATE = f"""
-<div class="runs card"><p class="none" hidden>There are no runs yet.</p><table><caption>Runs</caption>
-<thead><tr><th scope="col">Show</th>{_HEADS}<th scope="col"><span class="unseen">Change</span></th></tr></thead>
-<tbody></tbody></table></div>
+<div class="runs card" data-columns="{escape(json.dumps(COLUMNS))}" data-most="{MOST_SHOWN}">
+<p class="none" hidden>There are no runs yet.</p>
+<div class="all">
+<div class="find"><h2>Runs</h2><input type="search" placeholder="Filter by name, recipe, tag or status"
+aria-label="Filter runs by name, recipe, tag or status"><span class="count" role="status"></span></div>
+<div class="scroll" tabindex="0" role="region" aria-label="Table of runs"><table><caption class="unseen">Runs</caption>
+<thead></thead><tbody></tbody></table></div></div>
+<dialog aria-labelledby="runs-question"><form method="dialog"><h3 id="runs-question"></h3><p></p>
+<div class="field"></div><div class="answers"></div></form></dialog>
+</div>
 """
 
 
-def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
-    """Create the table; the names of the ticked runs go to `shown`."""
+def runs_table(records: Records, rights: Rights) -> tuple[gr.HTML, list[Dependency]]:
+    """Create the table, and the events that change runs. Its value comes from `Rows.table`.
+
+    It tells the view bar which runs are ticked or opened.
+    """
     table = gr.HTML(
         html_template=_TEMPLATE,
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
@@ -45,105 +44,37 @@ def runs_table(records: Records, rights: Rights, shown: gr.State) -> gr.HTML:
         elem_id="runs",
     )
 
-    def ticked(event: gr.EventData) -> list[str]:
-        return [name for name in dict.fromkeys(event.shown) if isinstance(name, str)][-len(PALETTE) :]
+    def renamed(event: gr.EventData) -> None:
+        rename(records, rights, event.name, event.to)
 
-    def renamed(shown: list[str] | None, event: gr.EventData) -> list[str] | None:
-        return rename(records, rights, shown, event.name, event.to)
+    def deleted(event: gr.EventData) -> None:
+        delete(records, rights, event.name)
 
-    def deleted(shown: list[str] | None, event: gr.EventData) -> list[str] | None:
-        return delete(records, rights, shown, event.name)
-
-    table.input(ticked, None, shown, **QUIET)
-    table.edit(renamed, shown, shown, **CHANGES)
-    table.delete(deleted, shown, shown, **CHANGES)
-    return table
+    return table, [table.edit(renamed, None, None, **CHANGES), table.delete(deleted, None, None, **CHANGES)]
 
 
-def default_runs(records: Records) -> list[str]:
-    """Return the runs shown at first: those running, or else the newest."""
-    names = records.names()
-    running = [name for name in names if RunDir(records.root / name).status() == "running"]
-    return running or names[:1]
-
-
-def rows(records: Records, rights: Rights, shown: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the table's rows: what is shown of each run, and its sort keys."""
-    return [
-        _row(records, rights, name, PALETTE[shown.index(name) % len(PALETTE)] if name in shown else None)
-        for name in records.names()
-    ]
-
-
-def _row(records: Records, rights: Rights, name: str, colour: str | None) -> dict[str, Any]:
-    try:
-        now = rights.discreet(state(records.get(name)))
-    except UserError as error:
-        blank = dict.fromkeys(_COLUMNS, "-")
-        return blank | {
-            "name": name,
-            "colour": colour,
-            "changeable": rights.change,
-            "status": "unreadable",
-            "reason": str(error) if rights.change else None,
-            "sort": {"name": name},
-        }
-    return {
-        "colour": colour,
-        "changeable": rights.change and now.status != "running",
-        "reason": now.reason,
-        **_cells(now),
-        "sort": _keys(now),
-    }
-
-
-def _cells(now: State) -> dict[str, str]:
-    return {
-        "name": now.name,
-        "recipe": now.recipe,
-        "epochs": f"{now.epochs_done} / {now.epochs_planned}",
-        "best": "-" if now.best_val_top1 is None else percent(now.best_val_top1),
-        "test": "-" if now.test is None else percent(now.test.top1),
-        "time": duration(now.seconds),
-        "status": now.status,
-    }
-
-
-def _keys(now: State) -> dict[str, Any]:
-    return {
-        "name": now.name,
-        "recipe": now.recipe,
-        "epochs": now.epochs_done,
-        "best": now.best_val_top1,
-        "test": now.test and now.test.top1,
-        "time": now.seconds,
-        "status": now.status,
-    }
-
-
-def rename(records: Records, rights: Rights, shown: list[str] | None, name: str, to: str) -> list[str] | None:
-    """Rename a run. Returns the names of the shown runs."""
+def rename(records: Records, rights: Rights, name: str, to: str) -> None:
+    """Rename a run."""
     rights.need()
     try:
         if to == SHIPPED:
             raise UserError(f"{to} is the name of the model that ships with the project; choose another name.")
-        _changeable(records, name).rename(to)
+        changeable(records, name).rename(to)
     except UserError as error:
         raise refuse(error) from error
-    return shown and [to if one == name else one for one in shown]
 
 
-def delete(records: Records, rights: Rights, shown: list[str] | None, name: str) -> list[str] | None:
-    """Delete a run permanently; the table has asked twice. Returns the names of the shown runs."""
+def delete(records: Records, rights: Rights, name: str) -> None:
+    """Delete a run permanently; the table has asked."""
     rights.need()
     try:
-        _changeable(records, name).delete()
+        changeable(records, name).delete()
     except UserError as error:
         raise refuse(error) from error
-    return shown and [one for one in shown if one != name]
 
 
-def _changeable(records: Records, name: str) -> RunDir:
+def changeable(records: Records, name: str) -> RunDir:
+    """Return a run that may be changed. Raises UserError if it ships with the project or does not exist."""
     if name == SHIPPED:
         raise UserError(f"{name} ships with the project and cannot be changed.")
     if name not in records.names():

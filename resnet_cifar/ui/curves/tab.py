@@ -1,6 +1,7 @@
-"""The Curves tab: loss and accuracy of the selected runs, and the table of all runs."""
+"""The Curves tab: loss and accuracy of the ticked runs, what differs between them, all runs, and a page for each."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from typing import Any
@@ -9,57 +10,81 @@ import gradio as gr
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.report import figures
-from resnet_cifar.report.figures import PALETTE
 from resnet_cifar.report.series import By, as_csv
+from resnet_cifar.report.styles import colour_of
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.ui.chart import chart
-from resnet_cifar.ui.curves.runs import default_runs, rows, runs_table
+from resnet_cifar.ui.curves.comparison import compared, comparison_table
+from resnet_cifar.ui.curves.notes_form import noted, notes_form
+from resnet_cifar.ui.curves.rows import Rows
+from resnet_cifar.ui.curves.run_page import described, run_page
+from resnet_cifar.ui.curves.runs import runs_table
+from resnet_cifar.ui.curves.view import MOST_SHOWN, View, view_bar
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
 
 
-def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> gr.State:
-    """Build the tab: the plot, its options, and the table that selects runs. Returns the names of the shown runs."""
-    shown, sent = gr.State(None), gr.State(None)
-    plot = _plot(records)
-    with gr.Row(elem_classes="options"):
-        by = gr.Radio(["step", "epoch"], value="step", label="X axis", info="step: values as logged; epoch: means")
-        smoothing = gr.Slider(0, 0.98, value=0, step=0.02, label="Smoothing", info="of values logged by step")
-    table = runs_table(records, rights, shown)
-    events = [by.change, smoothing.change, shown.change, timer.tick]
-    gr.on(events, partial(update, records, rights), [shown, by, smoothing, sent], [plot, table, sent], **QUIET)
-    return shown
+def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
+    """Build the tab: axes, plot, differences, the table of runs, and the page of a run."""
+    rows = Rows(records)
+    with gr.Column(elem_classes="curves-tab"):
+        view = view_bar()
+        plot = _plot(records)
+        page = run_page()
+        form, saved = notes_form(records, rights)
+        table, changed = runs_table(records, rights)
+        differences = comparison_table()
+        # Held by the browser, which gets it in the same answer as what it describes.
+        has = gr.JSON(visible=False)
+    parts = [plot, table, differences, page, form, has]
+    events: list[Callable[..., Any]] = [view.input, timer.tick, saved.then, *(one.then for one in changed)]
+    for event in events:
+        event(partial(update, rows, rights), [view, has], parts, **QUIET)
 
 
 def _plot(records: Records) -> gr.HTML:
     def numbers(names: list[str]) -> str:
         """Return the values of the shown runs as CSV."""
-        return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[: len(PALETTE)]))
+        return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[:MOST_SHOWN]))
 
-    return chart("curves", "No run selected: tick one below, or start one in the Train tab.", numbers)
+    return chart("curves", "No run selected: tick one in the table, or start one in the Train tab.", numbers)
 
 
-def update(
-    records: Records, rights: Rights, shown: list[str] | None, by: By, smoothing: float, sent: Any
-) -> tuple[Any, Any, Any]:
-    """Return plot, table and what they were made from; whatever has not changed since `sent` is skipped."""
-    names = default_runs(records) if shown is None else shown
-    found = _found(records, names)
-    for_plot = (by, smoothing, tuple((record.run.name, record.size) for record in found))
-    for_table = rows(records, rights, [record.run.name for record in found])
-    plot_before, table_before = sent or (None, None)
-    plot = gr.skip() if for_plot == plot_before else _figure(tuple(found), *for_plot)
-    table = gr.skip() if for_table == table_before else for_table
-    return plot, table, (for_plot, for_table)
+def update(rows: Rows, rights: Rights, view: Any, has: Any) -> list[Any]:
+    """Return plot, table, differences, page, notes, and stamps of them. Whatever the browser already has is skipped."""
+    asked, records = View.of(view), rows.records
+    rows.names()
+    shown = _found(records, (asked.open,) if asked.open else rows.default() if asked.shown is None else asked.shown)
+    axes = (asked.by, asked.smoothing, asked.log_loss)
+    drawn = tuple((record.run.name, record.size, colour_of(record.run)) for record in shown)
+    table = rows.table(rights)
+    compare = asked.open is None
+    parts: list[tuple[Any, Callable[[], Any]]] = [
+        ((axes, drawn), lambda: _figure(tuple(shown), *axes, drawn)),
+        (table, lambda: table),
+        ((compare, [(name, colour) for name, _, colour in drawn]), lambda: compared(shown) if compare else ""),
+    ]
+    page = described(records, rights, asked.open) if asked.open else ""
+    notes = noted(records, rights, asked.open) if asked.open else None
+    parts += [(page, lambda: page), (notes, lambda: notes)]
+    stamps = [_stamp(what) for what, _ in parts]
+    before = has if isinstance(has, list) and len(has) == len(stamps) else [None] * len(stamps)
+    fresh = [gr.skip() if old == new else make() for (_, make), old, new in zip(parts, before, stamps, strict=True)]
+    return [*fresh, stamps]
+
+
+def _stamp(what: Any) -> str:
+    return hashlib.blake2s(repr(what).encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=8)
-def _figure(records: Sequence[Record], by: By, smoothing: float, _sizes: Any) -> str | None:
+def _figure(records: Sequence[Record], by: By, smoothing: float, log_loss: bool, _drawn: Any) -> str | None:
     """Create the figure as JSON; cached, because all open pages ask for it."""
     with ExitStack() as stack:
         for record in records:
             stack.enter_context(record.lock)
-        return figures.figure(records, by, smoothing).to_json(remove_uids=False) if records else None
+        figure = figures.figure(records, by, smoothing, log_loss=log_loss)
+        return figure.to_json(remove_uids=False) if records else None
 
 
 def _found(records: Records, names: Sequence[str]) -> list[Record]:

@@ -26,11 +26,19 @@ function show(run) {
   before = run;
 }
 
+// The Curves tab reads the URL when it is opened for the first time, and listens from then on.
+function openRun(name) {
+  history.pushState(null, "", `#curves/${encodeURIComponent(name)}`);
+  document.dispatchEvent(new CustomEvent("run-opened", { detail: name }));
+}
+
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.off) trigger("delete", { name: button.dataset.off });
   if (!button?.dataset.tab) return;
-  trigger("select", { tab: button.dataset.tab, name: now().name });
+  const { name } = now();
+  if (button.dataset.tab === "Curves") openRun(name);
+  else trigger("select", { tab: button.dataset.tab, name });
   const tabs = [...document.querySelectorAll("#tabs button[role=tab]")];
   tabs.find((tab) => tab.textContent.trim() === button.dataset.tab)?.click();
 });
