@@ -40,10 +40,9 @@ def reliability(logits: Tensor, labels: Tensor, temperature: float = 1.0, bins: 
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     columns = torch.stack((torch.ones_like(confidence), confidence, (predicted == labels).double()), 1)
     sums = torch.zeros(bins, 3, dtype=torch.double, device=logits.device).index_add_(0, place, columns)
-    means = sums[:, 1:] / sums[:, :1].clamp(min=1)
-    return Reliability(
-        tuple(int(count) for count in sums[:, 0].tolist()), tuple(means[:, 0].tolist()), tuple(means[:, 1].tolist())
-    )
+    sums[:, 1:] /= sums[:, :1].clamp(min=1)
+    images, mean_confidence, accuracy = sums.T.tolist()  # one wait for the device
+    return Reliability(tuple(map(int, images)), tuple(mean_confidence), tuple(accuracy))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
