@@ -99,9 +99,11 @@ def evaluate(args: argparse.Namespace) -> int:
     size = args.image_size or config.image_size
     check_range("--image-size", size, 16, 512)
     preprocess = Preprocess(size, config.normalization, device)
-    summary = watch(test(model, split, preprocess, runs_in(device, precision), mirrored=args.tta))
+    autocast, temperature = runs_in(device, precision), 1.0 if args.tta else config.temperature
+    summary = watch(test(model, split, preprocess, autocast, mirrored=args.tta, temperature=temperature))
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
-    print(metrics_line(args.split, metrics, summary["coarse_top1"]))
+    # Mirror images change the confidences, and nothing but this command uses them, so they are not calibrated.
+    print(metrics_line(args.split, metrics, summary["coarse_top1"], None if args.tta else summary["ece"]))
     views = ", mirror images too" if args.tta else ""
     print(f"on {len(split):,} images at {size} px{views}, {device} in {precision}")
     return 0

@@ -63,6 +63,7 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
         "known_elsewhere": config.known_elsewhere,
         "classes": len(config.labels),
         "image_size": config.image_size,
+        "temperature": None if config.temperature == 1 else f"{config.temperature:.3f}",
         "data": _DATA.get(recipe.data, recipe.data),
         "trained_at": sizes(trained_at),
         "used_at": None if trained_at == (config.image_size,) else sizes((config.image_size,)),
@@ -126,6 +127,7 @@ def _results(results: dict[str, Any]) -> dict[str, Any]:
         "top1": percent(results["top1"]),
         "top5": percent(results["top5"]),
         "coarse_top1": None if results["coarse_top1"] is None else percent(results["coarse_top1"]),
+        "ece": None if results.get("ece") is None else percent(results["ece"]),
         "worst": _classes(ranked[:_EXTREMES]),
         "best": _classes(ranked[: -_EXTREMES - 1 : -1]),
     }

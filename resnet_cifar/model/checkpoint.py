@@ -6,6 +6,7 @@ match or a value is not finite. Nothing here reads or writes a pickle.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class ModelConfig:
     normalization: Normalization
     labels: tuple[str, ...] = FINE
     """Class names, in the order of the logits."""
+    temperature: float = 1.0
+    """Number by which logits are divided before the softmax, so that confidences can be believed; fitted on val."""
 
     @property
     def known_elsewhere(self) -> bool:
@@ -52,6 +55,7 @@ class ModelConfig:
             "mean": self.normalization.mean,
             "std": self.normalization.std,
             "label_names": self.labels,
+            "temperature": self.temperature,
         }
         return json.dumps(fields | (self._timm() if self.known_elsewhere else {}), indent=2) + "\n"
 
@@ -66,6 +70,7 @@ class ModelConfig:
                 image_size=int(fields["image_size"]),
                 normalization=Normalization(tuple(fields["mean"]), tuple(fields["std"])),
                 labels=tuple(fields["label_names"]),
+                temperature=float(fields.get("temperature", 1.0)),  # not in folders of earlier versions
             )
         except KeyError as error:
             raise ValueError(f"{error} is missing") from error
@@ -73,6 +78,8 @@ class ModelConfig:
             raise ValueError(f"a value has the wrong type ({error})") from error
         if config.arch not in ARCHITECTURES or config.stem not in STEMS:
             raise ValueError(f"arch {config.arch!r} with stem {config.stem!r} is unknown")
+        if not 0 < config.temperature < math.inf:
+            raise ValueError(f"temperature is {config.temperature}; it must be a number above 0")
         return config
 
     def _timm(self) -> dict[str, Any]:

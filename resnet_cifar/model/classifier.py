@@ -22,7 +22,7 @@ class Prediction:
     """Prediction for one image."""
 
     probabilities: dict[str, float]
-    """Probabilities of the most likely classes, the most likely first."""
+    """Calibrated probabilities of the most likely classes, the most likely first."""
     superclass: str | None
     """Superclass of the most likely class; None if it is not one of CIFAR-100's."""
     seen: Image.Image
@@ -61,7 +61,7 @@ class Classifier:
         small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
         inputs = self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
         with torch.inference_mode():
-            best = self._model(inputs).softmax(1).topk(min(top, len(self.config.labels)))
+            best = (self._model(inputs) / self.config.temperature).softmax(1).topk(min(top, len(self.config.labels)))
         rows = zip(best.values.tolist(), best.indices.tolist(), self._seen(inputs), strict=True)
         return [self._prediction(values, indices, seen) for values, indices, seen in rows]
 

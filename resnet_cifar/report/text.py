@@ -51,10 +51,11 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{max(1, round(count / 1e3))} kB"
 
 
-def metrics_line(split: str, metrics: Metrics, coarse_top1: float | None) -> str:
+def metrics_line(split: str, metrics: Metrics, coarse_top1: float | None, ece: float | None = None) -> str:
     """Format the metrics of a split in one line, with superclass top-1 if the data set has superclasses."""
     line = f"{split} top-1 {percent(metrics.top1)}, top-5 {percent(metrics.top5)}, loss {metrics.loss:.4f}"
-    return line if coarse_top1 is None else f"{line}, superclass {percent(coarse_top1)}"
+    line += "" if coarse_top1 is None else f", superclass {percent(coarse_top1)}"
+    return line if ece is None else f"{line}, calibration error {percent(ece)}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

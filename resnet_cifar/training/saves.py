@@ -19,8 +19,8 @@ class Saves:
     def __init__(self, run: RunDir, recipe: Recipe) -> None:
         self._run = run
         self._recipe = recipe
-        self._best: Best | None = None
-        """Weights that the checkpoint in the folder holds."""
+        self._written: tuple[Best, float] | None = None
+        """Weights and temperature that the checkpoint in the folder holds."""
 
     def read(self) -> tuple[Weights, dict[str, Any] | None]:
         """Tensors and facts of the last save; without one, nothing and None.
@@ -47,9 +47,9 @@ class Saves:
         }
         write_tensors(self._run.last_file, tensors, {"resume": json.dumps(facts)})
 
-    def write_best(self, best: Best, normalization: Normalization) -> None:
+    def write_best(self, best: Best, normalization: Normalization, temperature: float = 1.0) -> None:
         """Write the best weights as the run's checkpoint, unless it holds them already."""
-        if best is self._best:
+        if self._written is not None and self._written[0] is best and self._written[1] == temperature:
             return
         config = ModelConfig(
             arch=self._recipe.arch,
@@ -57,6 +57,7 @@ class Saves:
             image_size=best.image_size,
             normalization=normalization,
             labels=self._recipe.dataset.labels,
+            temperature=temperature,
         )
         save_checkpoint(self._run.path, config, best.weights)
-        self._best = best
+        self._written = best, temperature

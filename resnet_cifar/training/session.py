@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
+from resnet_cifar.data.batches import Images
 from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
-from resnet_cifar.engine.evaluate import test
+from resnet_cifar.engine.calibration import fit_temperature
+from resnet_cifar.engine.evaluate import predict, test
 from resnet_cifar.engine.state import Training
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.events import (
@@ -189,13 +191,18 @@ class _Session:
         return RunResumed(stage=position["stage"], epoch=position["epoch"], step=position["step"], **where)
 
     def _finish(self, training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
-        """Test the best weights, once, and record the result."""
+        """Calibrate the best weights on val, test them, once, and record the result."""
         assert training.best is not None  # the first epoch is always the best so far
         training.model.load_state_dict(training.best.weights)
         preprocess = Preprocess(training.best.image_size, normalization, self.device)
-        summary = yield from test(training.model, dataset.test, preprocess, training.autocast, self.world)
+        val = Images(dataset.val, preprocess, training.model.stem)
+        logits = yield from predict(training.model, val, training.autocast, self.world)
+        temperature = fit_temperature(logits, val.labels)
+        summary = yield from test(
+            training.model, dataset.test, preprocess, training.autocast, self.world, temperature=temperature
+        )
         if self.world.first:
-            self.saves.write_best(training.best, normalization)
+            self.saves.write_best(training.best, normalization, temperature)
             self.run.save_results(summary)
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])

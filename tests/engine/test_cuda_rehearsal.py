@@ -26,7 +26,7 @@ from tests.engine.fake_cuda import CUDA, fake_cuda
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available", "ignore:Accessing the data pointer")
 
 # A report and a save, the end of an evaluation, and the results of a test.
-WAITS = {"Tally.read", "measure", "coarse_top1", "per_class_top1"}
+WAITS = {"Tally.read", "measure", "coarse_top1", "reliability", "per_class_top1"}
 STEPS = 3
 
 
@@ -95,7 +95,7 @@ def test_an_evaluation_waits_at_its_end(mirrored: bool):
         model = build(recipe, Start(None, CIFAR100, "")).to(CUDA).eval()
         preprocess = Preprocess(32, CIFAR100, CUDA)
         result(run_test(model, split(20_000, recipe), preprocess, runs_in(CUDA, "bf16"), mirrored=mirrored))
-        assert waits.seen == ["measure", "coarse_top1", "per_class_top1"]
+        assert waits.seen == ["measure", "coarse_top1", "reliability", "per_class_top1"]
 
 
 def a_wait(training: Training, batch: Batch) -> Tensor:

@@ -93,7 +93,9 @@ def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
     _, split = result(official_splits("synthetic", None))
     precision = next(e for e, _ in uninterrupted.history() if isinstance(e, events.RunStarted)).precision
     preprocess = Preprocess(config.image_size, config.normalization, CPU)
-    summary = result(run_test(model, split, preprocess, runs_in(CPU, precision)))
+    autocast = runs_in(CPU, precision)
+    summary = result(run_test(model, split, preprocess, autocast, temperature=config.temperature))
+    assert config.temperature != 1
     assert summary == json.loads(uninterrupted.eval_file.read_text())
 
 
