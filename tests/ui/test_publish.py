@@ -69,7 +69,9 @@ def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Pa
     page.get_by_label("As a pull request").check()
     page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="model.onnx").wait_for()
-    assert "As a pull request to me/tiny" in page.inner_text(".files") and " MB" in page.inner_text(".files")
+    assert "As a pull request to me/tiny" in page.inner_text("#published .files") and " MB" in page.inner_text(
+        "#published .files"
+    )
     page.get_by_label("As a pull request").uncheck()
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()

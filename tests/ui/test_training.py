@@ -14,6 +14,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from resnet_cifar.model.checkpoint import read_tensors
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.session import train
@@ -99,7 +100,7 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     assert "test top-1" in page.inner_text(".live") and page.locator(".live li.done").count() == 1
 
     page.get_by_role("button", name=re.compile("^Log")).click()
-    assert "done in" in page.inner_text(".log")
+    assert "done in" in page.inner_text("pre.log")
     page.get_by_role("tab", name="Curves").click()
     cells = page.locator("#runs tbody tr td").all_inner_texts()
     assert {"quick-1", "quick", "20 / 20", "completed"} <= set(cells)
@@ -216,3 +217,41 @@ def test_the_api_shows_a_running_run(app: App):
         client.predict("tiny-2", api_name="/run")
     Launcher(app.root, CPU).stop(run)
     wait(lambda: client.predict("tiny-1", api_name="/run")["status"] == "stopped", 4)
+
+
+def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(app: App, opened: Callable):
+    """Builds a recipe with early stopping, another augmentation and ResNet-18; trains it twice, briefly: about 40 s."""
+    page = opened("Train")
+    page.get_by_label("transfer", exact=True).check()
+    page.get_by_label("advanced settings of the run").click()
+    page.get_by_label("Architecture").select_option("resnet18")
+    page.get_by_label("Initial weights").fill("scratch")
+    page.get_by_label("Data", exact=True).select_option("synthetic")
+    page.get_by_label("Train images").fill("100")
+    page.get_by_label("Val images").fill("100")
+    for number in (1, 2, 3):
+        page.get_by_label(f"Image size of stage {number}").fill("32")
+        page.get_by_label(f"Epochs of stage {number}").fill("2")
+    page.get_by_label("advanced settings of stage 3").click()
+    page.get_by_label("Early stopping of stage 3").fill("1")
+    page.get_by_label("Augmentation of stage 3").select_option("trivial")
+    press_start(page)
+    page.wait_for_selector(".live .state.running")
+    page.wait_for_function("document.querySelector('#live-chart .plot')?.calcdata?.[0]?.length > 0", timeout=60_000)
+    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    run = RunDir(app.root / "transfer-1").recipe()
+    assert (run.arch, run.stages[2].patience, run.stages[2].augmentation) == ("resnet18", 1, AUGMENTATIONS["trivial"])
+
+    page.get_by_label("Like run").focus()
+    page.wait_for_function("[...document.querySelectorAll('.like option')].some(one => one.value === 'transfer-1')")
+    page.get_by_label("Like run").select_option("transfer-1")
+    page.get_by_text("Like transfer-1").or_(page.get_by_text("Like run transfer-1")).first.wait_for()
+    page.get_by_label("Learning rate of stage 3").fill("0.04")
+    press_start(page)
+    wait(lambda: (app.root / "transfer-2").exists())
+    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.get_by_role("tab", name="Curves").click()
+    page.get_by_label("show transfer-1").check()
+    page.locator(".differences").wait_for()
+    rows = page.locator(".differences tbody tr").all_inner_texts()
+    assert len(rows) == 1 and "0.02" in rows[0] and "0.04" in rows[0], rows
