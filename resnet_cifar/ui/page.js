@@ -4,7 +4,9 @@
   const tabs = () => [...document.querySelectorAll("#tabs button[role=tab]")];
   const name = (tab) => tab.textContent.trim().toLowerCase();
   const inURL = () => location.hash.slice(1).split("/")[0];
-  tabs().find((tab) => name(tab) === inURL())?.click();
+  const openTab = () => tabs().find((tab) => name(tab) === inURL())?.click();
+  openTab();
+  window.addEventListener("hashchange", openTab); // a link of the footer, or Back
   document.querySelector("#footer a[href='?view=api']").addEventListener("click", (event) => {
     event.preventDefault();
     document.querySelector("footer .show-api").click(); // Gradio's own button, which is hidden

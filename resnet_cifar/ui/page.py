@@ -16,6 +16,7 @@ from gradio.utils import get_space, is_zero_gpu_space
 from starlette.middleware import Middleware
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import choose_device, describe
 from resnet_cifar.training.launcher import Launcher
@@ -68,7 +69,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 if rights.owner:
                     page.load(lambda: gr.update(visible=rights.change), None, tab, **QUIET)
         _follow(card, models, targets)
-        gr.HTML(footer(os.environ.get("SPACE_ID")), elem_id="footer", container=False, padding=False)
+        gr.HTML(footer(root, os.environ.get("SPACE_ID")), elem_id="footer", container=False, padding=False)
         for event in (page.load, model.change):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
@@ -98,9 +99,13 @@ def header(device: str, model: str | None) -> str:
     )
 
 
-def footer(space: str | None) -> str:
+def footer(root: Path, space: str | None) -> str:
     """Return the page's footer: links to whatever explains it. `space`: OWNER/NAME if it is a Space."""
-    links = _LINKS | ({"Source": f"https://huggingface.co/spaces/{html.escape(space)}/tree/main"} if space else {})
+    links = dict(_LINKS)
+    if (root / SHIPPED).is_dir():
+        links["The model that ships"] = f"#curves/{SHIPPED}"  # its page, with the model card
+    if space:
+        links["Source"] = f"https://huggingface.co/spaces/{html.escape(space)}/tree/main"
     return f"<p>{''.join(f'<a href={address!r}>{text}</a>' for text, address in links.items())}</p>"
 
 

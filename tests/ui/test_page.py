@@ -1,8 +1,14 @@
 """The frame of the page: footer, width, borders, focus, in light and dark."""
 
 import re
+from pathlib import Path
 
 import pytest
+
+from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.ui.page import serve
+from tests.builders import checkpoint, recipe, told
+from tests.ui.conftest import free_port
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -47,6 +53,20 @@ def test_controls_can_be_told_from_the_card_and_have_one_radius_and_one_focus_ri
         page.wait_for_timeout(250)  # buttons fade their ring in
         rings += page.evaluate(STYLES, ":focus")
     assert {(ring["outlineStyle"], ring["outlineWidth"]) for ring in rings} == {("solid", "2px")}
+
+
+def test_the_footer_opens_the_page_of_the_model_that_ships(browser, tmp_path: Path):
+    """Serves a page of its own: about 4 s."""
+    told(tmp_path / SHIPPED, recipe())
+    checkpoint(tmp_path / SHIPPED, image_size=32)
+    served = serve(tmp_path, "127.0.0.1", free_port(), wait=False)
+    page = browser.new_page()
+    page.goto(served.local_url)
+    page.get_by_role("link", name="The model that ships").click()
+    page.locator("#view h2", has_text=SHIPPED).wait_for()
+    page.locator(".run-page", has_text="Files").wait_for()
+    page.close()
+    served.close()
 
 
 def test_a_wide_screen_is_used_and_the_footer_opens_the_api(page):

@@ -114,6 +114,7 @@ def test_why_a_run_cannot_be_published_is_shown(page, hub: HubServer):
 
 def test_a_missing_repo_is_reported_for_the_model_box(page):
     page.get_by_role("tab", name="Classify").click()
+    page.wait_for_function("[...document.querySelectorAll('.models input')].some(box => box.value)")
     page.get_by_label("Model").fill("you/nothing")
     page.get_by_label("Model").press("Enter")
     page.get_by_text("there is no 'you/nothing' on the Hugging Face Hub").wait_for()

@@ -251,7 +251,9 @@ def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(a
     wait(lambda: (app.root / "transfer-2").exists())
     page.wait_for_selector(".live .state.completed", timeout=120_000)
     page.get_by_role("tab", name="Curves").click()
-    page.get_by_label("show transfer-1").check()
+    page.get_by_label("show transfer-2").wait_for()
+    for name in ("transfer-1", "transfer-2"):
+        page.get_by_label(f"show {name}").check()
     page.locator(".differences").wait_for()
     rows = page.locator(".differences tbody tr").all_inner_texts()
     assert len(rows) == 1 and "0.02" in rows[0] and "0.04" in rows[0], rows

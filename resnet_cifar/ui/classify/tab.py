@@ -44,7 +44,7 @@ def classify_tab(models: Models) -> tuple[gr.Dropdown, gr.State]:
         zone,
         **QUIET,
     )
-    gr.on(None, partial(newest_default, models), box, box, **QUIET)  # when the page loads
+    gr.on(None, models.default, None, box, **QUIET)  # when the page loads: there may be a better model by now
     _endpoint(models)
     return box, answering
 
@@ -103,15 +103,6 @@ def choices(models: Models) -> list[tuple[str, str]]:
 def others(models: Models) -> str:
     """Return the folded lists below the dropdown."""
     return more_models({name: models.accuracy(name).text() for name in models.ranked()[1]}, models.unusable())
-
-
-def newest_default(models: Models, shown: str | None) -> Any:
-    """Return the default model, if there is a better one than when the page was built.
-
-    An unchanged value is not sent again: it would replace what a visitor has begun to type.
-    """
-    default = models.default()
-    return gr.skip() if shown == default else default
 
 
 def about_model(models: Models, model: str | None) -> str:
