@@ -1,18 +1,16 @@
-"""Train the model that ships with the project: several seeds of `scratch` on all 50,000 train images.
+"""Train the model that ships with the project: a teacher, then a network that learns from labels and teacher.
 
-    python benchmarks/final.py OUT [--seeds 0 1 2] [--runs checkpoints] [other flags of app.py, such as --epochs 300]
+    python benchmarks/final.py [--runs checkpoints] [--device auto] [flags of app.py for both runs, such as --epochs 2]
 
-Needs CIFAR100_DIR. No choice is made between the seeds: seed 0 ships, whatever the others reach. It is packed into
-small parts in OUT; unpack with `cat OUT/resnet34-cifar100.tar.* | tar -x`. After an interruption, run the same command
+Needs CIFAR100_DIR. The teacher follows `overnight` with batches of 512 images, the network `scratch`; both hold out the
+same val images. The network becomes `resnet34-cifar100`, see ship.py. After an interruption, run the same command
 again: completed work is not repeated.
 """
 
 import argparse
-import contextlib
-import io
 import shutil
 import sys
-import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
@@ -20,32 +18,41 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ship import ship
 from resnet_cifar.cli import main as cli
+from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.presets import recipe_named
 from resnet_cifar.runs.run_dir import RunDir
-
-NAME = "resnet34-cifar100"
-PART = 15 * 2**20  # bytes
 
 
 def main() -> None:
-    """Train, test and pack."""
+    """Train both and build the checkpoint that ships."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=CHECKPOINTS)
     parser.add_argument("--device", default="auto")
-    args, others = parser.parse_known_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    for seed in args.seeds:
-        run = RunDir(args.runs.resolve() / f"final-{seed}")
-        train(run, [f"--seed={seed}", *others], args.device)
-        measure(run, args)
-        if seed == 0:
-            target = RunDir(run.path.with_name(NAME))
-            if not target.path.exists():
-                print(ship(run, target, args.device))
-            measure(target, args)
-            pack(target.path, args.out)
+    args, flags = parser.parse_known_args()
+    runs, device = args.runs.resolve(), f"--device={args.device}"
+    teacher, network = RunDir(runs / "teacher"), RunDir(runs / "final")
+    train(teacher, [f"--recipe={teacher_file(runs)}", device, *flags], device)
+    train(network, ["--recipe=scratch", f"--teacher={teacher.path}", device, *flags], device)
+    print(ship(network, RunDir(runs / SHIPPED), args.device))
+
+
+def teacher_recipe() -> Recipe:
+    """Return `overnight` for a GPU: large batches, and more of its epochs at 128 px."""
+    recipe = recipe_named("overnight")
+    (stage,) = recipe.stages
+    middle, last = stage.progression
+    progression = (replace(middle, after=0.4), replace(last, after=0.6))
+    return replace(recipe, stages=(replace(stage, epochs=150, batch_size=512, lr=0.4, progression=progression),))
+
+
+def teacher_file(runs: Path) -> Path:
+    """Write the teacher's recipe beside the runs."""
+    runs.mkdir(parents=True, exist_ok=True)
+    file = runs / "teacher.json"
+    file.write_text(teacher_recipe().to_json(), encoding="utf-8")
+    return file
 
 
 def train(run: RunDir, flags: list[str], device: str) -> None:
@@ -53,35 +60,12 @@ def train(run: RunDir, flags: list[str], device: str) -> None:
     if run.recipe_file.exists() and run.status() == "completed":
         return
     if run.recipe_file.exists():
-        flags = [f"--resume={run.path}"]
+        flags = [f"--resume={run.path}", device]
     else:
         shutil.rmtree(run.path, ignore_errors=True)  # interrupted before its recipe was written
-        flags = ["--recipe=scratch", "--val-images=0", f"--run={run.path}", *flags]
-    if code := cli.main(["--train-only", f"--device={device}", *flags]):
+        flags = [f"--run={run.path}", *flags]
+    if code := cli.main(["--train-only", *flags]):
         sys.exit(code)
-
-
-def measure(run: RunDir, args: argparse.Namespace) -> None:
-    """Evaluate the run without and with test-time augmentation; append the output to OUT/results.txt."""
-    for views in ([], ["--tta"]):
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            code = cli.main([f"--evaluate={run.path}", f"--device={args.device}", *views])
-        print(f"{run.name}\n{output.getvalue()}", flush=True)
-        if code:
-            sys.exit(code)
-        with (args.out / "results.txt").open("a", encoding="utf-8") as results:
-            results.write(f"{run.name}\n{output.getvalue()}")
-
-
-def pack(folder: Path, out: Path) -> None:
-    """Pack a folder as a tar file in parts."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(folder, folder.name)
-    content = packed.getvalue()
-    for number, start in enumerate(range(0, len(content), PART)):
-        (out / f"{NAME}.tar.{number}").write_bytes(content[start : start + PART])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/tune.py [VARIANT ...] [--recipe scratch] [--epochs 30] [--seeds 2] [--teacher RUN]
 
-A VARIANT is one name or several, such as `"TrivialAugment + no mixing"`. Prints rows for benchmarks/EXPERIMENTS.md. All
+A VARIANT is one name or several, such as `"random erasing + no mixing"`. Prints rows for benchmarks/EXPERIMENTS.md. All
 seeds use the val images of seed 0, and a teacher must not have been trained on them. The test images are not used.
 """
 
@@ -70,33 +70,33 @@ def plain_middle(recipe: Recipe) -> Recipe:
     return stages(progression=(replace(first, augmentation=None), *later))(recipe)
 
 
-def rate(factor: float, batch: int = 1) -> Change:
+def rate(factor: float, batch: float = 1) -> Change:
     """Multiply the learning rate and the batch size."""
 
     def change(recipe: Recipe) -> Recipe:
         first = recipe.stages[0]
-        return stages(batch_size=batch * first.batch_size, lr=factor * first.lr)(recipe)
+        return stages(batch_size=round(batch * first.batch_size), lr=factor * first.lr)(recipe)
 
     return change
 
 
 VARIANTS: dict[str, Change] = {
     "baseline": lambda recipe: recipe,
-    "stock stem at 128 px": lambda recipe: stages(image_size=128)(replace(recipe, stem="stock")),
+    "CIFAR stem at 32 px": lambda recipe: stages(image_size=32)(replace(recipe, stem="cifar")),
     "constant size": progression(image_size=None),
     "plain middle": plain_middle,
     "no mixing": augment(mixup=0.0, cutmix=0.0),
     "mixing to the end": stages(no_mix_fraction=0.0),
-    "CutMix only": augment(mixup=0.0),
-    "TrivialAugment": augment(trivial_augment=True),
-    "no erasing": augment(random_erasing=0.0),
+    "mixup and CutMix": augment(mixup=0.4, cutmix=0.4),
+    "no TrivialAugment": augment(trivial_augment=False),
+    "random erasing": augment(random_erasing=0.25),
     "no label smoothing": stages(label_smoothing=0.0),
     "no EMA": stages(ema_decay=0.0),
     "less weight decay": stages(weight_decay=2e-4),
     "more weight decay": stages(weight_decay=1e-3),
     "half the learning rate": rate(0.5),
     "twice the learning rate": rate(2),
-    "4 times batch and learning rate": rate(4, batch=4),
+    "a quarter of batch and learning rate": rate(0.25, batch=0.25),
     "distillation": lambda recipe: replace(recipe, distillation_weight=0.5),
     "distillation only": lambda recipe: replace(recipe, distillation_weight=1.0),
 }

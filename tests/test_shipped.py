@@ -27,10 +27,9 @@ def test_it_is_what_answers_by_default_and_says_nothing_of_the_machine_that_made
 
 
 def test_it_knows_the_examples():
-    """All but the cup, which it takes for a plate: it was trained with a small budget."""
     classifier = Classifier.load(FOLDER, "cpu")
     labels = {name: classifier.predict([example_image(name)])[0].label for name in EXAMPLES if name != UNKNOWN}
-    assert sum(label == name for name, label in labels.items()) >= len(labels) - 1, labels
+    assert labels == {name: name for name in labels}
 
 
 @pytest.mark.slow

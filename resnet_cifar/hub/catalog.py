@@ -15,7 +15,7 @@ from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.runs.run_dir import locate
 
-SHIPPED = "resnet34-cifar100-small-budget"
+SHIPPED = "resnet34-cifar100"
 
 _META = torch.device("meta")  # its tensors have shapes and no values
 

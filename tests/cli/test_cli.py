@@ -38,7 +38,7 @@ from tests.cli.conftest import SMALL
         (["--data", "synthetic", "--run=-x"], "'-x' is not a valid name for a run"),
         (["--data", "synthetic", "--run", "no/such/<b>x"], "'<b>x' is not a valid name for a run"),
         (["--resume", ""], "'' is not a valid name for a run"),
-        (["--recipe", "scratch", "--init", "imagenet"], "ImageNet weights need the stock stem"),
+        (["--recipe", "sprint", "--init", "imagenet"], "ImageNet weights need the stock stem"),
         (
             ["--recipe", "scratch", "--val-images", "20000", "--train-images", "40000"],
             "exceed the 50000 of the",
