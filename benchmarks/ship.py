@@ -3,7 +3,8 @@
     python benchmarks/ship.py RUN NAME [--image-size N]     # needs CIFAR100_DIR
 
 Writes checkpoints/NAME, completely or not at all. N is the image size to use the model at, chosen on val; default: the
-run's own. The test is the same as `python app.py --evaluate NAME`; its result replaces that of the run.
+run's own. The test is the same as `python app.py --evaluate NAME`; its result replaces that of the run, and the
+predictions on test and val are stored with it.
 """
 
 import argparse
@@ -18,16 +19,14 @@ sys.path.pop(0)  # this folder: its profile.py would hide the standard library's
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resnet_cifar.cli.terminal import watch
-from resnet_cifar.data.dataset import official_splits
-from resnet_cifar.data.preprocess import Preprocess
-from resnet_cifar.engine.evaluate import test
 from resnet_cifar.events import Metrics, RunCompleted, to_json
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.card import CARD, model_card
-from resnet_cifar.model.checkpoint import MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
+from resnet_cifar.inspection.predictions import compute, precision_of
+from resnet_cifar.model.checkpoint import MODEL, read_config, read_tensors, save_checkpoint
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.run_dir import RunDir, locate
-from resnet_cifar.system.device import choose_device, choose_precision, prepare, runs_in
+from resnet_cifar.system.device import choose_device
 
 
 def main() -> None:
@@ -44,8 +43,7 @@ def main() -> None:
 def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | None = None) -> str:
     """Build `target` from `source`; returns a line with its size and test top-1."""
     device, recipe = choose_device(device_name), source.recipe()
-    prepare(device)
-    _, split = watch(official_splits(recipe.data, Path(os.environ.get("CIFAR100_DIR", "data"))))
+    data = Path(os.environ.get("CIFAR100_DIR", "data"))
     draft = RunDir(target.path.with_name(f".{target.name}"))
     shutil.rmtree(draft.path, ignore_errors=True)
     with bundle(source, f"USER/{target.name}") as folder:
@@ -55,16 +53,15 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     config = read_config(draft.path)
     save_checkpoint(draft.path, replace(config, image_size=image_size or config.image_size), halves)
-    precision = choose_precision(recipe.precision, device)
-    model, config = load_checkpoint(draft.path, device)
-    preprocess = Preprocess(config.image_size, config.normalization, device)
-    autocast = runs_in(device, precision)
-    summary = watch(test(model, split.to(device), preprocess, autocast, temperature=config.temperature))
+    summary = watch(compute(draft, "test", data, device)).summary()
+    if recipe.val_images:
+        watch(compute(draft, "val", data, device))
     draft.save_results(summary)
     _replace_test_results(draft, summary)
     draft.path.rename(target.path)
     (target.path / CARD).write_text(str(model_card(target, f"USER/{target.name}")), encoding="utf-8")
     size = (target.path / MODEL).stat().st_size
+    precision = precision_of(target, device)
     return f"{target.path}: {size / 1e6:.1f} MB, test top-1 {percent(summary['top1'])} on {device} in {precision}"
 
 

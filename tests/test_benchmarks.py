@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.tune import VARIANTS, variant
 from resnet_cifar.events import RunCompleted
+from resnet_cifar.inspection.predictions import stored
 from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT
@@ -63,8 +64,10 @@ def test_what_ships_is_trained_with_a_teacher_and_tested_and_a_cut_is_no_harm(tm
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "final" / "model.safetensors").read_bytes() == weights
     assert {file.name for file in shipped.path.iterdir()} == {
-        *("README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json")
+        *("README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"),
+        "inspection",
     }
     result, last = json.loads((shipped.path / "eval.json").read_text()), shipped.last_event()
     assert f"test top-1 {100 * result['top1']:.2f} %" in again.stdout
     assert isinstance(last, RunCompleted) and last.test.top1 == result["top1"]  # everywhere it is the shipped file's
+    assert stored(shipped, "test").summary() == result and len(stored(shipped, "val")) == 100

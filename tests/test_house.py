@@ -95,7 +95,9 @@ def test_what_a_run_is_asked_and_what_it_left_can_be_read_without_torch():
     """Reports too, but for Pillow and plotly; and plotly stays there and on the page."""
     for file in rooms("", "recipe", "runs", "report"):
         assert not foreign(file) & {"torch", "torchvision", "safetensors", "tqdm", "huggingface_hub"}, file
-    for file in rooms("", "recipe", "system", "data", "runs", "model", "engine", "hub", "training", "cli"):
+    for file in rooms(
+        "", "recipe", "system", "data", "runs", "model", "engine", "inspection", "hub", "training", "cli"
+    ):
         assert "plotly" not in foreign(file), file
     standard = {*sys.stdlib_module_names, "resnet_cifar"}
     for file in rooms("", "recipe", "runs"):

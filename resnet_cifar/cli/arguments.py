@@ -113,6 +113,14 @@ def _evaluate(parser: Parser) -> None:
     _add_machine(parser)
 
 
+def _inspect(parser: Parser) -> None:
+    parser.add_argument("--inspect", metavar="RUN", help="run or checkpoint folder")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_data_dir(parser)
+    _add_device(parser)
+
+
 def _classify(parser: Parser) -> None:
     parser.add_argument("--classify", metavar="FILE", nargs="+", help="image files")
     parser.add_argument(
@@ -192,6 +200,7 @@ COMMANDS = {  # in order of precedence: some flags are an option of an earlier c
     "resume": Command("--resume", "Resume a run (with --train-only).", _resume),
     "train": Command("--train-only", "Train a new run in this terminal.", _train),
     "evaluate": Command("--evaluate", "Evaluate a run on the test or val images.", _evaluate),
+    "inspect": Command("--inspect", "Show where a run is wrong: confusion, mistakes, label errors.", _inspect),
     "classify": Command("--classify", "Classify image files.", _classify),
     "push": Command("--push", "Upload a run to the Hugging Face Hub.", _push),
     "deploy": Command("--deploy-space", "Deploy the app with a run as a Space.", _deploy),

@@ -9,7 +9,6 @@ from typing import Any
 
 from resnet_cifar.cli.arguments import OF_RECIPE, OF_STAGES
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import RunResumed, RunStarted
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import RECIPES, recipe_named
 from resnet_cifar.runs.run_dir import RunDir, locate
@@ -43,12 +42,6 @@ def data_folder(args: argparse.Namespace) -> Path | None:
     """Folder of the data, from --data-dir or CIFAR100_DIR; None: download."""
     named = args.data_dir or os.environ.get("CIFAR100_DIR")
     return Path(os.path.expanduser(named)).resolve() if named else None
-
-
-def earlier_data_folder(run: RunDir) -> Path | None:
-    """Folder of the data that a run used last."""
-    begun = [event.data_dir for event, _ in run.history() if isinstance(event, RunStarted | RunResumed)]
-    return Path(begun[-1]) if begun and begun[-1] else None
 
 
 def chosen_run(named: str | None) -> RunDir:

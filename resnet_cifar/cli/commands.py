@@ -5,14 +5,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resnet_cifar.cli.chosen import chosen_run, data_folder, earlier_data_folder
+from resnet_cifar.cli.chosen import chosen_run, data_folder
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.limits import check_range
 from resnet_cifar.runs.run_dir import RunDir, locate
 
 if TYPE_CHECKING:
+    import torch
+
     from resnet_cifar.hub.push import Plan
 
 
@@ -68,45 +70,51 @@ def _login(args: argparse.Namespace) -> tuple[str, str] | None:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Evaluate a checkpoint on test, or on the images that its recipe cut from train as val."""
-    from resnet_cifar.cli.terminal import watch
-    from resnet_cifar.data.dataset import load, official_splits
-    from resnet_cifar.data.preprocess import Preprocess
-    from resnet_cifar.engine.evaluate import test
-    from resnet_cifar.events import Metrics
-    from resnet_cifar.model.checkpoint import load_checkpoint
-    from resnet_cifar.report.text import metrics_line
-    from resnet_cifar.system.device import choose_device, choose_precision, prepare, runs_in
+    """Evaluate a checkpoint on test, or on the images that its recipe cut from train as val.
 
-    device = choose_device(args.device)
-    prepare(device)
-    run = RunDir(locate(args.evaluate))
-    recipe = run.recipe() if run.recipe_file.exists() else None
-    precision = choose_precision(args.precision or (recipe.precision if recipe else "auto"), device)
-    model, config = load_checkpoint(run.path, device)
-    data, folder = args.data or (recipe.data if recipe else "cifar100"), data_folder(args) or earlier_data_folder(run)
-    if args.split == "val":
-        if recipe is None or not recipe.val_images or recipe.data != data:
-            raise UserError(f"{run.name!r} has no val images of {data}; evaluate it without --split val.")
-        split = watch(load(recipe, folder, device)).val
-    else:
-        split = watch(official_splits(data, folder))[1].to(device)
-    if config.labels != split.spec.labels:
-        raise UserError(
-            f"{run.name!r} knows other classes ({config.labels[0]}, ...; {len(config.labels)} in all) than {data} has; "
-            "it can only be evaluated on the data it was trained on."
-        )
-    size = args.image_size or config.image_size
+    At the checkpoint's own image size and without mirror images, the predictions are stored for the page.
+    """
+    from resnet_cifar.cli.terminal import watch
+    from resnet_cifar.events import Metrics
+    from resnet_cifar.inspection.predictions import compute, data_of, precision_of
+    from resnet_cifar.model.checkpoint import read_config
+    from resnet_cifar.report.text import metrics_line
+    from resnet_cifar.system.device import choose_device
+
+    device, run, folder = choose_device(args.device), RunDir(locate(args.evaluate)), data_folder(args)
+    own_size = read_config(run.path).image_size
+    size = args.image_size or own_size
     check_range("--image-size", size, 16, 512)
-    preprocess = Preprocess(size, config.normalization, device)
-    autocast, temperature = runs_in(device, precision), 1.0 if args.tta else config.temperature
-    summary = watch(test(model, split, preprocess, autocast, mirrored=args.tta, temperature=temperature))
+    precision = precision_of(run, device, args.precision)
+    if size == own_size and not args.tta and args.data in (None, data_of(run)):
+        summary = watch(compute(run, args.split, folder, device, precision)).summary()
+    else:
+        summary = _evaluate_otherwise(args, run, folder, device, precision, size)
     metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
     # Mirror images change the confidences, and nothing but this command uses them, so they are not calibrated.
     print(metrics_line(args.split, metrics, summary["coarse_top1"], None if args.tta else summary["ece"]))
     views = ", mirror images too" if args.tta else ""
-    print(f"on {len(split):,} images at {size} px{views}, {device} in {precision}")
+    print(f"on {summary['images']:,} images at {size} px{views}, {device} in {precision}")
     return 0
+
+
+def _evaluate_otherwise(
+    args: argparse.Namespace, run: RunDir, folder: Path | None, device: "torch.device", precision: str, size: int
+) -> dict[str, Any]:
+    """Evaluate on another data set, at another image size or with mirror images; nothing is stored."""
+    from resnet_cifar.cli.terminal import watch
+    from resnet_cifar.data.preprocess import Preprocess
+    from resnet_cifar.engine.evaluate import test
+    from resnet_cifar.inspection.predictions import load_split
+    from resnet_cifar.model.checkpoint import load_checkpoint
+    from resnet_cifar.system.device import prepare, runs_in
+
+    prepare(device)
+    model, config = load_checkpoint(run.path, device)
+    split = watch(load_split(run, args.split, folder, args.data)).to(device)
+    preprocess = Preprocess(size, config.normalization, device)
+    autocast, temperature = runs_in(device, precision), 1.0 if args.tta else config.temperature
+    return watch(test(model, split, preprocess, autocast, mirrored=args.tta, temperature=temperature))
 
 
 def classify(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from resnet_cifar.cli import commands, train
+from resnet_cifar.cli import commands, inspect, train
 from resnet_cifar.cli.arguments import parse
 from resnet_cifar.errors import UserError
 from resnet_cifar.system.signals import ending_at_once
@@ -19,6 +19,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "resume": lambda args: train.resume(args, _BEGAN),
     "train": lambda args: train.start(args, _BEGAN),
     "evaluate": commands.evaluate,
+    "inspect": inspect.inspect,
     "classify": commands.classify,
     "push": commands.push,
     "deploy": commands.deploy,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_cifar.cli import commands
-from resnet_cifar.cli.chosen import data_folder, earlier_data_folder, recipe_from
+from resnet_cifar.cli.chosen import data_folder, recipe_from
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.runs.run_dir import RunDir, locate
@@ -134,7 +134,7 @@ def _resumed_run(args: argparse.Namespace, device: "torch.device") -> Run:
     if args.inherited_locks is None:
         check_free(device)
         check_unfinished(run)
-    return run.path, data_folder(args) or earlier_data_folder(run)
+    return run.path, data_folder(args) or run.data_dir()
 
 
 def _check_afterwards(args: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ _MARKER_TEXT = "Deployed with `python app.py --deploy-space`; the next deploymen
 _NEW_SPACE = {".gitattributes", "README.md"}  # what the Hub itself puts into an empty Space
 
 _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png", "resnet_cifar/**/*.*")
-_SUFFIXES = (".py", ".css", ".js", ".txt", ".md", ".png", ".jpg", "")
+_SUFFIXES = (".py", ".css", ".js", ".csv", ".txt", ".md", ".png", ".jpg", "")
 
 
 def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = None) -> Generator[Progress, None, str]:

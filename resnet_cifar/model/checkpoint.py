@@ -187,6 +187,16 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, header
 
 
+def weights_id(folder: Path) -> str:
+    """Return the sha256 of a checkpoint's weights, from the header alone where it is there. Raises UserError."""
+    try:
+        with safe_open(folder / MODEL, "pt") as content:
+            known = (content.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        known = None
+    return known or _digest(read_tensors(folder / MODEL)[0])
+
+
 def check_finite(tensors: dict[str, Tensor], file: Path) -> None:
     """Raise UserError if a value is not finite."""
     if (name := _not_finite(tensors)) is not None:

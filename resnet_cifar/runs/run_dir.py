@@ -29,6 +29,7 @@ _ENDS: dict[type, Status] = {
     events.RunStopped: "stopped",
     events.RunFailed: "failed",
 }
+_BEGINNINGS = (events.RunStarted, events.RunResumed)
 _TAIL = 16_384  # bytes; longer than any event
 _NAME_LENGTH = 64  # characters, the most that `check_name` allows
 
@@ -196,6 +197,11 @@ class RunDir:
             metrics.seek(max(0, metrics.seek(0, os.SEEK_END) - _TAIL))
             tail = metrics.read().decode(errors="replace").splitlines()
         return next((event for event, _ in _parse(reversed(tail))), None)
+
+    def data_dir(self) -> Path | None:
+        """Return the folder of the data that the run used last."""
+        begun = [event.data_dir for event, _ in self.history() if isinstance(event, _BEGINNINGS)]
+        return Path(begun[-1]) if begun and begun[-1] else None
 
     def status(self) -> Status:
         """Derive the status. A run without events counts as stopped, unless it is queued: it can be resumed."""

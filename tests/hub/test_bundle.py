@@ -35,6 +35,24 @@ def published_reason(run: RunDir, error: Exception) -> str:
     return json.loads(texts["metrics.jsonl"].splitlines()[-1])["reason"]
 
 
+def test_only_what_others_need_is_published(run: RunDir):
+    """Not the predictions, which are made again from the weights, nor anything else that lies in the folder."""
+    (run.path / "inspection").mkdir()
+    (run.path / "inspection" / "test.safetensors").write_bytes(b"predictions")
+    with bundle(run, "me/tiny") as folder:
+        assert {file.name for file in folder.iterdir()} == {
+            *(
+                "README.md",
+                "config.json",
+                "curves.png",
+                "eval.json",
+                "metrics.jsonl",
+                "model.safetensors",
+                "recipe.json",
+            )
+        }
+
+
 def test_a_reason_keeps_its_words_and_loses_the_folders_of_the_run(run: RunDir):
     full = OSError(errno.ENOSPC, "No space left on device", str(run.last_file))
     assert published_reason(run, full) == "OSError: [Errno 28] No space left on device: 'last.safetensors'"
