@@ -73,25 +73,28 @@ def _page(parser: Parser) -> None:
 def _train(parser: Parser) -> None:
     parser.add_argument("--train-only", action="store_true", help=argparse.SUPPRESS)
     run = parser.add_argument_group("run")
-    run.add_argument("--recipe", metavar="NAME", help="or a FILE.json; default: transfer with a CUDA GPU, else quick")
     run.add_argument("--run", metavar="NAME", help="name or path of the new run; default: the recipe and a number")
-    run.add_argument("--init", metavar="START", help="scratch, imagenet, a run, or the path of weights")
-    run.add_argument("--teacher", metavar="RUN", help="run or checkpoint folder to distill from")
-    run.add_argument("--arch", choices=ARCHITECTURES)
-    run.add_argument("--seed", type=int, metavar="N", help="seed of all random draws")
+    _add_recipe(run)
     stages = parser.add_argument_group("changes to every stage of the recipe")
     stages.add_argument("--epochs", type=int, metavar="N")
-    stages.add_argument("--batch-size", type=int, metavar="N")
     stages.add_argument(
         "--lr", type=float, metavar="X", help="peak learning rate of the head; the backbone's keeps its ratio"
     )
-    stages.add_argument("--image-size", type=int, metavar="N", help="pixels a side, in every epoch")
-    data = parser.add_argument_group("data")
-    _add_data(data)
-    data.add_argument("--train-images", type=int, metavar="N", help="use a class-balanced part of train")
-    data.add_argument("--val-images", type=int, metavar="N", help="cut from train; 0: keep the last epoch's weights")
+    _add_batches(stages)
+    _add_train_data(parser)
     _add_machine(parser)
     _add_afterwards(parser)
+
+
+def _find_lr(parser: Parser) -> None:
+    parser.add_argument("--find-lr", action="store_true", help=argparse.SUPPRESS)
+    recipe = parser.add_argument_group("recipe")
+    _add_recipe(recipe)
+    recipe.add_argument("--stage", type=int, default=1, metavar="N", help="stage to test; default: the first")
+    _add_batches(parser.add_argument_group("changes to every stage of the recipe"))
+    parser.set_defaults(epochs=None, lr=None)  # neither would change the result
+    _add_train_data(parser)
+    _add_machine(parser)
 
 
 def _resume(parser: Parser) -> None:
@@ -162,6 +165,28 @@ def _only(flag: str) -> Callable[[Parser], None]:
     return add
 
 
+def _add_recipe(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="or a FILE.json; default: transfer with a CUDA GPU, else quick"
+    )
+    parser.add_argument("--init", metavar="START", help="scratch, imagenet, a run, or the path of weights")
+    parser.add_argument("--teacher", metavar="RUN", help="run or checkpoint folder to distill from")
+    parser.add_argument("--arch", choices=ARCHITECTURES)
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws")
+
+
+def _add_batches(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--batch-size", type=int, metavar="N")
+    parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side, in every epoch")
+
+
+def _add_train_data(parser: Parser) -> None:
+    data = parser.add_argument_group("data")
+    _add_data(data)
+    data.add_argument("--train-images", type=int, metavar="N", help="use a class-balanced part of train")
+    data.add_argument("--val-images", type=int, metavar="N", help="cut from train; 0: keep the last epoch's weights")
+
+
 def _add_data(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, needs no download")
     _add_data_dir(parser)
@@ -199,6 +224,7 @@ def _add_afterwards(parser: Parser) -> None:
 COMMANDS = {  # in order of precedence: some flags are an option of an earlier command
     "resume": Command("--resume", "Resume a run (with --train-only).", _resume),
     "train": Command("--train-only", "Train a new run in this terminal.", _train),
+    "find-lr": Command("--find-lr", "Suggest a learning rate for a recipe; nothing is stored.", _find_lr),
     "evaluate": Command("--evaluate", "Evaluate a run on the test or val images.", _evaluate),
     "inspect": Command("--inspect", "Show where a run is wrong: confusion, mistakes, label errors.", _inspect),
     "classify": Command("--classify", "Classify image files.", _classify),

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from resnet_cifar.cli import commands, inspect, train
+from resnet_cifar.cli import commands, find_lr, inspect, train
 from resnet_cifar.cli.arguments import parse
 from resnet_cifar.errors import UserError
 from resnet_cifar.system.signals import ending_at_once
@@ -18,6 +18,7 @@ _BEGAN = time.monotonic()
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "resume": lambda args: train.resume(args, _BEGAN),
     "train": lambda args: train.start(args, _BEGAN),
+    "find-lr": find_lr.suggest,
     "evaluate": commands.evaluate,
     "inspect": inspect.inspect,
     "classify": commands.classify,

@@ -40,6 +40,7 @@ _PHASES = {
     "download": "downloading",
     "features": "computing features",
     "compile": "compiling",
+    "range": "finding a learning rate",
     "evaluate": "evaluating",
     "test": "testing",
     "upload": "uploading",
@@ -127,12 +128,13 @@ class TerminalView:
 def watch(work: Generator[Progress, None, T]) -> T:
     """Run `work` to its end behind a bar, and return its result."""
     bar = Bar()
-    while True:
-        try:
+    try:
+        while True:
             bar.progress(next(work))
-        except StopIteration as end:
-            bar.close()
-            return end.value
+    except StopIteration as end:
+        return end.value
+    finally:
+        bar.close()
 
 
 class Bar:
@@ -162,7 +164,7 @@ class Bar:
 
     def progress(self, event: Progress) -> None:
         """Show an event's progress."""
-        unit = {"download": "B", "upload": "steps", "export": "steps"}.get(event.phase, "img")
+        unit = {"download": "B", "upload": "steps", "export": "steps", "range": "steps"}.get(event.phase, "img")
         self.move(_PHASES[event.phase], event.done, event.total, unit)
 
     def note(self, text: str, speed: str = "") -> None:

@@ -17,6 +17,7 @@ from resnet_cifar.engine.compile import compile_where_it_pays
 from resnet_cifar.engine.evaluate import measure, predict
 from resnet_cifar.engine.features import compute_features
 from resnet_cifar.engine.metrics import Tally
+from resnet_cifar.engine.optimizer import scale_learning_rates
 from resnet_cifar.engine.state import Best, Training
 from resnet_cifar.engine.step import Batch, train_step
 from resnet_cifar.errors import Diverged
@@ -58,8 +59,8 @@ def _run_epochs_of_one_size(training: Training, dataset: Dataset, normalization:
     size = training.settings.image_size
     preprocess = Preprocess(size, normalization, training.device)
     training.begin_image_size()
-    source = yield from _source(training, dataset.train, preprocess, learning=True)
-    val = yield from _source(training, dataset.val, preprocess, learning=False)
+    source = yield from source_of(training, dataset.train, preprocess, learning=True)
+    val = yield from source_of(training, dataset.val, preprocess, learning=False)
     yield from compile_where_it_pays(training, source)
     while not _stage_over(training) and training.settings.image_size == size:
         yield from _train_epoch(training, source)
@@ -72,7 +73,7 @@ def _stage_over(training: Training) -> bool:
     return training.position.epoch == training.stage.epochs or gave_up
 
 
-def _source(
+def source_of(
     training: Training, split: Split, preprocess: Preprocess, learning: bool
 ) -> Generator[Progress, None, Source]:
     """Build the source of a split's batches: images, or cached features."""
@@ -98,26 +99,36 @@ def _augmented(training: Training, split: Split) -> tuple[Callable[[int], Augmen
 
 def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
     """Take the steps of an epoch, from the saved position on."""
-    stage, position, count = training.stage, training.position, len(source.labels)
+    position, count = training.position, len(source.labels)
     steps = _steps(training, count)
-    generator = training.generator("order", position.epoch)
-    order = torch.randperm(count, device=training.device, generator=generator)
+    order = shuffled(training, count)
     while position.step < steps:
-        start = position.step * stage.batch_size
-        stop = count if position.step == steps - 1 else start + stage.batch_size
         lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
-        generator = training.generator("step", position.epoch, position.step)
-        shard = training.world.shard(stop - start)
-        inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, shard)
         micro_batches = training.micro_batches
-        result = train_step(training, Batch(inputs, targets, stop - start))
-        training.tally.add(result, stop - start)
-        position.step += 1
+        take_step(training, source, order)
         if training.micro_batches != micro_batches:
             yield _batch_split(training)
         if position.step % training.recipe.log_every == 0 or position.step == steps:
             yield _report(training, lr)
         yield Progress(phase="train", done=position.step, total=steps)
+
+
+def shuffled(training: Training, count: int) -> Tensor:
+    """Return the order in which the current epoch uses `count` images: (count,) indices."""
+    generator = training.generator("order", training.position.epoch)
+    return torch.randperm(count, device=training.device, generator=generator)
+
+
+def take_step(training: Training, source: Source, order: Tensor) -> None:
+    """Take the next step of the epoch with the optimizer's current learning rates, and add it to the tally."""
+    position, size, count = training.position, training.stage.batch_size, len(order)
+    start = position.step * size
+    stop = count if position.step == _steps(training, count) - 1 else start + size
+    generator = training.generator("step", position.epoch, position.step)
+    shard = training.world.shard(stop - start)
+    inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, shard)
+    training.tally.add(train_step(training, Batch(inputs, targets, stop - start)), stop - start)
+    position.step += 1
 
 
 def _batch_split(training: Training) -> BatchSplit:
@@ -201,6 +212,5 @@ def _steps(training: Training, images: int) -> int:
 def _set_learning_rates(training: Training, step: int, steps: int) -> float:
     """Set each parameter group's learning rate for a step of the stage; returns the head's."""
     part = learning_rate_factor(training.stage, step, steps)
-    for group in training.optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * part
+    scale_learning_rates(training.optimizer, part)
     return training.stage.lr * part

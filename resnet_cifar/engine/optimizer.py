@@ -39,6 +39,12 @@ def build_optimizer(model: ResNet, stage: Stage) -> torch.optim.Optimizer:
     return OPTIMIZERS[stage.optimizer](parameter_groups(model, stage))
 
 
+def scale_learning_rates(optimizer: torch.optim.Optimizer, part: float) -> None:
+    """Set each group's learning rate to `part` of its peak, so that all groups keep their ratios."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * part
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: ResNet) -> dict[str, Tensor]:
     """All tensors of the optimizer's state, the live ones, as `<key>/<parameter>`."""
     return {

@@ -17,7 +17,8 @@ from resnet_cifar.training.trial import TRIAL_SECONDS, Trial, try_out
 
 _WAITS = 10.0  # seconds without a request after which a queued trial is dropped; a waiting page asks every second
 _RETRY_AFTER = 10.0  # seconds for which a failure is reported before the trial is repeated
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
+"""Held by whatever measures or trains in this process, so that no trial is slowed down."""
 
 _Key = tuple[object, ...]
 
@@ -156,7 +157,7 @@ class Estimates:
         return known if isinstance(known, Trial) else None
 
     def _try(self, key: _Key, recipe: Recipe, stage: Stage, limit: float) -> None:
-        with _ONE_AT_A_TIME:
+        with ONE_AT_A_TIME:
             if self.busy or time.monotonic() - self._asked[key] > _WAITS:  # changed while the trial was queued
                 with self._lock:
                     del self._trials[key]

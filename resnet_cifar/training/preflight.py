@@ -19,6 +19,9 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system import files
 from resnet_cifar.system.device import describe, identity
 
+FINDER = "the learning-rate finder"
+"""Note in the lock of a device that the learning-rate finder uses."""
+
 
 @contextmanager
 def using(device: torch.device, note: str, inherited: Sequence[int] = ()) -> Iterator[int]:
@@ -93,6 +96,8 @@ def check_batches(recipe: Recipe, processes: int) -> None:
 
 
 def _busy(device: torch.device, holder: locks.Holder) -> Busy:
+    if holder.note == FINDER:
+        return Busy(f"the {describe(device)} is busy with {FINDER}; stop it, or wait until it ends.")
     return Busy(
         f"the {describe(device)} is busy with run {holder.note!r}; stop that run, or wait until it ends. "
         "A device trains one run at a time."

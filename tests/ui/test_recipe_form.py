@@ -12,8 +12,9 @@ from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs.notes import read_notes
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.training.preflight import using
 from resnet_cifar.ui.page import serve
-from tests.builders import recipe, told, wait
+from tests.builders import CPU, recipe, stage, told, wait
 from tests.ui.conftest import free_port
 
 EARLIER = recipe(seed=4, about="what was done before")
@@ -223,6 +224,51 @@ def test_the_data_is_shown_before_and_after_and_follows_the_form(page):
     assert page.evaluate("[...document.querySelectorAll('.strip img')].every(node => node.naturalWidth === 64)")
     page.get_by_label("Augmentation of stage 1").select_option("strongest")
     page.wait_for_function(f"{after} !== {json.dumps(shown)}")
+
+
+def test_a_learning_rate_is_found_and_taken_over(page, tmp_path: Path):
+    """100 steps of the tiny network: a few seconds."""
+    plan = recipe(stage(), stage(name="again", lr=0.1, backbone_lr=0.05))
+    (tmp_path / "two.json").write_text(plan.to_json())
+    page.get_by_label("Recipe file").set_input_files(tmp_path / "two.json")
+    page.get_by_label("advanced settings of stage 2").click()
+    page.get_by_label("find a learning rate for stage 2").click()
+    page.get_by_label("use learning rate").click()
+    page.locator(".finder .curve .main-svg").first.wait_for()
+    rate = float(page.get_by_label("Learning rate of stage 2").input_value())
+    assert page.get_by_text(f"Suggested: {rate:g}").count() and page.get_by_text("It is in the form.").count()
+    assert float(page.get_by_label("Backbone rate of stage 2").input_value()) == pytest.approx(rate / 2)
+    assert page.get_by_label("Learning rate of stage 1").input_value() == "0.05"
+    page.get_by_label("Batch size of stage 2").fill("32")
+    page.get_by_text("Other fields have changed since this test.").wait_for()
+    with using(CPU, "some-run"):
+        page.get_by_label("find again for stage 2").click()
+        page.locator(".finder .fault", has_text="busy with run 'some-run'").wait_for()
+
+
+def test_a_class_is_explored(page):
+    page.get_by_label("advanced settings of the run").click()
+    page.get_by_label("Data", exact=True).select_option("synthetic")
+    page.get_by_label("Augmentation of stage 1").select_option("strong")
+    page.get_by_label("explore the data of stage 1").click()
+    page.locator(".before-after").nth(11).wait_for()
+    page.get_by_label("Class", exact=True).select_option("trout")
+    page.get_by_text("12 of 80 train images of trout").wait_for()
+    page.locator(".before-after figcaption", has_text="% trout").first.wait_for()
+    page.get_by_label("more images").click()
+    page.get_by_text("24 of 80 train images of trout").wait_for()
+    assert page.locator(".before-after img").count() == 48
+    after = "[...document.querySelectorAll('.before-after img:last-child')].map(node => node.src).slice(0, 12).join()"
+    shown = page.evaluate(after)
+    page.get_by_role("button", name="Draw again").click()
+    page.wait_for_function(f"{after} !== {json.dumps(shown)}")
+    page.get_by_text("12 of 80 train images of trout").wait_for()
+    page.keyboard.press("Escape")
+    assert not page.locator(".explorer").is_visible()
+    page.get_by_label("Data", exact=True).select_option("cifar100")
+    page.get_by_label("Data folder").fill("/nowhere")
+    page.get_by_label("explore the data of stage 1").click()
+    page.locator(".explorer .fault", has_text="there is no data folder /nowhere").wait_for()
 
 
 STICKING_OUT = """[...document.querySelectorAll("#stages .card")].flatMap(card => {

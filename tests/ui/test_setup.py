@@ -55,7 +55,7 @@ def test_data_is_hashed_once_as_long_as_its_files_are_the_same(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     hashed: list[Path] = []
-    monkeypatch.setattr("resnet_cifar.ui.train.setup.find", hashed.append)
+    monkeypatch.setattr("resnet_cifar.ui.train.data_folder.find", hashed.append)
     (tmp_path / "cifar-100-python").mkdir()
     with locks.locked(locks.device_file(identity(CPU)), "a run"):  # so that the estimate stays pending
         answered = None

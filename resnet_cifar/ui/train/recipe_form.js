@@ -55,6 +55,7 @@ function isForm(found) {
 }
 
 function replaceForm(loaded) {
+  forgetFindings();
   previous = isEdited() ? clone(form) : null;
   form = { ...opening(loaded), run: form.run };
   faults = {};
@@ -76,6 +77,7 @@ function commit(wait = 250) {
     // full or switched off: the form works without it
   }
   showSource();
+  refreshFinders();
   clearTimeout(delay); // wait until typing pauses
   delay = setTimeout(() => {
     trigger("input", {});
@@ -246,6 +248,7 @@ function stagePart(stage, number) {
     basics.at(-1).append(make("p", { className: "note", textContent: "changes later, see Advanced" }));
   }
   const entries = specs.stage.filter((one) => one.section).map((one) => [one.section, field(one, stage, `${path}.${one.name}`, of, null, onEdit(one))]);
+  entries.push(["Learning", finderPart(number)]);
   for (const one of specs.augmentation) {
     entries.push([one.section, field(one, stage.augmentation, `${path}.augmentation.${one.name}`, of, null, () => follow(stage))]);
   }
@@ -257,6 +260,7 @@ function stagePart(stage, number) {
   const tools = make("div", { className: "tools" },
     unfolding(`${path}.advanced`, "Advanced", `advanced settings of stage ${number + 1}`, advanced),
     unfolding(`${path}.strips`, "See the data", `see the data of stage ${number + 1}`, strips, () => drawStrips(strips)),
+    button("Explore the data", `explore the data of stage ${number + 1}`, () => openExplorer(number)),
     remove,
   );
   const part = make("section", { className: "stage card" }, make("div", { className: "fields basic" }, ...basics), tools, strips, advanced);
@@ -353,6 +357,7 @@ function fitImages() {
 }
 
 function replaceStages(stages) {
+  forgetFindings();
   form.recipe.stages = stages;
   for (const key of [...opened]) if (key.startsWith("stages.")) opened.delete(key);
   faults = {};
@@ -482,6 +487,7 @@ at(".save").addEventListener("click", async () => {
   setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser may still be reading it
 });
 at(".undo").addEventListener("click", () => {
+  forgetFindings();
   if (isEdited()) form.recipe = clone(form.original);
   else [form, previous] = [{ ...previous, run: form.run }, null];
   faults = {};

@@ -38,9 +38,12 @@ _TEMPLATE = """
   </div>
   <div id="stages" class="stages"></div>
   <div class="run card"></div>
+  <dialog class="explorer card" aria-label="Explore the data"></dialog>
   <div class="tip" popover="manual" aria-hidden="true"></div>
 </div>
 """
+_SCRIPTS = ("finder.js", "explore.js", "recipe_form.js")
+"""They run as one script."""
 
 
 def recipe_form(first: Recipe, data_dir: str, answers: list[Answer]) -> gr.HTML:
@@ -53,7 +56,7 @@ def recipe_form(first: Recipe, data_dir: str, answers: list[Answer]) -> gr.HTML:
     return gr.HTML(
         form,
         html_template=_TEMPLATE.format(constants=escape(json.dumps(_constants(), ensure_ascii=False))),
-        js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+        js_on_load="".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         server_functions=answers,
         elem_id="recipe",

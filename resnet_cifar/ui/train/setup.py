@@ -3,15 +3,13 @@
 import html
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from resnet_cifar.data.cifar100 import find
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs.notes import Notes
@@ -24,6 +22,9 @@ from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.cards import costs
+from resnet_cifar.ui.train.data_folder import check_data_folder, path_of
+from resnet_cifar.ui.train.explore import explore
+from resnet_cifar.ui.train.finder import Finder
 from resnet_cifar.ui.train.form import Faults, Form, form_of, in_words, recipe_of, titled
 from resnet_cifar.ui.train.price import Price, wrong
 from resnet_cifar.ui.train.recipe_form import asked, recipe_form
@@ -67,6 +68,7 @@ class Setup:
         self._records = records
         self._models = models
         self._estimates = estimates
+        self._finder = Finder(launcher.device)
         self.price = Price(estimates, launcher.device)
         self._rights = rights
         device = html.escape(describe(launcher.device))
@@ -101,6 +103,10 @@ class Setup:
             "recipe_of_file": _load,
             "file_of_recipe": self._save,
             "stage_images": self._see,
+            "explore_data": self._explore,
+            "find_rate": self._find_rate,
+            "rate_found": lambda ticket: self._finder.answer(int(ticket)),
+            "stop_finding": lambda ticket: self._finder.stop(int(ticket)),
         }
         return [asked(self._rights, name, answer) for name, answer in answers.items()]
 
@@ -138,9 +144,9 @@ class Setup:
             raise UserError("the form cannot be read; reload the page and choose a recipe.") from error
         data_dir = None
         try:
-            data_dir = _path(folder) if folder and recipe.data == "cifar100" else None
+            data_dir = path_of(folder) if folder and recipe.data == "cifar100" else None
             if check_data and data_dir is not None:
-                _check_data(data_dir, _stamps(data_dir))
+                check_data_folder(data_dir)
         except UserError as error:
             faults |= {"run.data_dir": in_words(error)}
         try:
@@ -165,7 +171,7 @@ class Setup:
             return typed
         if not typed:
             raise UserError("Initial weights is empty; choose scratch, imagenet or a model, or enter a path.")
-        return str(self._models.folder(typed) if typed in self._models.names() else _path(typed))
+        return str(self._models.folder(typed) if typed in self._models.names() else path_of(typed))
 
     def _like(self, name: Any) -> Form:
         """The form of an earlier run's recipe."""
@@ -180,11 +186,29 @@ class Setup:
 
     def _see(self, question: Any) -> dict[str, Any]:
         """Images before and after the augmentation of a stage."""
+        wanted, stage = self._stage(question)
+        return samples(wanted.recipe, stage, wanted.data_dir, int(question["seed"]))
+
+    def _explore(self, question: Any) -> dict[str, Any]:
+        """Train images of a class before and after the augmentation of a stage."""
+        wanted, stage = self._stage(question)
+        part, first, draw = (int(question[name]) for name in ("part", "first", "draw"))
+        return explore(wanted.recipe, stage, wanted.data_dir, str(question["wanted"]), part, first, draw)
+
+    def _find_rate(self, question: Any) -> int:
+        """Ticket of a learning-rate test that has been started."""
         wanted, number = self.requested(question["form"]), int(question["stage"])
-        faults = [path for path in wanted.faults if path.startswith(f"stages.{number}.")]
+        faults = {path: fault for path, fault in wanted.faults.items() if path not in ("run.name", "run.notes")}
         if faults:
+            raise UserError(_summary(faults))
+        return self._finder.begin(wanted.recipe, number, wanted.data_dir)
+
+    def _stage(self, question: Any) -> tuple[Requested, Stage]:
+        """The form and the stage that a question is about."""
+        wanted, number = self.requested(question["form"]), int(question["stage"])
+        if any(path.startswith(f"stages.{number}.") for path in wanted.faults):
             raise UserError("Correct the marked fields of this stage first.")
-        return samples(wanted.recipe, wanted.recipe.stages[number], wanted.data_dir, int(question["seed"]))
+        return wanted, wanted.recipe.stages[number]
 
 
 def refuse_faults(faults: Faults) -> None:
@@ -211,26 +235,3 @@ def _load(question: Any) -> Form:
         return form_of(Recipe.from_json(text), f"file {question['name']}")
     except RecursionError as error:
         raise UserError(f"{question['name']} is not a recipe: it is nested too deeply.") from error
-
-
-@lru_cache(maxsize=4)
-def _check_data(folder: Path, _stamps: tuple[Any, ...]) -> None:
-    """Raise UserError if a folder lacks CIFAR-100. Files that have not changed are hashed once."""
-    find(folder)
-
-
-def _stamps(folder: Path) -> tuple[Any, ...]:
-    """Size and time of each file that `find` may look at."""
-    patterns = ("cifar-100-python/*", "*/cifar-100-python/*", *(["*"] if folder.name == "cifar-100-python" else []))
-    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
-    try:
-        return tuple((file, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat()))
-    except OSError as error:
-        raise UserError(f"cannot read {folder}: {error.strerror}.") from error
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser().resolve()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"{text!r} is not a valid path: {error}.") from error
