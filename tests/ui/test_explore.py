@@ -88,6 +88,7 @@ def test_a_part_of_the_stage_has_its_own_size():
 
 def test_looking_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "DATA", tmp_path / "data")
+    monkeypatch.setattr("resnet_cifar.data.cifar100.download", lambda: pytest.fail("a download"))
     real = replace(PLAIN, data="cifar100")
     with pytest.raises(UserError, match="not on this machine yet. The first run downloads it"):
         explore(real, real.stages[0], None, "trout", 0, 0, 0)

@@ -115,7 +115,7 @@ def _pairs(
     Mixing takes the image before each one in the batch. In training that is any image, so random ones stand between.
     """
     preprocess = Preprocess(part.image_size, recipe.dataset.normalization, torch.device("cpu"))
-    generator = torch.Generator().manual_seed(draw)
+    generator = torch.Generator().manual_seed(1_000_003 * draw + int(rows.sum()))  # other draws on each page
     others = used[torch.randint(len(used), (len(rows),), generator=generator)]
     batch = torch.stack((others, rows), 1).flatten()
     mirrored_first = torch.rand(len(train), generator=torch.Generator().manual_seed(0)) < 0.5
