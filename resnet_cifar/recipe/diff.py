@@ -21,7 +21,7 @@ _AUGMENTATION = "Augmentation"
 
 
 def _number(value: float) -> str:
-    return f"{value:.12g}"
+    return f"{value:.6g}"
 
 
 def _percent(fraction: float) -> str:
@@ -53,7 +53,12 @@ def _named(augmentation: Augmentation) -> str:
     if augmentation in AUGMENTATIONS.values():
         return next(name for name, known in AUGMENTATIONS.items() if known == augmentation)
     parts = augmentation_facts(augmentation).items()
-    return "; ".join(f"{word.lower()} {text}" for word, text in parts if text not in (_NONE, "0 %", "no"))
+    return "; ".join(_brief_part(word, text) for word, text in parts if text not in (_NONE, "0 %", "no"))
+
+
+def _brief_part(word: str, text: str) -> str:
+    name = word if word in _PART_WORDS.values() else word.lower()
+    return name if text == "yes" else f"{name} {text}"
 
 
 _RECIPE: dict[str, Callable[[Recipe], str]] = {

@@ -98,7 +98,7 @@ def _add_key(chart: go.Figure, kinds: Sequence[str]) -> None:
 def _bands(record: Record, by: By, unit: float, panels: Sequence[int]) -> Iterator[dict[str, Any]]:
     stages = list(XAxis(record, by).stages())
     for number, (name, start, end) in enumerate(stages):
-        fits = end - start >= _LETTER * len(name) * stages[-1][2]
+        fits = len(stages) > 1 and end - start >= _LETTER * len(name) * stages[-1][2]
         for panel in panels:
             yield {
                 "type": "rect",
@@ -130,7 +130,8 @@ _TUTORIAL_LINE = {
     "line": {"color": _KEY_COLOUR, "width": 1.2, "dash": "dot"},
     "label": {
         "text": f"the tutorial this project comes from: {percent(TUTORIAL_TOP1)}",
-        "textposition": "start",
+        "textposition": "end",  # where curves are above it
+        "yanchor": "top",
         "font": {"size": 11},
     },
 }

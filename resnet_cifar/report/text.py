@@ -23,6 +23,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+_LIMITS = (1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 720, 1440)  # minutes
+
+
 def roughly(seconds: float) -> str:
     """Format an estimated time no finer than it is known, such as `about 7 h` or `less than a minute`."""
     if seconds < 60:
@@ -35,6 +38,20 @@ def roughly(seconds: float) -> str:
         return f"about {hours} h {minutes} min" if minutes else f"about {hours} h"
     hours = round(minutes / 60)
     return f"about {hours} h" if hours < 48 else f"about {_days(round(minutes / 60 / 24))}"
+
+
+def between(seconds: float) -> str:
+    """Format an estimated time as a range, such as `2 to 5 min`: estimates of a busy machine vary by a factor of two.
+
+    From a day on, as `roughly` does.
+    """
+    limits = [limit for limit in _LIMITS if 60 * limit <= seconds]
+    if not limits or len(limits) == len(_LIMITS):
+        return roughly(seconds)
+    low, high = limits[-1], _LIMITS[len(limits)]
+    if high < 60:
+        return f"{low} to {high} min"
+    return f"{low} to 60 min" if low < 60 else f"{low // 60} to {high // 60} h"
 
 
 def _days(count: int) -> str:

@@ -70,11 +70,15 @@ class Launcher:
 
         Raises UserError if a device is in use or the run is completed.
         """
-        if isinstance(run.last_event(), RunCompleted):
-            raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
-        processes = min(_processes(run), count(self.device))
+        processes = self.processes_to_resume(run)
         with self.locked_devices(processes, run.handle) as device_locks:
             self.spawn(run, data_dir, device_locks, processes)
+
+    def processes_to_resume(self, run: RunDir) -> int:
+        """Return how many processes will resume a run. Raises UserError if it is completed."""
+        if isinstance(run.last_event(), RunCompleted):
+            raise UserError(f"run {run.name!r} is completed; there is nothing left to resume.")
+        return min(_processes(run), count(self.device))
 
     def stop(self, run: RunDir) -> None:
         """Ask a run to save and end. After a grace period it is killed and loses its work since the last save.

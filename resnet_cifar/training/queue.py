@@ -47,10 +47,24 @@ class Queue:
         """Queue a new run. Raises UserError if the name is taken, or for a run that would fail later."""
         check_request(recipe, data_dir, processes)
         run = self._launcher.create(recipe, name, notes)
+        self._put(run, data_dir, processes)
+        return run
+
+    def resume(self, run: RunDir) -> None:
+        """Resume a run that ended early, or queue it if another run uses the device.
+
+        Raises UserError if the run is completed.
+        """
+        processes = self._launcher.processes_to_resume(run)
+        if self._launcher.at_work() is None:
+            self._launcher.resume(run)
+        elif run.holder() is None:
+            self._put(run, None, processes)
+
+    def _put(self, run: RunDir, data_dir: Path | None, processes: int) -> None:
         request = _Request(str(data_dir) if data_dir else None, processes, time.time())
         files.write_text(run.queued_file, json.dumps(asdict(request), indent=2) + "\n")
         self.attend()
-        return run
 
     def waiting(self) -> list[RunDir]:
         """Return the queued runs, the next one first."""
@@ -90,7 +104,8 @@ class Queue:
         request = _read(run)
         data_dir = Path(request.data_dir) if request.data_dir else None
         with self._launcher.locked_devices(request.processes, run.handle) as device_locks:
-            check_request(run.recipe(), data_dir, request.processes)
+            if run.last_event() is None:  # a resumed run no longer needs its initial weights
+                check_request(run.recipe(), data_dir, request.processes)
             self._launcher.spawn(run, data_dir, device_locks, request.processes, queued=True)
 
 

@@ -33,6 +33,7 @@ from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train.tab import train_tab
+from resnet_cifar.ui.train.title import title_html
 
 _KEEP_UPLOADS = (600, 3600)  # seconds between clean-ups, and the age at which a file is deleted
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
@@ -55,11 +56,12 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
             top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False, scale=1)
             if rights.owner:
                 gr.LoginButton("Log in", "Log out ({})", variant="secondary", size="sm", scale=0, min_width=120)
+        title = title_html(records)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
                 chosen, model = classify_tab(models)
             with gr.Tab("Train"):
-                card = train_tab(records, Launcher(root, device), models, rights, timer)
+                card = train_tab(records, Launcher(root, device), models, rights, timer, title)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
             targets = {"Classify": chosen}

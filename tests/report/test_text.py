@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_cifar.report.text import duration, roughly
+from resnet_cifar.report.text import between, duration, roughly
 
 HOUR, DAY = 3600, 86_400
 
@@ -31,3 +31,19 @@ def test_a_duration(seconds: float, text: str):
 )
 def test_an_estimate_is_told_no_finer_than_it_is_known(seconds: float, text: str):
     assert roughly(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (59, "less than a minute"),
+        (60, "1 to 2 min"),
+        (299, "2 to 5 min"),
+        (1800, "30 to 60 min"),
+        (3600, "1 to 2 h"),
+        (86_399, "12 to 24 h"),
+        (3 * 86_400, "about 3 days"),
+    ],
+)
+def test_an_estimate_is_a_range(seconds: float, text: str):
+    assert between(seconds) == text

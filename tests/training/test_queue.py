@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import identity
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.queue import Queue
-from tests.builders import CPU, recipe, stage, start, wait
+from tests.builders import CPU, checkpoint, recipe, stage, start, wait
 
 pytestmark = pytest.mark.process
 
@@ -88,6 +89,22 @@ def test_stopping_a_queued_run_takes_it_off_the_queue(tmp_path: Path, queue: Que
         other.delete()  # so does deleting it
         assert queue.waiting() == []
         queue.attend()
+
+
+def test_a_run_is_resumed_when_its_turn_comes(tmp_path: Path, queue: Queue):
+    """Two children: about 7 s. What its weights once started from is gone by then, and no longer needed."""
+    start_from, launcher = checkpoint(tmp_path / "start"), Launcher(tmp_path, CPU)
+    run = launcher.start(recipe(stage(epochs=1000), init=str(start_from), val_images=0), None)
+    wait(lambda: any(isinstance(event, events.EpochEnded) for event, _ in run.history()))
+    launcher.stop(run)
+    wait(lambda: run.status() == "stopped")
+    shutil.rmtree(start_from)
+    with locks.locked(locks.device_file(identity(CPU)), "a run"):
+        queue.resume(run)
+        assert run.status() == "queued"
+    wait(lambda: isinstance(run.last_event(), events.RunFailed | events.RunResumed | events.StepLogged))
+    assert run.status() == "running" and not run.queued_file.exists()
+    assert any(isinstance(event, events.RunResumed) for event, _ in run.history())
 
 
 def test_a_run_that_cannot_start_says_why_and_the_next_one_is_tried(tmp_path: Path, queue: Queue):

@@ -4,13 +4,15 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from resnet_cifar.runs.record import Records
-from tests.builders import checkpoint, recipe, spawn, told
+from tests.builders import checkpoint, recipe, spawn, told, within
 
+SYSTEM_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER_ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -49,6 +51,20 @@ def url(root: Path) -> Iterator[str]:
 
     page = serve(root, "127.0.0.1", free_port(), wait=False)
     yield page.local_url
+    page.close()
+
+
+@contextmanager
+def without_errors(browser, url: str, width: int = 1280) -> Iterator:
+    """A window on a page whose scripts may not fail."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
+    page.set_default_timeout(6_000 * within(1))
+    page.goto(url)
+    yield page
+    assert not errors
     page.close()
 
 
@@ -100,10 +116,9 @@ def describe_run(page, epochs: int) -> None:
 def browser() -> Iterator:
     """Chromium: the system's, or the one installed by `playwright install chromium`."""
     api = pytest.importorskip("playwright.sync_api")
-    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with api.sync_playwright() as playwright:
-        if not system and not Path(playwright.chromium.executable_path).exists():
+        if not SYSTEM_BROWSER and not Path(playwright.chromium.executable_path).exists():
             pytest.skip("there is no Chromium: install it, or run `playwright install chromium`")
-        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=SYSTEM_BROWSER, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()

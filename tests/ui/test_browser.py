@@ -144,14 +144,3 @@ def test_a_pasted_image_is_classified_wherever_the_focus_is(page, url: str):
     page.evaluate(f"({COPY})({{ image: true }})")
     page.keyboard.press("Control+V")
     page.wait_for_selector(".answer .what")
-
-
-def test_accessibility(page, image: Path):
-    """axe-core, WCAG AA, before and after a prediction: about 5 s."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for _ in range(2):
-        found = axe.run(page).response["violations"]
-        serious = [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious
-        drop(page, image)
-        page.wait_for_selector(".answer .what")

@@ -15,8 +15,10 @@ from resnet_cifar.ui.classify.cards import prediction_card
 from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import choices
+from resnet_cifar.ui.page import serve
 from resnet_cifar.ui.rights import Rights
 from tests.builders import checkpoint
+from tests.ui.conftest import BROWSER_ARGUMENTS, SYSTEM_BROWSER, free_port
 
 EXAMPLES_FOLDER = ROOT / "resnet_cifar" / "ui" / "classify" / "examples"
 
@@ -130,6 +132,22 @@ def test_the_webcam_is_classified_live_and_closed_again(page, url: str):
     page.wait_for_function("window.track.readyState === 'ended'")
 
 
+def test_why_there_is_no_webcam_is_said(browser, root: Path):
+    """In a browser without a webcam, and on a page that is reached over plain HTTP: about 8 s."""
+    arguments = [text for text in BROWSER_ARGUMENTS if "fake-device" not in text]
+    arguments += ["--use-fake-device-for-media-stream=device-count=0", "--host-resolver-rules=MAP page.test 127.0.0.1"]
+    app = serve(root, "0.0.0.0", free_port(), wait=False)
+    other = browser.browser_type.launch(executable_path=SYSTEM_BROWSER, args=arguments)
+    for host, why in (("127.0.0.1", "No webcam was found."), ("page.test", "only for pages over HTTPS")):
+        page = other.new_page()
+        page.context.grant_permissions(["camera"])
+        page.goto(f"http://{host}:{app.server_port}/")
+        page.get_by_role("button", name="Use the webcam").click()
+        page.locator(".answer", has_text=why).wait_for()
+    other.close()
+    app.close()
+
+
 def test_models_are_ranked_and_barely_trained_ones_hidden(root: Path, tmp_path: Path):
     for name, top1 in (("good", 0.6), ("best", 0.7), ("bad", 0.05), ("unknown", None), ("broken", "high")):
         folder = checkpoint(tmp_path / name)
@@ -138,7 +156,7 @@ def test_models_are_ranked_and_barely_trained_ones_hidden(root: Path, tmp_path: 
     models = Models(tmp_path, Rights())
     good, others = models.ranked()
     assert good == ["best", "good"] and sorted(others) == ["bad", "broken", "unknown"] and models.default() == "best"
-    assert choices(models)[0] == ("best, 70.00 % on test", "best")
+    assert choices(models)[0] == ("70.00 % on test: best", "best")
     assert models.accuracy("bad").barely_trained and models.accuracy("broken").text() == "accuracy unknown"
     assert Models(root, Rights()).ranked() == (["second", "first"], [])  # nothing better: none is hidden
 

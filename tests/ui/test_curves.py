@@ -1,4 +1,4 @@
-"""The Curves tab in a real browser: ticks, table, plot, and the page of a run. The page and its runs are shared."""
+"""The Curves tab in a real browser: ticks, table and plot. The page and its runs are shared."""
 
 import csv
 import io
@@ -9,16 +9,15 @@ import pytest
 
 from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.report.styles import colour_of
-from resnet_cifar.runs.notes import Notes, read_notes, write_notes
+from resnet_cifar.runs.notes import Notes, write_notes
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.ui.page import serve
-from tests.builders import checkpoint, recipe, staged_recipe, told, within
-from tests.ui.conftest import free_port
+from tests.builders import checkpoint, recipe, staged_recipe, told
+from tests.ui.conftest import free_port, without_errors
 
 PLOT = "document.querySelector('#curves .plot')"
 SHOWN = f"[...new Set({PLOT}.data.filter(line => line.meta).map(line => line.meta.split('/')[0]))].sort()"
 LONG = "a-run-with-a-name-as-long-as-names-may-be-which-is-64-characters"
-NOTES = Notes(text="a <script>alert(1)</script> note", tags=("<i>odd</i>", "good"), colour=7)
 MANY = [f"try-{number}" for number in range(6)]
 
 
@@ -32,8 +31,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(MANY):
         told(folder / name, recipe(seed=number))
     told(folder / LONG, staged_recipe())
-    told(folder / "staged", staged_recipe(about="<b>about</b> & more"))
-    write_notes(folder / "staged", NOTES)
+    told(folder / "staged", staged_recipe())
+    write_notes(folder / "staged", Notes(tags=("good",), colour=7))
     return folder
 
 
@@ -46,17 +45,9 @@ def address(runs: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
-    width = getattr(request, "param", 1280)
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
-    page.set_default_timeout(6_000 * within(1))
-    page.goto(address + "#curves")
-    page.locator("#runs tbody tr").first.wait_for()
-    yield page
-    assert not errors
-    page.close()
+    with without_errors(browser, address + "#curves", getattr(request, "param", 1280)) as page:
+        page.locator("#runs tbody tr").first.wait_for()
+        yield page
 
 
 def show(page, *names: str) -> None:
@@ -240,60 +231,6 @@ def test_values_are_read_within_their_own_panel_and_with_their_unit(page):
         assert ("%" in reading.inner_text()) is (panel == "x2y2")
     page.mouse.move(5, 5)
     reading.wait_for(state="hidden")
-
-
-def test_a_run_has_a_page_with_a_way_back(page, address: str):
-    show(page, "plain")
-    page.get_by_role("button", name="open staged").click()
-    page.get_by_role("heading", name="staged").wait_for()
-    content = page.locator("#run-page")
-    content.get_by_text("Results by stage").wait_for()
-    page.wait_for_function(f"JSON.stringify({SHOWN}) === '[\"staged\"]'")  # its curves alone
-    assert page.url.endswith("#curves/staged") and not page.locator("#runs .card").is_visible()
-    text = content.inner_text()
-    for part in (
-        "<b>about</b> & more",
-        "Architecture",
-        "tiny",
-        "bf16",
-        "recipe.json",
-        "MB",
-        "everything",
-        "layer4, fc",
-    ):
-        assert part in text
-    page.go_back()
-    page.locator("#runs .card").wait_for()
-    page.wait_for_function(f"JSON.stringify({SHOWN}) === '[\"plain\"]'")
-    page.goto(address)
-    page.goto(address + "#curves/staged")
-    page.reload()
-    content.get_by_text("Results by stage").wait_for()  # linked to
-    page.get_by_role("button", name="All runs").click()
-    page.locator("#runs .card").wait_for()
-    assert page.url.endswith("#curves")
-
-
-def test_notes_tags_and_colour_are_edited(page, runs: Path):
-    page.get_by_role("button", name="open staged").click()
-    notes = page.get_by_label("Notes", exact=True)
-    notes.wait_for()
-    assert notes.input_value() == "a <script>alert(1)</script> note"
-    assert page.get_by_label("Tags").input_value() == "<i>odd</i>, good"
-    notes.fill("it is better")
-    page.get_by_label("Tags").fill("one, two , one,")
-    page.get_by_label("colour 3").check()
-    page.wait_for_timeout(1_500)  # what is typed survives a tick
-    assert notes.input_value() == "it is better"
-    page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved", exact=True).wait_for()
-    assert read_notes(runs / "staged") == Notes(text="it is better", tags=("one", "two"), colour=2)
-    page.get_by_label("Tags").fill("x" * 41)
-    page.get_by_role("button", name="Save").click()
-    page.get_by_text("is not a valid tag").wait_for()
-    page.get_by_role("button", name="All runs").click()
-    page.locator("#runs .tags", has_text="two").wait_for()
-    write_notes(runs / "staged", NOTES)
 
 
 @pytest.mark.parametrize("page", [390], indirect=True)

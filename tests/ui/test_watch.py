@@ -28,9 +28,9 @@ def test_a_running_run_is_shown_before_a_newer_one(records: Records):
         assert shown(records) == "one"
         card, curves, stop, resume, *_ = watch(records, launcher, queue, MAY, LATEST, None)
         assert "running" in card and stop["visible"] and not resume["visible"] and "Loss" in curves
-    card, _, stop, resume, log, seen = watch(records, launcher, queue, MAY, LATEST, None)
+    card, _, stop, resume, log, _, seen = watch(records, launcher, queue, MAY, LATEST, None)
     assert not stop["visible"] and resume["visible"] and "started in a terminal" in log
-    assert watch(records, launcher, queue, MAY, LATEST, seen)[:5] == (gr.skip(),) * 5
+    assert watch(records, launcher, queue, MAY, LATEST, seen)[:6] == (gr.skip(),) * 6
     assert not watch(records, launcher, queue, MAY_NOT, LATEST, None)[3]["visible"]
     assert "No runs yet" in watch(Records(records.root / "empty"), launcher, queue, MAY, LATEST, None)[0]
 

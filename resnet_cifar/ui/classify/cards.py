@@ -111,9 +111,11 @@ def _limits(prediction: Prediction, config: ModelConfig, accuracy: Accuracy) -> 
         if of_class is not None:
             measured += f", and on {100 * of_class:.0f} % of those with the label {words_of(prediction.label)}"
         measured += ": barely trained, so do not rely on it." if accuracy.barely_trained else "."
+    calibrated = config.temperature != 1.0
     return (
         f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else. "
-        "The percentages are its own confidence, not a measurement."
+        "The percentages are its own confidence, "
+        f"{'calibrated on images of these classes only' if calibrated else 'not a measurement'}."
     )
 
 

@@ -96,8 +96,8 @@ def _endpoint(models: Models) -> None:
 
 
 def choices(models: Models) -> list[tuple[str, str]]:
-    """Return the dropdown's choices: models with their accuracy."""
-    return [(f"{name}, {models.accuracy(name).text()}", name) for name in models.ranked()[0]]
+    """Return the dropdown's choices: models with their accuracy, which a long name would push out of the box."""
+    return [(f"{models.accuracy(name).text()}: {name}", name) for name in models.ranked()[0]]
 
 
 def others(models: Models) -> str:

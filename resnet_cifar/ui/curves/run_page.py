@@ -10,7 +10,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Event, RunCompleted
 from resnet_cifar.hub.card import CARD
 from resnet_cifar.recipe.diff import recipe_facts, stage_facts
-from resnet_cifar.report.text import STAGE_COLUMNS, duration, gibibytes, percent, stage_rows
+from resnet_cifar.report.text import STAGE_COLUMNS, duration, file_size, gibibytes, percent, stage_rows
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.status import State, state
 from resnet_cifar.ui.rights import Rights
@@ -18,7 +18,6 @@ from resnet_cifar.ui.rights import Rights
 _MODEL = ("Architecture", "Stem", "Initial weights", "Teacher", "Weight of the teacher")
 _DATA = ("Data", "Train images", "Val images", "Seed")
 _RESULTS = [column.capitalize() for column in STAGE_COLUMNS]
-_MEGABYTE = 1e6
 _LONGEST_CARD = 100_000  # characters
 
 
@@ -117,14 +116,10 @@ def _machine(record: Record, rights: Rights, now: State) -> dict[str, str]:
 def _files(folder: Path) -> str:
     try:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-        rows = [(file.name, _megabytes(file.stat().st_size)) for file in files]
+        rows = [(file.name, file_size(file.stat().st_size)) for file in files]
     except OSError:  # deleted at this moment
         rows = []
     return _table(("File", "Size"), rows)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / _MEGABYTE:,.2f} MB" if size >= _MEGABYTE / 100 else "under 0.01 MB"
 
 
 def _card(folder: Path) -> str:

@@ -34,13 +34,17 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
     who = gr.HTML(_notice("Checking the login …"), container=False, padding=False)
     with gr.Group():
         with gr.Row():
-            run = gr.Dropdown(publishable(records), label="Run", info="with saved weights", interactive=True)
-            repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1)
+            run = gr.Dropdown(
+                publishable(records), label="Run", info="with saved weights", interactive=True, min_width=240
+            )
+            repo = gr.Textbox(label="Repo", info="USER/NAME on the Hugging Face Hub", max_lines=1, min_width=240)
         kind = gr.Radio([_WEIGHTS, _SPACE], value=_WEIGHTS, label="Publish as", elem_id="what")
         with gr.Row():
             public = gr.Checkbox(False, label="Public", info="otherwise a new repo is private")
             as_pr = gr.Checkbox(False, label="As a pull request", info="for a repo maintained by others")
-            onnx = gr.Checkbox(False, label="Include ONNX", info="for runtimes without torch", visible=can_export())
+            onnx = gr.Checkbox(
+                False, label="Include ONNX", info="for runtimes without torch", visible=can_export(), min_width=200
+            )
     with gr.Row(elem_classes="actions"):
         show = gr.Button("Preview", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish", interactive=False)

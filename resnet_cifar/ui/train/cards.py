@@ -5,7 +5,7 @@ from typing import Any
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import RECIPES
-from resnet_cifar.report.text import roughly
+from resnet_cifar.report.text import between
 from resnet_cifar.training.estimate import Estimates
 
 _PURPOSES = {
@@ -45,6 +45,6 @@ def costs(estimates: Estimates) -> dict[str, dict[str, Any]]:
     """Return what each recipe costs on this machine, in words, and whether that is more than a day."""
     found = {name: estimates.rough(recipe) for name, recipe in RECIPES.items()}
     return {
-        name: {"text": roughly(seconds) if seconds else "not measured yet", "slow": (seconds or 0) > _DAY}
+        name: {"text": between(seconds) if seconds else "not measured yet", "slow": (seconds or 0) > _DAY}
         for name, seconds in found.items()
     }

@@ -1,7 +1,5 @@
-// Opens the tabs of the card's next steps, keeps the window's title, and tells when a run has ended.
-const TITLE = document.title;
+// Opens the tabs of the card's next steps, and shows the card when a run has been started or queued.
 const STILL_PRESSED = 60_000; // milliseconds from Start to the first sign of the run, which can be slow
-const LOOK_EVERY = 10_000; // milliseconds, while the page is hidden: Gradio's timers stop then
 let before = {};
 let pressed = -Infinity;
 
@@ -11,11 +9,6 @@ function now() {
 }
 
 function show(run) {
-  document.title = run.status === "running" ? `${run.part} % · ${run.name} · ${TITLE}` : TITLE;
-  const ended = before.status === "running" && before.name === run.name && run.status !== "running";
-  if (ended && window.Notification?.permission === "granted") {
-    new Notification(`${run.name}: ${run.status}`, { tag: run.name });
-  }
   const begun = run.status === "running" && (run.name !== before.name || before.status !== "running");
   if ((begun || run.waiting > before.waiting) && performance.now() - pressed < STILL_PRESSED) {
     pressed = -Infinity;
@@ -47,8 +40,5 @@ document.addEventListener("click", (event) => {
   pressed = performance.now();
   if (window.Notification?.permission === "default") Notification.requestPermission();
 });
-setInterval(async () => {
-  if (document.hidden && before.status === "running") show({ ...before, ...(await server.progress(before.name)) });
-}, LOOK_EVERY);
 watch("value", () => show(now()));
 show(now());

@@ -5,16 +5,14 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.figures import MAIN_PANELS, figure
 from resnet_cifar.report.text import duration, gibibytes, percent, roughly
-from resnet_cifar.runs.record import Record, Records
-from resnet_cifar.runs.status import State, state
+from resnet_cifar.runs.record import Record
+from resnet_cifar.runs.status import State
 
 _PHASES = {
     "download": "downloading",
@@ -28,24 +26,14 @@ _STEPS = {"Classify": "Try it", "Curves": "See its curves", "Publish": "Publish"
 """What to do with a completed run: tabs, and the text of the buttons that open them."""
 
 
-def live_html(records: Records) -> gr.HTML:
+def live_html() -> gr.HTML:
     """Create the card. Its events: `select` with a tab and the run to show there; `delete` with a run to unqueue."""
-
-    def progress(name: str) -> dict[str, Any] | None:
-        """Return a run's status and progress, for pages that are hidden."""
-        try:
-            now = state(records.get(name))
-        except UserError:
-            return None
-        return {"status": now.status, "part": _share(now)}
-
     return gr.HTML(
         "<div class='live'></div>",  # until the first update knows whether there are runs
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         container=False,
         padding=False,
         elem_id="live",
-        server_functions=[progress],
     )
 
 
@@ -60,7 +48,7 @@ def live_card(
     is_news = state.status in ("running", "queued") or time.time() - state.updated < _NEWS
     return (
         f"<div class='live card{' news' if is_news else ''}' data-name='{html.escape(state.name)}' "
-        f"data-status='{state.status}' data-part='{_share(state)}'>"
+        f"data-status='{state.status}'>"
         f"<div class='head'><h2>{html.escape(state.name)}</h2><span class='state {state.status}'>{status}</span>"
         f"<span class='activity'>{_activity(state, stopping)}</span></div>"
         f"{_bar(state)}{_stages(state, recipe)}<dl>{_facts(state)}</dl>{_reason(state)}"
@@ -84,10 +72,6 @@ def _figure(record: Record, *_lengths: int) -> str:
     """Cached, because all open pages ask for it."""
     with record.lock:
         return str(figure([record], panels=MAIN_PANELS).to_json(remove_uids=False))
-
-
-def _share(state: State) -> int:
-    return int(100 * state.part_done)
 
 
 def _activity(state: State, stopping: bool) -> str:

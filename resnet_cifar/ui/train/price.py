@@ -86,8 +86,8 @@ class Load:
         if self._busy < max(0.5, _BUSY * cores()):
             return None
         return (
-            f"This machine is busy: {self._busy:.1f} of {cores()} cores are in use by other programs, so it will take "
-            "longer."
+            f"This machine is busy: {self._busy:.1f} of {cores()} cores are in use by other programs. Times measured "
+            "meanwhile are too long, earlier ones too short."
         )
 
     def _measure(self) -> None:

@@ -22,12 +22,16 @@ from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.bar import LATEST, Bar
 from resnet_cifar.ui.train.live import live_card, live_figure, live_html, no_run_card
 from resnet_cifar.ui.train.setup import Setup
+from resnet_cifar.ui.train.title import progress_of
 
 
-def train_tab(records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer) -> gr.HTML:
+def train_tab(
+    records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer, title: gr.HTML
+) -> gr.HTML:
     """Build the tab: the form of a new run, and the selected run, which stands above the form while it is news.
 
-    Returns the run's card, whose `select` event asks for another tab and names the run to show there.
+    `title` keeps the window's title on all tabs. Returns the run's card, whose `select` event asks for another tab and
+    names the run to show there.
     """
     queue = Queue(launcher)
     why_not = rights.why_not or rights.why_no_training
@@ -40,7 +44,7 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
                 setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, timer)
             with gr.Column(visible=why_not is None, elem_id="begin") as begin:
                 bar = Bar(queue, launcher, rights, setup, timer)
-        which, live, watching = _watched(records, launcher, queue, rights, timer)
+        which, live, watching = _watched(records, launcher, queue, rights, timer, title)
     if rights.owner:
         gr.on(None, lambda: _notice(training_notice(rights)), None, notice, **QUIET)
         if bar:
@@ -51,12 +55,12 @@ def train_tab(records: Records, launcher: Launcher, models: Models, rights: Righ
 
 
 def _watched(
-    records: Records, launcher: Launcher, queue: Queue, rights: Rights, timer: gr.Timer
+    records: Records, launcher: Launcher, queue: Queue, rights: Rights, timer: gr.Timer, title: gr.HTML
 ) -> tuple[gr.Dropdown, gr.HTML, dict[str, Any]]:
     """Build the selected run: card, curves, actions and log. Returns choice, card and the event that updates them."""
     seen = gr.State(None)
     with gr.Column(elem_id="watch"):
-        live = live_html(records)
+        live = live_html()
         with gr.Row(elem_classes="actions"):
             which = gr.Dropdown([LATEST], value=LATEST, label="Run", scale=2)
             stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
@@ -67,7 +71,7 @@ def _watched(
     watching: dict[str, Any] = {
         "fn": partial(watch, records, launcher, queue, rights),
         "inputs": [which, seen],
-        "outputs": [live, curves, stop, resume, log, seen],
+        "outputs": [live, curves, stop, resume, log, title, seen],
         **QUIET,
     }
 
@@ -77,7 +81,7 @@ def _watched(
     gr.on([timer.tick, which.change], **watching)
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
-    resume.click(partial(act, records, rights, launcher.resume), which, None, **CHANGES).then(**watching)
+    resume.click(partial(act, records, rights, queue.resume), which, None, **CHANGES).then(**watching)
     live.delete(unqueued, None, None, **CHANGES).then(**watching)
     return which, live, watching
 
@@ -90,10 +94,10 @@ def training_notice(rights: Rights) -> str | None:
 
 
 def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
-    """Return card, curves, the buttons' visibility and the log; whatever has not changed since `seen` is skipped."""
+    """Return card, curves, buttons, log and the title's facts; whatever has not changed since `seen` is skipped."""
     record = selected(records, which)
     if record is None:
-        now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "")
+        now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "", {})
     else:
         run = record.run
         current, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
@@ -104,12 +108,17 @@ def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, wh
             live_card(current, record.recipe, stopping, waiting, change=rights.change),
             live_figure(record),
             (rights.train and active and not stopping, "Take off the queue" if current.status == "queued" else "Stop"),
-            (rights.train and not active and current.status != "completed", "Resume"),
+            (
+                rights.train and not active and current.status != "completed",
+                "Resume" if launcher.at_work() is None else "Resume when the device is free",
+            ),
             _log(log_tail(run)) if rights.change else "",
+            progress_of(current if which == LATEST else state(selected(records, LATEST) or record)),
         )
     before = seen or (None,) * len(now)
-    card, curves, stop, resume, log = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
-    return card, curves, _button(stop), _button(resume), log, now
+    changed = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
+    card, curves, stop, resume, log, title = changed
+    return card, curves, _button(stop), _button(resume), log, title, now
 
 
 def _button(now: Any) -> Any:
