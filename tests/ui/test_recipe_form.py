@@ -80,7 +80,7 @@ def test_what_is_typed_right_before_the_start_is_used(page, started: list):
     wait(lambda: started, 10)
     ((found, _, told),) = started
     (stage,) = RECIPES["scratch"].stages
-    assert found.stages == (stage.changed(epochs=20),) and found.stages[0].warmup_epochs == 0.5
+    assert found.stages == (stage.changed(epochs=20),) and found.stages[0].warmup_epochs == pytest.approx(1 / 3)
     assert told == {"name": "mine", "notes": "with <b>care</b>"}
 
 
