@@ -1,4 +1,4 @@
-"""Build the checkpoint that ships with the project from a completed run: weights in half precision, tested again.
+"""Build the checkpoint that ships with the project: weights in half precision, calibrated and tested again.
 
     python benchmarks/ship.py RUN NAME [--image-size N]     # needs CIFAR100_DIR
 
@@ -18,15 +18,23 @@ from typing import Any
 sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import torch
+
 from resnet_cifar.cli.terminal import watch
+from resnet_cifar.data.dataset import load
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.engine.calibration import fit_calibration
+from resnet_cifar.engine.unknown import fit_unknown, outputs
 from resnet_cifar.events import Metrics, RunCompleted, to_json
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.card import CARD, model_card
 from resnet_cifar.inspection.predictions import compute, precision_of
-from resnet_cifar.model.checkpoint import MODEL, read_config, read_tensors, save_checkpoint
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
+from resnet_cifar.model.unknown import UNKNOWN, write_unknown
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.run_dir import RunDir, locate
-from resnet_cifar.system.device import choose_device
+from resnet_cifar.system import files
+from resnet_cifar.system.device import choose_device, prepare, runs_in
 
 
 def main() -> None:
@@ -53,6 +61,7 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     config = read_config(draft.path)
     save_checkpoint(draft.path, replace(config, image_size=image_size or config.image_size), halves)
+    _calibrate(draft, data, device)
     summary = watch(compute(draft, "test", data, device)).summary()
     if recipe.val_images:
         watch(compute(draft, "val", data, device))
@@ -63,6 +72,21 @@ def ship(source: RunDir, target: RunDir, device_name: str, image_size: int | Non
     size = (target.path / MODEL).stat().st_size
     precision = precision_of(target, device)
     return f"{target.path}: {size / 1e6:.1f} MB, test top-1 {percent(summary['top1'])} on {device} in {precision}"
+
+
+def _calibrate(run: RunDir, data_dir: Path, device: torch.device) -> None:
+    """Fit the calibration and the score of unknown images to the weights as they ship."""
+    prepare(device)
+    data = watch(load(run.recipe(), data_dir, device))
+    model, config = load_checkpoint(run.path, device)
+    how = Preprocess(config.image_size, config.normalization, device), runs_in(device, precision_of(run, device))
+    of_val = watch(outputs(model, data.val, *how))
+    config = replace(config, calibration=fit_calibration(of_val[1], data.val.labels))
+    files.write_text(run.path / CONFIG, config.to_json())
+    (run.path / UNKNOWN).unlink(missing_ok=True)  # of the run's own weights
+    unknown = watch(fit_unknown(model, data.train, data.val, of_val, *how))
+    if unknown is not None:
+        write_unknown(run.path, unknown)
 
 
 def _replace_test_results(run: RunDir, summary: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ def test_what_ships_is_trained_with_a_teacher_and_tested_and_a_cut_is_no_harm(tm
     assert (tmp_path / "final" / "model.safetensors").read_bytes() == weights
     assert {file.name for file in shipped.path.iterdir()} == {
         *("README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"),
+        "unknown.safetensors",
         "inspection",
     }
     result, last = json.loads((shipped.path / "eval.json").read_text()), shipped.last_event()

@@ -106,6 +106,7 @@ def _evaluate_otherwise(
     from resnet_cifar.data.preprocess import Preprocess
     from resnet_cifar.engine.evaluate import test
     from resnet_cifar.inspection.predictions import load_split
+    from resnet_cifar.model.calibration import IDENTITY
     from resnet_cifar.model.checkpoint import load_checkpoint
     from resnet_cifar.system.device import prepare, runs_in
 
@@ -113,8 +114,8 @@ def _evaluate_otherwise(
     model, config = load_checkpoint(run.path, device)
     split = watch(load_split(run, args.split, folder, args.data)).to(device)
     preprocess = Preprocess(size, config.normalization, device)
-    autocast, temperature = runs_in(device, precision), 1.0 if args.tta else config.temperature
-    return watch(test(model, split, preprocess, autocast, mirrored=args.tta, temperature=temperature))
+    autocast, calibration = runs_in(device, precision), IDENTITY if args.tta else config.calibration
+    return watch(test(model, split, preprocess, autocast, mirrored=args.tta, calibration=calibration))
 
 
 def classify(args: argparse.Namespace) -> int:
@@ -135,7 +136,8 @@ def classify(args: argparse.Namespace) -> int:
         if args.json:
             answers.append({"file": file, **prediction.as_json()})
         else:
-            print(prediction_lines(file, prediction.probabilities, prediction.superclass))
+            known = prediction.known, len(classifier.config.labels)
+            print(prediction_lines(file, prediction.probabilities, prediction.superclass, *known))
     if args.json:
         print(json.dumps(answers, indent=2))
     return code

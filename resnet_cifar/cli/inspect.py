@@ -44,7 +44,7 @@ def facts(predictions: "Predictions") -> dict[str, Any]:
     return {
         "split": predictions.split,
         **predictions.summary(),
-        "temperature": predictions.temperature,
+        "calibration": dataclasses.asdict(predictions.calibration),
         "reliability": [dict(zip(("confidence", "accuracy", "images"), row, strict=True)) for row in bins],
         "most_confused": [_named(pair, labels) for pair in most_confused(confusion(predictions), predictions.spec)],
         "worst_mistakes": [_named(mistake, labels) for mistake in worst(predictions, _ROWS)],

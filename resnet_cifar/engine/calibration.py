@@ -1,17 +1,23 @@
-"""Calibration: how far confidences can be believed, and the temperature that makes them believable.
+"""Calibration: how far confidences can be believed, and the two numbers that make them believable.
 
 A model is calibrated if it is right on 80 % of the images that it classifies with a confidence of 80 % (Guo et al.
 2017, "On Calibration of Modern Neural Networks").
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_cifar.model.calibration import IDENTITY, Calibration
+
 BINS = 15
-_TEMPERATURES = (0.05, 20.0)  # beyond, the val images say nothing about confidences: all are right, or all wrong
+# Beyond, the val images say nothing about confidences: all are right, or all wrong.
+_TEMPERATURES = (0.05, 20.0)
+_POWERS = (0.25, 4.0)
+_SURE = 1e-9  # smallest -log p of a fit: the derivative of its power needs its logarithm
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,9 @@ class Reliability:
         return sum(gaps) / max(1, sum(self.images))
 
 
-def reliability(logits: Tensor, labels: Tensor, temperature: float = 1.0, bins: int = BINS) -> Reliability:
+def reliability(logits: Tensor, labels: Tensor, calibration: Calibration = IDENTITY, bins: int = BINS) -> Reliability:
     """Sort the (N, classes) predictions into bins by confidence, `(low, high]` (Guo et al. 2017, section 2)."""
-    confidence, predicted = (logits.double() / temperature).softmax(1).max(1)
+    confidence, predicted = calibration(logits.double()).softmax(1).max(1)
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     columns = torch.stack((torch.ones_like(confidence), confidence, (predicted == labels).double()), 1)
     sums = torch.zeros(bins, 3, dtype=torch.double, device=logits.device).index_add_(0, place, columns)
@@ -45,24 +51,37 @@ def reliability(logits: Tensor, labels: Tensor, temperature: float = 1.0, bins: 
     return Reliability(tuple(map(int, images)), tuple(mean_confidence), tuple(accuracy))
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the temperature that minimizes the loss of `logits / temperature`, by L-BFGS (Guo et al. 2017, 4.2).
+def fit_calibration(logits: Tensor, labels: Tensor) -> Calibration:
+    """Return the calibration that minimizes the loss of (N, classes) logits, by L-BFGS.
 
-    The (N, classes) logits must be of images that the model has not learned from. 1.0 where there are none.
+    The logits must be of images that the model has not learned from. The identity where there are none, and a
+    temperature alone where the images do not determine the power.
     """
     if not len(labels):
-        return 1.0
-    logits = logits.detach().double()
-    log_temperature = torch.zeros((), dtype=torch.double, device=logits.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+        return IDENTITY
+    surprise = -logits.detach().double().log_softmax(1).clamp(max=-_SURE)
+    (temperature,) = _minimize(surprise, labels, [1.0])
+    alone = Calibration(min(max(temperature, _TEMPERATURES[0]), _TEMPERATURES[1]))
+    temperature, power = _minimize(surprise, labels, [alone.temperature, 1.0])
+    inside = _TEMPERATURES[0] < temperature < _TEMPERATURES[1] and _POWERS[0] < power < _POWERS[1]
+    return Calibration(temperature, power) if inside else alone
+
+
+def _minimize(surprise: Tensor, labels: Tensor, start: list[float]) -> list[float]:
+    """Fit the temperature, and the power if `start` has one, from -log p; NaN becomes the start."""
+    logarithms = [torch.tensor(math.log(value), dtype=torch.double, device=surprise.device) for value in start]
+    for logarithm in logarithms:
+        logarithm.requires_grad_()
+    optimizer = torch.optim.LBFGS(logarithms, max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.cross_entropy(logits / log_temperature.exp(), labels)
+        temperature, *power = [logarithm.exp() for logarithm in logarithms]
+        stretched = surprise ** power[0] if power else surprise
+        value = F.cross_entropy(-stretched / temperature, labels)
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    low, high = _TEMPERATURES
-    found = log_temperature.exp().item()
-    return min(max(found, low), high) if found == found else 1.0
+    found = [logarithm.exp().item() for logarithm in logarithms]
+    return found if all(map(math.isfinite, found)) else start

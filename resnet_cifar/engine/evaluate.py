@@ -14,6 +14,7 @@ from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Split
 from resnet_cifar.engine.calibration import reliability
 from resnet_cifar.events import Metrics, Progress
+from resnet_cifar.model.calibration import IDENTITY, Calibration
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.datasets import DatasetSpec
 from resnet_cifar.system.device import Autocast, Lead
@@ -55,28 +56,28 @@ def test(
     autocast: Autocast,
     world: World = ALONE,
     mirrored: bool = False,
-    temperature: float = 1.0,
+    calibration: Calibration = IDENTITY,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Evaluate a model on a split and return the fields of `eval.json`.
 
-    mirrored: test-time augmentation, the mean of the probabilities of each image and its mirror image. temperature: of
-    the confidences whose calibration error is reported; the loss is that of the logits themselves.
+    mirrored: test-time augmentation, the mean of the probabilities of each image and its mirror image. calibration:
+    of the confidences whose calibration error is reported; the loss is that of the logits themselves.
     """
     logits = yield from predict(model, Images(split, preprocess, model.stem), autocast, world, "test")
     if mirrored:
         other = Images(dataclasses.replace(split, images=split.images.flip(-1)), preprocess, model.stem)
         seen = torch.stack((logits, (yield from predict(model, other, autocast, world, "test"))))
         logits = seen.log_softmax(-1).logsumexp(0) - math.log(len(seen))
-    return summarise(logits, split.labels, split.spec, temperature)
+    return summarise(logits, split.labels, split.spec, calibration)
 
 
-def summarise(logits: Tensor, labels: Tensor, spec: DatasetSpec, temperature: float = 1.0) -> dict[str, Any]:
+def summarise(logits: Tensor, labels: Tensor, spec: DatasetSpec, calibration: Calibration = IDENTITY) -> dict[str, Any]:
     """Metrics, superclass top-1, calibration error, and top-1 of each class by name, as JSON values."""
     return {
         "images": len(labels),
         **dataclasses.asdict(measure(logits, labels)),
         "coarse_top1": coarse_top1(logits, labels, spec),
-        "ece": reliability(logits, labels, temperature).ece,
+        "ece": reliability(logits, labels, calibration).ece,
         "per_class_top1": dict(zip(spec.labels, per_class_top1(logits, labels), strict=True)),
     }
 

@@ -13,6 +13,7 @@ from resnet_cifar import events
 from resnet_cifar.events import Event, RunFailed, RunResumed, RunStarted
 from resnet_cifar.hub.card import CARD, CURVES, model_card, parse_json
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, read_tensors
+from resnet_cifar.model.unknown import UNKNOWN
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.static_figure import sketch
 from resnet_cifar.runs.record import Record
@@ -35,7 +36,7 @@ def bundle(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
     record = Record(run).read()
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
         folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG):
+        for file in (run.path / MODEL, run.path / CONFIG, run.path / UNKNOWN):
             if file.exists():
                 _link(file, folder / file.name)
         (folder / CARD).write_text(str(model_card(run, repo, onnx)), encoding="utf-8")

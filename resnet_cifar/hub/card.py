@@ -9,7 +9,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from resnet_cifar.events import RunStarted
+from resnet_cifar.model.calibration import IDENTITY
 from resnet_cifar.model.checkpoint import ModelConfig, read_config
+from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import Recipe, Stage
@@ -63,7 +65,10 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
         "known_elsewhere": config.known_elsewhere,
         "classes": len(config.labels),
         "image_size": config.image_size,
-        "temperature": None if config.temperature == 1 else f"{config.temperature:.3f}",
+        "calibrated": config.calibration != IDENTITY,
+        "power": f"{config.calibration.power:.4f}",
+        "temperature": f"{config.calibration.temperature:.4f}",
+        "unknown": read_unknown(run.path),
         "data": _DATA.get(recipe.data, recipe.data),
         "trained_at": sizes(trained_at),
         "used_at": None if trained_at == (config.image_size,) else sizes((config.image_size,)),

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.checkpoint import CONFIG, MODEL
+from resnet_cifar.model.unknown import UNKNOWN
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
 _REPO = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _LARGEST = 200_000_000  # bytes; a ResNet-34 in float32 has 85 million
+_FILES = [MODEL, CONFIG, UNKNOWN]  # the last one is optional
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -36,7 +38,7 @@ def pull(repo: str, revision: str | None = None, *, anonymous: bool = False) -> 
     try:
         info = HfApi(token=token).model_info(repo, revision=revision, files_metadata=True)
         _check(name, info)
-        return Path(snapshot_download(repo, revision=revision, token=token, allow_patterns=[MODEL, CONFIG]))
+        return Path(snapshot_download(repo, revision=revision, token=token, allow_patterns=_FILES))
     except HfHubHTTPError as error:
         raise UserError(_refusal(name, error.response.status_code)) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
@@ -50,7 +52,7 @@ def _cached(name: str, repo: str, revision: str | None) -> Path:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[MODEL, CONFIG], local_files_only=True))
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=_FILES, local_files_only=True))
     except LocalEntryNotFoundError:
         folder = Path()
     if not (folder / MODEL).is_file() or not (folder / CONFIG).is_file():
@@ -69,8 +71,9 @@ def _check(name: str, info: "ModelInfo") -> None:
         raise UserError(f"{name} has its weights only as a pickle, which could run any code; it needs a {MODEL}.")
     if missing:
         raise UserError(f"{name} is not a checkpoint of this project: it has no {' and no '.join(missing)}.")
-    if sizes[MODEL] + sizes[CONFIG] > _LARGEST:
-        raise UserError(f"{name} has {sizes[MODEL] / 1e6:,.0f} MB of weights, too large for a ResNet of this project.")
+    total = sum(sizes.get(file, 0) for file in _FILES)
+    if total > _LARGEST:
+        raise UserError(f"{name} has {total / 1e6:,.0f} MB of weights, too large for a ResNet of this project.")
 
 
 def _refusal(name: str, status: int) -> str:

@@ -15,7 +15,7 @@ class Mistake:
 
     row: int
     loss: float
-    """Cross-entropy of its logits, without temperature, as in `eval.json`."""
+    """Cross-entropy of its logits, before calibration, as in `eval.json`."""
     predicted: int
     confidence: float
     """Calibrated probability of the predicted class."""

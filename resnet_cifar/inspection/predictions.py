@@ -22,6 +22,7 @@ from resnet_cifar.engine.calibration import Reliability, reliability
 from resnet_cifar.engine.evaluate import predict, summarise
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
+from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.model.checkpoint import load_checkpoint, read_config, read_tensors, weights_id, write_tensors
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.datasets import DATASETS, DatasetSpec
@@ -43,7 +44,7 @@ class Predictions:
     labels: Tensor
     """(N,) int64."""
     spec: DatasetSpec
-    temperature: float
+    calibration: Calibration
     """Of the checkpoint."""
 
     def __len__(self) -> int:
@@ -52,7 +53,7 @@ class Predictions:
     @cached_property
     def probabilities(self) -> Tensor:
         """Calibrated probabilities, (N, classes) float32."""
-        return (self.logits / self.temperature).softmax(1)
+        return self.calibration(self.logits).softmax(1)
 
     @cached_property
     def predicted(self) -> Tensor:
@@ -61,11 +62,11 @@ class Predictions:
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of `eval.json`: loss, top-1, top-5, superclass top-1, calibration error, per class."""
-        return summarise(self.logits, self.labels, self.spec, self.temperature)
+        return summarise(self.logits, self.labels, self.spec, self.calibration)
 
     def reliability(self) -> Reliability:
         """Return accuracy by calibrated confidence, in 15 bins."""
-        return reliability(self.logits, self.labels, self.temperature)
+        return reliability(self.logits, self.labels, self.calibration)
 
 
 def stored(run: RunDir, split: str) -> Predictions | None:
@@ -79,7 +80,7 @@ def stored(run: RunDir, split: str) -> Predictions | None:
         return None
     if not fresh or logits.shape != (len(labels), len(spec.labels)):
         return None
-    return Predictions(split, logits, labels, spec, config.temperature)
+    return Predictions(split, logits, labels, spec, config.calibration)
 
 
 def compute(
@@ -99,7 +100,7 @@ def compute(
     logits = (yield from predict(model, source, autocast, phase="test")).cpu()
     if not logits.isfinite().all():
         raise UserError(f"the logits of {run.name!r} are not finite; its weights cannot be used.")
-    predictions = Predictions(split, logits, images.labels.cpu(), images.spec, config.temperature)
+    predictions = Predictions(split, logits, images.labels.cpu(), images.spec, config.calibration)
     if _belongs_to(run) == belongs_to:  # else, training has saved other weights meanwhile
         with suppress(UserError, OSError):
             _store(run, predictions, belongs_to)

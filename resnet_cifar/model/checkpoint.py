@@ -7,7 +7,7 @@ match or a value is not finite. Nothing here reads or writes a pickle.
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from resnet_cifar.errors import Diverged, UserError
+from resnet_cifar.model.calibration import IDENTITY, Calibration
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.classes import FINE
@@ -38,8 +39,8 @@ class ModelConfig:
     normalization: Normalization
     labels: tuple[str, ...] = FINE
     """Class names, in the order of the logits."""
-    temperature: float = 1.0
-    """Number by which logits are divided before the softmax, so that confidences can be believed; fitted on val."""
+    calibration: Calibration = IDENTITY
+    """Turns logits into confidences that can be believed; fitted on val."""
 
     @property
     def known_elsewhere(self) -> bool:
@@ -55,7 +56,8 @@ class ModelConfig:
             "mean": self.normalization.mean,
             "std": self.normalization.std,
             "label_names": self.labels,
-            "temperature": self.temperature,
+            "temperature": self.calibration.temperature,
+            "power": self.calibration.power,
         }
         return json.dumps(fields | (self._timm() if self.known_elsewhere else {}), indent=2) + "\n"
 
@@ -70,7 +72,8 @@ class ModelConfig:
                 image_size=int(fields["image_size"]),
                 normalization=Normalization(tuple(fields["mean"]), tuple(fields["std"])),
                 labels=tuple(fields["label_names"]),
-                temperature=float(fields.get("temperature", 1.0)),  # not in folders of earlier versions
+                # Folders of earlier versions have no power, or neither number.
+                calibration=Calibration(float(fields.get("temperature", 1.0)), float(fields.get("power", 1.0))),
             )
         except KeyError as error:
             raise ValueError(f"{error} is missing") from error
@@ -78,8 +81,9 @@ class ModelConfig:
             raise ValueError(f"a value has the wrong type ({error})") from error
         if config.arch not in ARCHITECTURES or config.stem not in STEMS:
             raise ValueError(f"arch {config.arch!r} with stem {config.stem!r} is unknown")
-        if not 0 < config.temperature < math.inf:
-            raise ValueError(f"temperature is {config.temperature}; it must be a number above 0")
+        for name, value in asdict(config.calibration).items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be a number above 0")
         return config
 
     def _timm(self) -> dict[str, Any]:

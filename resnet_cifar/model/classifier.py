@@ -13,6 +13,7 @@ from resnet_cifar.data.images import centre_square
 from resnet_cifar.data.preprocess import SIDE, Preprocess
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.unknown import Unknown, read_unknown
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.system.device import choose_device
 
@@ -27,6 +28,8 @@ class Prediction:
     """Superclass of the most likely class; None if it is not one of CIFAR-100's."""
     seen: Image.Image
     """The image as the network sees it."""
+    known: bool | None = None
+    """Whether the image shows one of the classes, as far as can be told; None for a model without such a score."""
 
     @property
     def label(self) -> str:
@@ -36,15 +39,23 @@ class Prediction:
     def as_json(self) -> dict[str, Any]:
         """Return the prediction as the API and `--json` show it."""
         confidences = [{"label": name, "confidence": value} for name, value in self.probabilities.items()]
-        return {"label": self.label, "superclass": self.superclass, "confidences": confidences}
+        return {
+            "label": self.label,
+            "superclass": self.superclass,
+            "known": self.known,
+            "confidences": confidences,
+        }
 
 
 class Classifier:
     """A checkpoint's model and preprocessing. It has its own copy of the weights, so its folder may change."""
 
-    def __init__(self, model: ResNet, config: ModelConfig, device: torch.device) -> None:
+    def __init__(
+        self, model: ResNet, config: ModelConfig, device: torch.device, unknown: Unknown | None = None
+    ) -> None:
         self.config = config
         self._model = model
+        self._unknown = unknown
         self._device = device
         self._preprocess = Preprocess(config.image_size, config.normalization, device)
 
@@ -52,7 +63,8 @@ class Classifier:
     def load(cls, folder: Path, device: str = "auto") -> "Classifier":
         """Load a checkpoint folder. Raises UserError if it is missing or damaged."""
         chosen = choose_device(device)
-        return cls(*load_checkpoint(folder, chosen), chosen)
+        model, config = load_checkpoint(folder, chosen)
+        return cls(model, config, chosen, read_unknown(folder))
 
     def predict(self, images: Sequence[Image.Image], top: int = 5) -> list[Prediction]:
         """Return the `top` most likely classes of each RGB image, of any size; only the central square is used."""
@@ -61,14 +73,17 @@ class Classifier:
         small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
         inputs = self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
         with torch.inference_mode():
-            best = (self._model(inputs) / self.config.temperature).softmax(1).topk(min(top, len(self.config.labels)))
-        rows = zip(best.values.tolist(), best.indices.tolist(), self._seen(inputs), strict=True)
-        return [self._prediction(values, indices, seen) for values, indices, seen in rows]
+            features = self._model.features(inputs)
+            logits = self._model.fc(features)
+            best = self.config.calibration(logits).softmax(1).topk(min(top, len(self.config.labels)))
+            known = self._unknown.known(features, logits) if self._unknown else [None] * len(images)
+        rows = zip(best.values.tolist(), best.indices.tolist(), self._seen(inputs), known, strict=True)
+        return [self._prediction(*row) for row in rows]
 
-    def _prediction(self, values: list[float], indices: list[int], seen: Image.Image) -> Prediction:
+    def _prediction(self, values: list[float], indices: list[int], seen: Image.Image, known: bool | None) -> Prediction:
         names = [self.config.labels[index] for index in indices]
         superclass = COARSE[FINE_TO_COARSE[FINE.index(names[0])]] if names[0] in FINE else None
-        return Prediction(dict(zip(names, values, strict=True)), superclass, seen)
+        return Prediction(dict(zip(names, values, strict=True)), superclass, seen, known)
 
     def _seen(self, inputs: torch.Tensor) -> list[Image.Image]:
         """Convert the network's inputs back to images."""

@@ -51,8 +51,8 @@ def export_onnx(folder: Path, target: Path) -> Generator[Progress, None, float]:
     """Write a checkpoint as an ONNX file and return the largest difference between its logits and the checkpoint's.
 
     Input `images`: (B, 3, image_size, image_size) float32, normalized as `config.json` says. Output `logits`:
-    (B, classes) float32, to be divided by the temperature before a softmax. B is free. Image size, mean, std, labels
-    and temperature are in the file's metadata. Raises UserError where packages are missing or the logits differ.
+    (B, classes) float32, before calibration. B is free. Image size, mean, std, labels and the two numbers of the
+    calibration are in the file's metadata. Raises UserError where packages are missing or the logits differ.
     """
     return (yield from in_background(lambda: write_onnx(folder, target), lambda: _PROGRESS))
 
@@ -136,5 +136,6 @@ def _metadata(config: ModelConfig) -> dict[str, str]:
         "mean": json.dumps(config.normalization.mean),
         "std": json.dumps(config.normalization.std),
         "label_names": json.dumps(config.labels),
-        "temperature": str(config.temperature),
+        "temperature": str(config.calibration.temperature),
+        "power": str(config.calibration.power),
     }

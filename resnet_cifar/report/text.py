@@ -139,7 +139,10 @@ def learns(trainable: Sequence[str]) -> str:
     return "everything" if len(trainable) == 6 else ", ".join(trainable)
 
 
-def prediction_lines(name: str, probabilities: Mapping[str, float], superclass: str | None) -> str:
-    """Format the most likely classes of an image."""
-    head = f"{name}: {next(iter(probabilities))}" + (f" ({superclass})" if superclass else "")
+def prediction_lines(
+    name: str, probabilities: Mapping[str, float], superclass: str | None, known: bool | None, classes: int
+) -> str:
+    """Format the most likely classes of an image; `known` is False if it is probably none of all `classes`."""
+    head = f"{name}: " + (f"probably none of the {classes} classes; closest: " if known is False else "")
+    head += next(iter(probabilities)) + (f" ({superclass})" if superclass else "")
     return "\n".join([head, *(f"  {percent(value):>8}  {label}" for label, value in probabilities.items())])

@@ -5,7 +5,9 @@ from typing import Any
 
 from resnet_cifar.engine.state import Best, Weights
 from resnet_cifar.errors import UserError
+from resnet_cifar.model.calibration import IDENTITY, Calibration
 from resnet_cifar.model.checkpoint import ModelConfig, read_tensors, save_checkpoint, write_tensors
+from resnet_cifar.model.unknown import Unknown, write_unknown
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
@@ -19,8 +21,8 @@ class Saves:
     def __init__(self, run: RunDir, recipe: Recipe) -> None:
         self._run = run
         self._recipe = recipe
-        self._written: tuple[Best, float] | None = None
-        """Weights and temperature that the checkpoint in the folder holds."""
+        self._written: tuple[Best, Calibration] | None = None
+        """Weights and calibration that the checkpoint in the folder holds."""
 
     def read(self) -> tuple[Weights, dict[str, Any] | None]:
         """Tensors and facts of the last save; without one, nothing and None.
@@ -47,17 +49,24 @@ class Saves:
         }
         write_tensors(self._run.last_file, tensors, {"resume": json.dumps(facts)})
 
-    def write_best(self, best: Best, normalization: Normalization, temperature: float = 1.0) -> None:
+    def write_best(
+        self,
+        best: Best,
+        normalization: Normalization,
+        calibration: Calibration = IDENTITY,
+        unknown: Unknown | None = None,
+    ) -> None:
         """Write the best weights as the run's checkpoint, unless it holds them already."""
-        if self._written is not None and self._written[0] is best and self._written[1] == temperature:
-            return
-        config = ModelConfig(
-            arch=self._recipe.arch,
-            stem=self._recipe.stem,
-            image_size=best.image_size,
-            normalization=normalization,
-            labels=self._recipe.dataset.labels,
-            temperature=temperature,
-        )
-        save_checkpoint(self._run.path, config, best.weights)
-        self._written = best, temperature
+        if self._written is None or self._written[0] is not best or self._written[1] != calibration:
+            config = ModelConfig(
+                arch=self._recipe.arch,
+                stem=self._recipe.stem,
+                image_size=best.image_size,
+                normalization=normalization,
+                labels=self._recipe.dataset.labels,
+                calibration=calibration,
+            )
+            save_checkpoint(self._run.path, config, best.weights)
+            self._written = best, calibration
+        if unknown is not None:
+            write_unknown(self._run.path, unknown)

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from resnet_cifar.data.batches import Images
 from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Dataset
 from resnet_cifar.engine import loop
-from resnet_cifar.engine.calibration import fit_temperature
-from resnet_cifar.engine.evaluate import predict, test
+from resnet_cifar.engine.calibration import fit_calibration
+from resnet_cifar.engine.evaluate import test
 from resnet_cifar.engine.state import Training
+from resnet_cifar.engine.unknown import fit_unknown, outputs
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.events import (
     Event,
@@ -191,18 +191,17 @@ class _Session:
         return RunResumed(stage=position["stage"], epoch=position["epoch"], step=position["step"], **where)
 
     def _finish(self, training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
-        """Calibrate the best weights on val, test them, once, and record the result."""
+        """Calibrate the best weights on val, fit what notices other things, test them, once, and record the result."""
         assert training.best is not None  # the first epoch is always the best so far
         training.model.load_state_dict(training.best.weights)
         preprocess = Preprocess(training.best.image_size, normalization, self.device)
-        val = Images(dataset.val, preprocess, training.model.stem)
-        logits = yield from predict(training.model, val, training.autocast, self.world)
-        temperature = fit_temperature(logits, val.labels)
-        summary = yield from test(
-            training.model, dataset.test, preprocess, training.autocast, self.world, temperature=temperature
-        )
+        how = preprocess, training.autocast, self.world
+        of_val = yield from outputs(training.model, dataset.val, *how, phase="evaluate")
+        calibration = fit_calibration(of_val[1], dataset.val.labels)
+        unknown = yield from fit_unknown(training.model, dataset.train, dataset.val, of_val, *how)
+        summary = yield from test(training.model, dataset.test, *how, calibration=calibration)
         if self.world.first:
-            self.saves.write_best(training.best, normalization, temperature)
+            self.saves.write_best(training.best, normalization, calibration, unknown)
             self.run.save_results(summary)
         metrics = Metrics(loss=summary["loss"], top1=summary["top1"], top5=summary["top5"])
         yield RunCompleted(test=metrics, coarse_top1=summary["coarse_top1"])

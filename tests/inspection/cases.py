@@ -5,6 +5,7 @@ import math
 import torch
 
 from resnet_cifar.inspection.predictions import Predictions
+from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.recipe.datasets import DatasetSpec, Normalization
 
 SPEC = DatasetSpec(
@@ -30,4 +31,4 @@ PROBABILITIES = (
 def case(temperature: float = 1.0) -> Predictions:
     """The case; its probabilities are those at the temperature."""
     logits = torch.tensor([[temperature * math.log(value) for value in row] for row in PROBABILITIES])
-    return Predictions("test", logits, torch.tensor(LABELS), SPEC, temperature)
+    return Predictions("test", logits, torch.tensor(LABELS), SPEC, Calibration(temperature))

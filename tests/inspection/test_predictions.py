@@ -10,6 +10,7 @@ from resnet_cifar.data.dataset import load
 from resnet_cifar.engine.evaluate import summarise
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection.predictions import Predictions, compute, images, stored
+from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.model.checkpoint import CONFIG, load_checkpoint
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import CPU, checkpoint, recipe, result
@@ -18,7 +19,7 @@ from tests.builders import CPU, checkpoint, recipe, result
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     run = RunDir.create(tmp_path_factory.mktemp("runs") / "run", recipe())
-    checkpoint(run.path, image_size=32, temperature=1.5)
+    checkpoint(run.path, image_size=32, calibration=Calibration(1.5))
     return run
 
 
@@ -44,7 +45,7 @@ def test_what_is_stored_is_what_was_computed_and_belongs_to_the_images(run: RunD
     computed = result(compute(run, "test", None, CPU, "fp32"))
     read = stored(run, "test")
     assert torch.equal(read.logits, computed.logits) and torch.equal(read.labels, computed.labels)
-    assert read.spec == computed.spec and read.temperature == 1.5 and len(read) == 1000
+    assert read.spec == computed.spec and read.calibration.temperature == 1.5 and len(read) == 1000
     behind = images(run, "test", None)
     assert torch.equal(behind.labels, read.labels)
     model, _ = load_checkpoint(run.path, CPU)
@@ -86,7 +87,7 @@ def test_a_new_temperature_is_followed(run: RunDir):
     config = (run.path / CONFIG).read_text()
     (run.path / CONFIG).write_text(config.replace('"temperature": 1.5', '"temperature": 3.0'))
     warmer = stored(run, "test")
-    assert warmer.temperature == 3.0
+    assert warmer.calibration.temperature == 3.0
     assert torch.allclose(warmer.probabilities, (warmer.logits / 3).softmax(1))
 
 

@@ -17,7 +17,9 @@ from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine.evaluate import test as run_test
 from resnet_cifar.errors import UserError
+from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint
+from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check
@@ -78,6 +80,7 @@ def test_a_completed_run_leaves_what_a_checkpoint_is_made_of(uninterrupted: RunD
         "model.safetensors",
         "notes.json",
         "recipe.json",
+        "unknown.safetensors",
     }
     last = uninterrupted.last_event()
     assert isinstance(last, events.RunCompleted)
@@ -94,8 +97,8 @@ def test_the_checkpoint_tests_as_the_run_said(uninterrupted: RunDir):
     precision = next(e for e, _ in uninterrupted.history() if isinstance(e, events.RunStarted)).precision
     preprocess = Preprocess(config.image_size, config.normalization, CPU)
     autocast = runs_in(CPU, precision)
-    summary = result(run_test(model, split, preprocess, autocast, temperature=config.temperature))
-    assert config.temperature != 1
+    summary = result(run_test(model, split, preprocess, autocast, calibration=config.calibration))
+    assert config.calibration != Calibration() and read_unknown(uninterrupted.path) is not None
     assert summary == json.loads(uninterrupted.eval_file.read_text())
 
 

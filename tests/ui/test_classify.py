@@ -1,20 +1,23 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_cifar.model.checkpoint import read_config
 from resnet_cifar.model.classifier import Classifier, Prediction
+from resnet_cifar.model.unknown import Unknown, as_bank, write_unknown
 from resnet_cifar.paths import ROOT
 from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.ui.classify.accuracy import Accuracy
-from resnet_cifar.ui.classify.answers import example
-from resnet_cifar.ui.classify.cards import prediction_card
+from resnet_cifar.ui.classify.answers import COLUMNS, Result, example
+from resnet_cifar.ui.classify.cards import prediction_card, prediction_tile
 from resnet_cifar.ui.classify.examples import EXAMPLES, UNKNOWN, example_image
 from resnet_cifar.ui.classify.models import Models
-from resnet_cifar.ui.classify.tab import choices
+from resnet_cifar.ui.classify.tab import choices, classify_as_json
 from resnet_cifar.ui.page import serve
 from resnet_cifar.ui.rights import Rights
 from tests.builders import checkpoint
@@ -171,6 +174,37 @@ def test_the_card_says_how_far_it_can_be_believed(root: Path):
     assert "<summary>98 other classes, together 3.0 %</summary><ol><li><span>lion" in card  # folded
     assert "do not rely on it" in prediction_card(sure, "mine", config, Accuracy(0.03))
     assert "accuracy is not known" in prediction_card(sure, "mine", config, Accuracy())
+
+
+def test_the_card_says_that_an_image_is_probably_none_of_the_classes(root: Path):
+    config = read_config(root / "second")
+    prediction = Prediction({"fox": 0.93}, "medium_mammals", example_image("cat"), known=False)
+    card = prediction_card(prediction, "mine", config, Accuracy())
+    assert "Probably none of the 100 classes; closest:</p><p class='what'>fox" in card and ">Sure<" not in card
+    assert "often does not notice" in card
+    assert "none of these? fox" in prediction_tile("x.png", "", prediction)
+    row = Result("x.png", [], prediction).row()
+    assert dict(zip(COLUMNS, row, strict=True))["known"] == "no"
+    for known in (True, None):
+        other = prediction_card(replace(prediction, known=known), "mine", config, Accuracy())
+        assert "Probably none" not in other and ">Sure<" in other and ("notice" in other) is (known is True)
+
+
+def test_the_page_says_that_an_image_is_probably_none_of_the_classes(page, root: Path):
+    """On the page and in the API's answer, of a model that knows nothing at all."""
+    bank = as_bank(torch.rand(50, 64, generator=torch.Generator().manual_seed(0)))
+    write_unknown(checkpoint(root / "wary"), Unknown("knn", 2.0, bank, 5, torch.zeros(2, 2)))
+    try:
+        classified = classify_as_json(Models(root, Rights()), example_image("cup"), "wary")
+        assert classified["known"] is False
+        box = page.get_by_label("Model", exact=True)
+        box.fill("wary")
+        box.press("Enter")
+        page.get_by_role("button", name="example: cup").click()
+        page.locator(".answer .sure", has_text="Probably none of the 100 classes; closest:").wait_for()
+        page.locator(".answer .by", has_text="Answered by wary").wait_for()
+    finally:
+        shutil.rmtree(root / "wary")
 
 
 def test_accessibility(broken: None, page):

@@ -37,6 +37,7 @@ COLUMNS = (
     "label",
     "confidence",
     "superclass",
+    "known",
     *(f"{field}_{place}" for place in range(2, _TOP + 1) for field in ("label", "confidence")),
     "error",
 )
@@ -86,7 +87,9 @@ class Result:
         (label, confidence), *others = self.prediction.probabilities.items()
         rest = [text for other, value in others for text in (_cell(other), f"{value:.6f}")]
         rest += [""] * (2 * (_TOP - 1) - len(rest))
-        return [_cell(self.name), _cell(label), f"{confidence:.6f}", _cell(self.prediction.superclass or ""), *rest, ""]
+        known = {None: "", True: "yes", False: "no"}[self.prediction.known]
+        superclass = _cell(self.prediction.superclass or "")
+        return [_cell(self.name), _cell(label), f"{confidence:.6f}", superclass, known, *rest, ""]
 
 
 def csv_line(cells: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from resnet_cifar.data.images import centre_square
 from resnet_cifar.data.preprocess import SIDE
+from resnet_cifar.model.calibration import IDENTITY
 from resnet_cifar.model.checkpoint import ModelConfig
 from resnet_cifar.model.classifier import Prediction
 from resnet_cifar.recipe.classes import PHRASES
@@ -31,6 +32,8 @@ def prediction_card(prediction: Prediction, model: str, config: ModelConfig, acc
     """Return the card of a prediction: top class, the most probable classes, the network's input, and the limits."""
     kind = f"<p class='kind'>{kind_of(prediction.superclass)}</p>" if prediction.superclass else ""
     sure = next(words for limit, words in _SURE.items() if prediction.probabilities[prediction.label] >= limit)
+    if prediction.known is False:
+        sure = f"Probably none of the {len(config.labels)} classes; closest:"
     return _card(
         f"<div class='top'><img alt='the input of the network' src='{_data_url(prediction.seen, 'PNG')}'>"
         f"<div><p class='sure'>{sure}</p><p class='what'>{words_of(prediction.label)}</p>{kind}</div></div>"
@@ -48,10 +51,16 @@ def error_card(error: str) -> str:
 def prediction_tile(name: str, image: str, prediction: Prediction) -> str:
     """Return the content of a gallery tile: thumbnail, top class and file name."""
     return (
-        f"<img alt='' src='{image}'><span class='what'><span>{words_of(prediction.label)}</span>"
+        f"<img alt='' src='{image}'><span class='what'><span>{_title(prediction)}</span>"
         f"<span class='share'>{_percent(prediction.probabilities[prediction.label])}</span></span>"
         f"<span class='file'>{html.escape(name)}</span>"
     )
+
+
+def _title(prediction: Prediction) -> str:
+    """Return a tile's class, or that it is probably none of them."""
+    label = words_of(prediction.label)
+    return f"none of these? {label}" if prediction.known is False else label
 
 
 def error_tile(name: str, error: str) -> str:
@@ -111,12 +120,19 @@ def _limits(prediction: Prediction, config: ModelConfig, accuracy: Accuracy) -> 
         if of_class is not None:
             measured += f", and on {100 * of_class:.0f} % of those with the label {words_of(prediction.label)}"
         measured += ": barely trained, so do not rely on it." if accuracy.barely_trained else "."
-    calibrated = config.temperature != 1.0
+    calibrated = config.calibration != IDENTITY
     return (
-        f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else. "
-        "The percentages are its own confidence, "
+        f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else"
+        f"{_noticed(prediction)}. The percentages are its own confidence, "
         f"{'calibrated on images of these classes only' if calibrated else 'not a measurement'}."
     )
+
+
+def _noticed(prediction: Prediction) -> str:
+    """Say how often something else is noticed, if the model has a score for that."""
+    if prediction.known is None:
+        return ""
+    return ", which it often does not notice; and it takes one in twenty images of its classes for something else"
 
 
 def _seen(size: int) -> str:

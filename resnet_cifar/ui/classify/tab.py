@@ -89,7 +89,8 @@ def _endpoint(models: Models) -> None:
         [image, model],
         answer,
         api_name="classify",
-        api_description="Classify an image: its class, the superclass, and the most likely classes. model: a run's "
+        api_description="Classify an image: its class, the superclass, whether it is known (false: probably "
+        "none of the classes; null: the model cannot tell), and the most likely classes. model: a run's "
         "name or USER/NAME on the Hugging Face Hub; without one, the page's default.",
         **PREDICTIONS,
     )
