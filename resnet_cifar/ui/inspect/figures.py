@@ -77,7 +77,12 @@ def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str], grou
         hovertemplate="%{y}, taken for %{x}:<br>%{customdata:,} images<extra></extra>",
         colorbar=_colorbar(highest),
     )
-    spans = _spans(groups or names)
+    chart.update_layout(**_CLEAR, **_grid(_spans(groups or names), size))
+    return _json(chart)
+
+
+def _grid(spans: Sequence[tuple[str, int, int]], size: int) -> dict[str, Any]:
+    """Lay out the axes: a tick for each group, lines between groups, and the diagonal."""
     axis: dict[str, Any] = {
         "tickvals": [(first + last) / 2 for _, first, last in spans],
         "ticktext": [name for name, _, _ in spans],
@@ -86,29 +91,20 @@ def confusion_figure(counts: Sequence[Sequence[int]], names: Sequence[str], grou
         "zeroline": False,
         "ticks": "",
     }
+    low, high = -0.5, size - 0.5
     lines = [
-        {"type": "line", f"{one}0": edge, f"{one}1": edge, f"{other}0": -0.5, f"{other}1": size - 0.5, "line": _LINE}
+        {"type": "line", f"{one}0": first - 0.5, f"{one}1": first - 0.5, f"{other}0": low, f"{other}1": high}
         for _, first, _ in spans[1:]
-        for edge in (first - 0.5,)
         for one, other in (("x", "y"), ("y", "x"))
     ]
-    diagonal = {
-        "type": "line",
-        "x0": -0.5,
-        "y0": -0.5,
-        "x1": size - 0.5,
-        "y1": size - 0.5,
-        "line": {**_LINE, "dash": "dot"},
+    diagonal = {"type": "line", "x0": low, "y0": low, "x1": high, "y1": high, "line": {**_LINE, "dash": "dot"}}
+    return {
+        "margin": {"l": 190, "r": 8, "t": 8, "b": 170},
+        "xaxis": {**axis, "tickangle": -90, "title": {"text": "predicted", "standoff": 12}, "range": [low, high]},
+        "yaxis": {**axis, "title": {"text": "true", "standoff": 12}, "range": [high, low], "scaleanchor": "x"},
+        "shapes": [*({**line, "line": _LINE} for line in lines), diagonal],
+        "uirevision": f"{size}",
     }
-    chart.update_layout(
-        **_CLEAR,
-        margin={"l": 190, "r": 8, "t": 8, "b": 170},
-        xaxis={**axis, "tickangle": -90, "title": {"text": "predicted", "standoff": 12}, "range": [-0.5, size - 0.5]},
-        yaxis={**axis, "title": {"text": "true", "standoff": 12}, "range": [size - 0.5, -0.5], "scaleanchor": "x"},
-        shapes=[*lines, diagonal],
-        uirevision=f"{size}",
-    )
-    return _json(chart)
 
 
 def _colorbar(highest: float) -> dict[str, Any]:
