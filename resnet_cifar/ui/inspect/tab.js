@@ -37,7 +37,12 @@ async function models() {
 async function show() {
   const mine = ++job;
   root.dataset.view = asked.view;
-  for (const button of views) button.setAttribute("aria-current", String(button.value === asked.view));
+  for (const button of views) {
+    const open = button.value === asked.view;
+    button.setAttribute("aria-current", String(open));
+    const bar = button.parentElement;
+    if (open && bar.scrollWidth > bar.clientWidth) bar.scrollLeft = button.offsetLeft - bar.offsetLeft - (bar.clientWidth - button.offsetWidth) / 2;
+  }
   try {
     if (!asked.run && !(await models())) return tell("There is no model yet: train one first.");
     if (mine !== job) return;
