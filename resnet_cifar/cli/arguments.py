@@ -124,6 +124,13 @@ def _inspect(parser: Parser) -> None:
     _add_device(parser)
 
 
+def _robustness(parser: Parser) -> None:
+    parser.add_argument("--robustness", metavar="RUN", help="run or checkpoint folder")
+    parser.add_argument("--cifar100c", metavar="DIR", help="folder of CIFAR-100-C's .npy files, to test on them too")
+    _add_data_dir(parser)
+    _add_device(parser)
+
+
 def _classify(parser: Parser) -> None:
     parser.add_argument("--classify", metavar="FILE", nargs="+", help="image files")
     parser.add_argument(
@@ -227,6 +234,9 @@ COMMANDS = {  # in order of precedence: some flags are an option of an earlier c
     "find-lr": Command("--find-lr", "Suggest a learning rate for a recipe; nothing is stored.", _find_lr),
     "evaluate": Command("--evaluate", "Evaluate a run on the test or val images.", _evaluate),
     "inspect": Command("--inspect", "Show where a run is wrong: confusion, mistakes, label errors.", _inspect),
+    "robustness": Command(
+        "--robustness", "Test a run on noisy, blurred, pale, bright and compressed images.", _robustness
+    ),
     "classify": Command("--classify", "Classify image files.", _classify),
     "push": Command("--push", "Upload a run to the Hugging Face Hub.", _push),
     "deploy": Command("--deploy-space", "Deploy the app with a run as a Space.", _deploy),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from resnet_cifar.cli import commands, find_lr, inspect, train
 from resnet_cifar.cli.arguments import parse
+from resnet_cifar.cli.robustness import robustness
 from resnet_cifar.errors import UserError
 from resnet_cifar.system.signals import ending_at_once
 
@@ -21,6 +22,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "find-lr": find_lr.suggest,
     "evaluate": commands.evaluate,
     "inspect": inspect.inspect,
+    "robustness": robustness,
     "classify": commands.classify,
     "push": commands.push,
     "deploy": commands.deploy,

@@ -75,7 +75,7 @@ def stored(run: RunDir, split: str) -> Predictions | None:
         config = read_config(run.path)
         tensors, header = read_tensors(_file(run, split))
         logits, labels, spec = tensors["logits"].float(), tensors["labels"].long(), DATASETS[header["data"]]
-        fresh = header.items() >= _belongs_to(run).items()
+        fresh = header.items() >= belongs_to(run).items()
     except (UserError, KeyError):
         return None
     if not fresh or logits.shape != (len(labels), len(spec.labels)):
@@ -92,7 +92,7 @@ def compute(
     checkpoint or the data cannot be used.
     """
     prepare(device)
-    belongs_to = _belongs_to(run)
+    origin = belongs_to(run)
     model, config = load_checkpoint(run.path, device)
     images = (yield from load_split(run, split, data_dir)).to(device)
     source = Images(images, Preprocess(config.image_size, config.normalization, device), model.stem)
@@ -101,9 +101,9 @@ def compute(
     if not logits.isfinite().all():
         raise UserError(f"the logits of {run.name!r} are not finite; its weights cannot be used.")
     predictions = Predictions(split, logits, images.labels.cpu(), images.spec, config.calibration)
-    if _belongs_to(run) == belongs_to:  # else, training has saved other weights meanwhile
+    if belongs_to(run) == origin:  # else, training has saved other weights meanwhile
         with suppress(UserError, OSError):
-            _store(run, predictions, belongs_to)
+            _store(run, predictions, origin)
     return predictions
 
 
@@ -136,13 +136,18 @@ def load_split(
         found = (yield from load(recipe, folder, torch.device("cpu"))).val
     else:
         found = (yield from official_splits(data, folder))[1]
+    check_classes(run, found.spec, data)
+    return found
+
+
+def check_classes(run: RunDir, spec: DatasetSpec, data: str) -> None:
+    """Raise UserError if the run's model knows other classes than a data set has."""
     labels = read_config(run.path).labels
-    if labels != found.spec.labels:
+    if labels != spec.labels:
         raise UserError(
             f"{run.name!r} knows other classes ({labels[0]}, ...; {len(labels)} in all) than {data} has; "
             "it can only be evaluated on the data it was trained on."
         )
-    return found
 
 
 def data_of(run: RunDir) -> str:
@@ -159,15 +164,15 @@ def _file(run: RunDir, split: str) -> Path:
     return run.path / FOLDER / f"{split}.safetensors"
 
 
-def _belongs_to(run: RunDir) -> dict[str, str]:
+def belongs_to(run: RunDir) -> dict[str, str]:
     """Part of a file's header that must match the checkpoint."""
     return {"image_size": str(read_config(run.path).image_size), "weights": weights_id(run.path)}
 
 
-def _store(run: RunDir, predictions: Predictions, belongs_to: dict[str, str]) -> None:
+def _store(run: RunDir, predictions: Predictions, origin: dict[str, str]) -> None:
     halves = predictions.logits.bfloat16()
     logits = halves if torch.equal(halves.float(), predictions.logits) else predictions.logits
     file = _file(run, predictions.split)
     file.parent.mkdir(exist_ok=True)
     labels = predictions.labels.to(torch.int32)
-    write_tensors(file, {"logits": logits, "labels": labels}, belongs_to | {"data": data_of(run)})
+    write_tensors(file, {"logits": logits, "labels": labels}, origin | {"data": data_of(run)})

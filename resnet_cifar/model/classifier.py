@@ -66,12 +66,26 @@ class Classifier:
         model, config = load_checkpoint(folder, chosen)
         return cls(model, config, chosen, read_unknown(folder))
 
+    @property
+    def model(self) -> ResNet:
+        """The network, in evaluation mode; other threads use it too, so it must not be changed."""
+        return self._model
+
+    def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Prepare RGB images of any size: (B, 3, image_size, image_size); only the central square is used."""
+        small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
+        return self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
+
+    def features(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Compute the input of the head for each image: (B, features)."""
+        with torch.inference_mode():
+            return self._model.features(self.inputs(images))
+
     def predict(self, images: Sequence[Image.Image], top: int = 5) -> list[Prediction]:
         """Return the `top` most likely classes of each RGB image, of any size; only the central square is used."""
         if not images:
             return []
-        small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
-        inputs = self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
+        inputs = self.inputs(images)
         with torch.inference_mode():
             features = self._model.features(inputs)
             logits = self._model.fc(features)

@@ -16,6 +16,9 @@ QUIET: dict[str, Any] = POLLED | {"show_progress": "hidden", "api_visibility": "
 
 PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
 
+INSPECTIONS: dict[str, Any] = {"concurrency_id": "inspections", "show_progress": "hidden", "api_visibility": "private"}
+"""Explanations of single images in the Inspect tab, one at a time. Its long computations have a thread of their own."""
+
 DOWNLOADS: dict[str, Any] = {"concurrency_id": "fetch", "show_progress": "hidden", "api_visibility": "private"}
 """Models from the Hub."""
 

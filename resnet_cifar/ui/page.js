@@ -1,7 +1,8 @@
 // Runs when the page has loaded. Keeps the open tab in the URL, so that a reload opens it again; what a tab adds to its
 // name after a slash, such as the open run, is left to that tab. Opens the API's pages.
 () => {
-  const tabs = () => [...document.querySelectorAll("#tabs button[role=tab]")];
+  // On a very narrow page, Gradio puts the last tabs into a menu.
+  const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper :is([role=tab], .overflow-dropdown button)")];
   const name = (tab) => tab.textContent.trim().toLowerCase();
   const inURL = () => location.hash.slice(1).split("/")[0];
   const openTab = () => tabs().find((tab) => name(tab) === inURL())?.click();

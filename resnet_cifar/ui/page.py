@@ -26,6 +26,7 @@ from resnet_cifar.ui.classify.tab import classify_tab
 from resnet_cifar.ui.classify.uploads import MAX_MEGABYTES
 from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
+from resnet_cifar.ui.inspect.tab import inspect_tab
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
 from resnet_cifar.ui.publish.tab import publish_tab
@@ -64,6 +65,8 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 card = train_tab(records, Launcher(root, device), models, rights, timer, title)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, timer)
+            with gr.Tab("Inspect"):
+                inspect_tab(models, rights, device, model)
             targets = {"Classify": chosen}
             if rights.offers_changes:
                 with gr.Tab("Publish", visible=rights.why_not is None, elem_id="publish-tab") as tab:

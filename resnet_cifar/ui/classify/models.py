@@ -19,7 +19,7 @@ class Models:
     """Models by name. The folder is read again on every call, so new runs appear without a restart."""
 
     def __init__(self, root: Path, rights: Rights) -> None:
-        self._root = root
+        self.root = root
         self._rights = rights
         self._downloaded: dict[str, Path] = {}
 
@@ -29,7 +29,7 @@ class Models:
 
     def unusable(self) -> dict[str, str]:
         """Return the unusable folders and the reasons."""
-        return unusable_in(self._root)
+        return unusable_in(self.root)
 
     def ranked(self) -> tuple[list[str], list[str]]:
         """List the models in two parts, the most accurate first: those worth a look, and the barely trained ones."""
@@ -74,7 +74,7 @@ class Models:
         return folders[name]
 
     def _folders(self) -> dict[str, Path]:
-        return {folder.name: folder for folder in checkpoints_in(self._root)} | self._downloaded
+        return {folder.name: folder for folder in checkpoints_in(self.root)} | self._downloaded
 
     def classifier(self, name: str | None) -> Classifier:
         """Load a model. Raises UserError if there is no such model or it is damaged."""

@@ -1,0 +1,112 @@
+"""The train images that are most like an image to the network: cosine similarity of the features before fc.
+
+A run has one index, stored in its folder in half precision. Of other weights, or damaged, it counts as missing.
+"""
+
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnet_cifar.data.dataset import balanced_order, official_splits
+from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.engine.features import compute_features
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import Progress
+from resnet_cifar.inspection.predictions import FOLDER, belongs_to, check_classes, data_of, precision_of
+from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors, write_tensors
+from resnet_cifar.recipe.augmentation import AUGMENTATIONS
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.device import prepare, runs_in
+from resnet_cifar.system.distributed import ALONE
+
+_FILE = "neighbours.safetensors"
+_A_CLASS_ON_A_CPU = 100  # images of each class; on a GPU all images take as long
+
+
+@dataclass(frozen=True)
+class Index:
+    """Features of images that the model was trained on."""
+
+    features: Tensor
+    """(N, features) float32 with the precision of half, of length 1, on the CPU."""
+    rows: Tensor
+    """(N,) int64, the images' rows in the official train split."""
+    labels: Tensor
+    """(N,) int64."""
+    train_images: int
+    """Images that the model was trained on; the index may hold fewer, but then as many of each class."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def build(cls, run: RunDir, data_dir: Path | None, device: torch.device) -> Generator[Progress, None, "Index"]:
+        """Compute a run's index and store it if the run's folder is writable.
+
+        data_dir: None means the folder that the run used last; without one, the data is downloaded. On a CPU, the index
+        holds 100 images of each class. Raises UserError if the checkpoint or the data cannot be used.
+        """
+        prepare(device)
+        origin = belongs_to(run)
+        model, config = load_checkpoint(run.path, device)
+        data = data_of(run)
+        train, _ = yield from official_splits(data, data_dir or run.data_dir())
+        check_classes(run, train.spec, data)
+        learned = _learned_from(run, train.labels)
+        rows = learned[: _A_CLASS_ON_A_CPU * len(config.labels)] if device.type == "cpu" else learned
+        rows = rows.sort().values
+        preprocess = Preprocess(config.image_size, config.normalization, device)
+        autocast, plain = runs_in(device, precision_of(run, device)), AUGMENTATIONS["none"]
+        images, generator = train.take(rows).to(device), torch.Generator(device)
+        computed = yield from compute_features(model, images, preprocess, plain, 1, generator, autocast, ALONE)
+        features = _unit(computed.inputs(0, len(rows)).cpu()).half().float()  # as they are stored
+        index = cls(features, rows, train.labels[rows], len(learned))
+        if belongs_to(run) == origin:  # else, training has saved other weights meanwhile
+            with suppress(UserError, OSError):
+                index._store(run, origin)
+        return index
+
+    @classmethod
+    def stored(cls, run: RunDir) -> "Index | None":
+        """Read the index of a run's present weights; None if it is missing, stale or damaged."""
+        try:
+            tensors, header = read_tensors(run.path / FOLDER / _FILE)
+            fresh = header.items() >= belongs_to(run).items()
+            rows, labels, learned = tensors["rows"].long(), tensors["labels"].long(), int(header["train_images"])
+            return cls(tensors["features"].float(), rows, labels, learned) if fresh else None
+        except (UserError, KeyError, ValueError):
+            return None
+
+    def search(self, features: Tensor, k: int = 10) -> tuple[Tensor, Tensor]:
+        """Find the `k` most similar images for each of (B, features), the most similar first.
+
+        Returns cosine similarities (B, k), and rows in the official train split (B, k).
+        """
+        similarities = _unit(features.cpu()) @ self.features.T
+        best = similarities.topk(min(k, len(self)))
+        return best.values, self.rows[best.indices]
+
+    def _store(self, run: RunDir, origin: dict[str, str]) -> None:
+        file = run.path / FOLDER / _FILE
+        file.parent.mkdir(exist_ok=True)
+        tensors = {"features": self.features.half(), "rows": self.rows.int(), "labels": self.labels.int()}
+        write_tensors(file, tensors, origin | {"train_images": str(self.train_images)})
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Scale each row to length 1, in float32."""
+    return F.normalize(features.float())
+
+
+def _learned_from(run: RunDir, labels: Tensor) -> Tensor:
+    """Return the rows of the train split that a run learned from, without val, in an order that is class-balanced."""
+    if not run.recipe_file.exists():
+        return balanced_order(labels, seed=0)
+    recipe = run.recipe()
+    wanted = recipe.train_images or len(labels) - recipe.val_images
+    return balanced_order(labels, recipe.seed)[recipe.val_images : recipe.val_images + wanted]

@@ -1,0 +1,300 @@
+"""The Inspect tab in a real browser, over tiny runs on synthetic images. The page and its runs are shared."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from resnet_cifar.data.images import centre_square
+from resnet_cifar.errors import UserError
+from resnet_cifar.events import Progress
+from resnet_cifar.inspection.confusion import confusion, most_confused
+from resnet_cifar.inspection.grad_cam import explain
+from resnet_cifar.inspection.mistakes import worst
+from resnet_cifar.inspection.predictions import FOLDER, Predictions, compute, stored
+from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.report.text import percent
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.inspect.inspected import Inspected
+from resnet_cifar.ui.inspect.offers import Offers
+from resnet_cifar.ui.inspect.tiles import data_url
+from resnet_cifar.ui.inspect.works import Works
+from resnet_cifar.ui.page import serve
+from resnet_cifar.ui.rights import Rights
+from tests.awkward import halves, saved
+from tests.builders import CPU, checkpoint, recipe, result, told, wait, within
+from tests.ui.conftest import free_port
+
+PLOT = "document.querySelector('#inspect .confusion .plot')"
+VIEWS = ("Calibration", "Confusion", "Classes", "Mistakes", "Why", "Robustness")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`first` and `second` are inspected on test; `fresh` is not, and `large` takes long."""
+    folder = tmp_path_factory.mktemp("runs")
+    for seed, (name, side) in enumerate({"first": 64, "second": 32, "fresh": 32, "large": 224}.items()):
+        told(folder / name, recipe())
+        checkpoint(folder / name, seed=seed, image_size=side)
+    for name in ("first", "second"):
+        result(compute(RunDir(folder / name), "test", None, CPU))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answered(runs: Path) -> Predictions:
+    found = stored(RunDir(runs / "first"), "test")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(runs: Path) -> Iterator[str]:
+    app = serve(runs, "127.0.0.1", free_port(), wait=False)
+    yield app.local_url
+    app.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
+    width, scheme = getattr(request, "param", (1280, "light"))
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.set_default_timeout(8_000 * within(1))
+    page.goto(address + "#inspect")
+    yield page
+    assert not errors
+    page.close()
+
+
+def choose(page, run: str, view: str) -> None:
+    page.locator("#inspect select.run option", has_text=run).wait_for(state="attached")
+    page.get_by_label("Model", exact=True).locator("visible=true").select_option(run)
+    page.locator("#inspect .views").get_by_role("button", name=view).click()
+
+
+def test_a_run_is_inspected_with_progress_and_a_second_visitor_sees_it(page, browser, address: str, runs: Path):
+    """Two browsers, and a run that is evaluated while they watch: about 6 s."""
+    choose(page, "fresh", "Calibration")
+    page.get_by_text("fresh has not been inspected on test yet").wait_for()
+    page.get_by_text("1,000 images, less than a minute").wait_for()
+    other = browser.new_page()
+    other.goto(address + "#inspect")
+    choose(other, "fresh", "Calibration")
+    page.get_by_role("button", name="Inspect this run").click()
+    page.locator("#inspect .offer progress").wait_for()
+    page.locator("#inspect .numbers dd").first.wait_for()
+    found = stored(RunDir(runs / "fresh"), "test")
+    assert found is not None
+    summary = found.summary()
+    shown = page.locator("#inspect .numbers dd").all_inner_texts()
+    fractions = [percent(summary[key]) for key in ("top1", "top5", "coarse_top1", "ece")]
+    assert shown == [*fractions[:3], f"{summary['loss']:.4f}", fractions[3]]
+    page.wait_for_function("document.querySelector('#inspect .calibration .plot').data?.length === 2")
+    other.locator("#inspect .views").get_by_role("button", name="Confusion").click()
+    other.locator("#inspect .pairs li").first.wait_for()
+    other.close()
+
+
+def test_an_inspection_is_stopped(page, runs: Path):
+    choose(page, "large", "Calibration")
+    page.get_by_role("button", name="Inspect this run").click()
+    page.get_by_text(" of 1,000").wait_for()  # at work
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Inspect this run").wait_for()
+    assert not (runs / "large" / FOLDER).exists()
+    page.locator("#inspect .views").get_by_role("button", name="Confusion").click()
+    assert not page.locator("#inspect .pairs").is_visible()  # nothing is stored
+
+
+def test_a_cell_and_a_pair_show_the_images_behind_them(page, answered: Predictions):
+    choose(page, "first", "Confusion")
+    page.wait_for_function(f"{PLOT}.data?.length")
+    counts, names = confusion(answered), [name.replace("_", " ") for name in answered.spec.labels]
+    pairs = most_confused(counts, answered.spec)
+    buttons = page.locator("#inspect .pairs button")
+    assert buttons.count() == len(pairs) == 20
+    title = page.locator("#inspect .behind h3")
+    row, column = page.evaluate(
+        f"""() => {{ const z = {PLOT}.data[0].z, flat = z.flat();
+        const at = flat.indexOf(Math.max(...flat.filter(Boolean))); return [Math.floor(at / 100), at % 100]; }}"""
+    )
+    true, predicted = page.evaluate(f"[{PLOT}.data[0].y[{row}], {PLOT}.data[0].x[{column}]]")
+    count = int(counts[names.index(true), names.index(predicted)])
+    page.locator("#inspect .confusion .plot").scroll_into_view_if_needed()
+    x, y = page.evaluate(
+        f"""() => {{ const {{ xaxis, yaxis }} = {PLOT}._fullLayout, box = {PLOT}.getBoundingClientRect();
+        return [box.x + xaxis._offset + xaxis.l2p({column}), box.y + yaxis._offset + yaxis.l2p({row})]; }}"""
+    )
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    title.wait_for()
+    assert title.inner_text().startswith(f"{true}, taken for {predicted}: {count:,} image")
+    tiles = page.locator("#inspect .behind .tiles li")
+    assert tiles.count() == min(count, 48)
+    assert f"labelled {true}" in tiles.first.inner_text() and predicted in tiles.first.inner_text()
+    assert page.evaluate("document.querySelector('#inspect .behind img').naturalWidth") == 32
+    buttons.nth(3).click()
+    pair = pairs[3]
+    page.locator("#inspect .behind h3", has_text=f"{names[pair.true]}, taken for {names[pair.predicted]}").wait_for()
+    page.get_by_label("20 superclasses").check()
+    page.wait_for_function(f"{PLOT}.data[0].z.length === 20")
+
+
+def test_mistakes_are_filtered_and_labels_doubted(page, answered: Predictions):
+    choose(page, "first", "Mistakes")
+    tiles = page.locator("#inspect .mistakes .tiles li")
+    tiles.first.wait_for()
+    assert tiles.count() == 48
+    label = most_confused(confusion(answered), answered.spec)[0].true
+    name = answered.spec.labels[label].replace("_", " ")
+    page.get_by_label("Images of").select_option(str(label))
+    page.get_by_text(f"on images of {name}").wait_for()
+    expected = worst(answered, 48, label)
+    assert tiles.count() == len(expected)
+    texts = tiles.all_inner_texts()
+    assert all(f"labelled {name}" in text for text in texts)
+    assert f"loss {expected[0].loss:.2f}" in texts[0]
+    page.get_by_label("Likely label errors").check()
+    page.get_by_text("The model doubts the label of").wait_for()
+    assert "loss" not in tiles.first.inner_text()
+
+
+def test_two_runs_side_by_side_and_a_class_opens_its_mistakes(page, answered: Predictions):
+    choose(page, "first", "Classes")
+    rows = page.locator("#inspect .bars li")
+    rows.first.wait_for()
+    assert rows.count() == 100 and page.locator("#inspect .bar.second").count() == 0
+    values = [int(text.split()[0]) for text in page.locator("#inspect .bars .share").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    page.get_by_label("Second model").locator("visible=true").select_option("second")
+    page.locator("#inspect .bar.second").first.wait_for()
+    assert page.locator("#inspect .bar.second").count() == 100
+    page.get_by_label("Second model").locator("visible=true").select_option("large")
+    page.get_by_text("large has not been inspected on test yet.").wait_for()
+    name = rows.last.locator(".name").inner_text()
+    rows.last.get_by_role("button").click()
+    page.get_by_text(f"on images of {name}").wait_for()
+    assert page.url.endswith("#inspect/mistakes")
+    page.go_back()
+    rows.first.wait_for()
+
+
+def test_a_dropped_image_is_explained_and_has_neighbours(page, runs: Path, tmp_path: Path):
+    """Builds an index of 1,000 images: about 5 s."""
+    (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
+    choose(page, "first", "Why")
+    page.set_input_files("#why input[type=file]", tmp_path / "halves.png")
+    answers = page.locator("#why .answers button")
+    answers.nth(4).wait_for()
+    name, label = answers.nth(1).locator("span").first.inner_text(), answers.nth(1).get_attribute("value")
+    answers.nth(1).click()
+    page.locator(f'#why .heat[alt="what in the image speaks for {name}, at layer4"]').wait_for()
+    page.get_by_label("layer2", exact=True).check()
+    heat = page.locator(f'#why .heat[alt="what in the image speaks for {name}, at layer2"]')
+    heat.wait_for()
+    classifier, square = Classifier.load(runs / "first", "cpu"), centre_square(halves(), 64)
+    assert heat.get_attribute("src") == data_url(explain(classifier, square, label, "layer2"), "JPEG")
+    page.get_by_role("button", name="Build the index").click()
+    near = page.locator("#why .near .tiles li")
+    near.nth(11).wait_for()
+    assert page.get_by_text("of the 100 images it was trained on").is_visible()
+    page.set_input_files("#why input[type=file]", __file__)
+    page.locator("#why .fault", has_text="is not an image in a known format").wait_for()
+
+
+@pytest.mark.parametrize("page", [(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"], indirect=True)
+def test_accessibility_of_every_view(page):
+    """axe-core, WCAG AA: about 8 s."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    choose(page, "first", "Calibration")
+    page.locator("#inspect .numbers dd").first.wait_for()
+    for view in VIEWS:
+        page.locator("#inspect .views").get_by_role("button", name=view).click()
+        if view == "Confusion":
+            page.locator("#inspect .pairs button").first.click()
+            page.locator("#inspect .behind .tiles li").first.wait_for()
+        if view == "Why":
+            page.locator("#why .examples button").first.click()
+            page.locator("#why .answers li").first.wait_for()
+        page.wait_for_timeout(300)
+        found = axe.run(page).response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"][:160]) for v in found if v["impact"] in ("serious", "critical")]
+        assert not serious, view
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view  # nothing sticks out
+
+
+def test_the_tab_is_whole_if_it_is_opened_late_and_follows_classify(browser, address: str):
+    """By then the page has loaded and its timers have ticked, while Gradio had not mounted the tab yet: about 8 s."""
+    page = browser.new_page()
+    page.set_default_timeout(8_000 * within(1))
+    page.goto(address)
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name="second").click()
+    page.get_by_text("Model second").wait_for()
+    page.wait_for_timeout(5_000)
+    page.get_by_role("tab", name="Inspect").click()
+    page.locator("#inspect .numbers dd").first.wait_for()
+    assert page.locator("#inspect select.run").input_value() == "second"
+    page.wait_for_function("document.querySelector('#inspect .calibration .plot').data?.length === 2")
+    page.close()
+
+
+def test_strangers_look_but_do_not_compute(browser, runs: Path):
+    """Serves a page of its own: about 4 s."""
+    app = serve(runs, "127.0.0.1", free_port(), read_only=True, wait=False)
+    page = browser.new_page()
+    page.goto(app.local_url + "#inspect")
+    choose(page, "first", "Confusion")
+    page.locator("#inspect .pairs li").first.wait_for()
+    choose(page, "large", "Confusion")
+    page.locator("#inspect .offer", has_text="was started with --read-only").wait_for()
+    assert page.get_by_role("button", name="Inspect this run").count() == 0
+    page.close()
+    app.close()
+
+
+def test_rights_are_checked_again_when_a_computation_is_asked_for(runs: Path):
+    rights = Rights("not today")
+    offers = Offers(Inspected(Models(runs, rights)), rights, CPU)
+    question = {"run": "large", "split": "test", "kind": "predictions"}
+    for attempt in (offers.begin, offers.halt):
+        with pytest.raises(gr.Error, match="not today"):
+            attempt(question)
+    assert offers.progress(question) is None
+
+
+def test_one_computation_at_a_time_each_can_be_stopped_and_its_error_is_told():
+    works, go, done = Works(), threading.Event(), []
+
+    def slow() -> Iterator[Progress]:
+        for number in range(1_000_000):
+            yield Progress(phase="test", done=number + 1, total=1_000_000)
+            go.wait(0.01)
+
+    def failing() -> Iterator[Progress]:
+        yield Progress(phase="test", done=1, total=2)
+        raise UserError("no such data")
+
+    def quick() -> Iterator[Progress]:
+        yield Progress(phase="test", done=1, total=1)
+        done.append(1)
+
+    works.start("slow", slow)
+    wait(lambda: (works.state("slow") or {}).get("done", 0) > 2)
+    works.start("slow", quick)  # it is at work already
+    works.start("failing", failing)
+    works.start("quick", quick)
+    assert works.state("failing") == works.state("quick") == {"waiting": True} and not done
+    works.stop("slow")
+    wait(lambda: works.state("quick") is None)
+    assert works.state("slow") is None and done == [1]
+    wait(lambda: works.state("failing") == {"error": "no such data"})
+    works.start("failing", quick)
+    wait(lambda: works.state("failing") is None)
+    assert done == [1, 1]
