@@ -14,7 +14,7 @@ from resnet_cifar.inspection import neighbours
 from resnet_cifar.inspection.neighbours import Index
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.runs.run_dir import RunDir
-from tests.builders import CPU, checkpoint, recipe, result, within
+from tests.builders import CPU, checkpoint, recipe, result
 
 
 def made_up(count: int, size: int = 512) -> Index:
@@ -44,14 +44,14 @@ def test_an_index_with_fewer_images_gives_all_of_them():
 
 
 def test_50_000_images_are_searched_in_50_ms():
-    """With one thread, as in all tests; the fastest of five."""
+    """CPU time of one thread, which other work on the machine does not change much; the fastest of five."""
     index, asked = made_up(50_000), torch.rand(1, 512)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         index.search(asked, 10)
-        times.append(time.perf_counter() - began)
-    assert min(times) <= within(0.05)
+        times.append(time.process_time() - began)
+    assert min(times) <= 0.05
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def test_each_corruption_does_what_its_name_says(splits: tuple[Split, Split]):
     point[..., 16, 16] = 255
     profile = corrupt(point, "blur", 1.0)[0, 0, 16].float()
     assert (profile[17] / profile[16]).item() == pytest.approx(np.exp(-0.5), abs=0.03)  # a Gaussian
+    assert (profile[18] / profile[16]).item() == pytest.approx(np.exp(-2), abs=0.03)
 
 
 def test_the_results_are_what_counting_gives(tiny: RunDir, monkeypatch: pytest.MonkeyPatch):
