@@ -32,6 +32,12 @@ _own_temporary_folder()
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores, because tests that wait for a page or a child leave theirs idle."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that look at the page with a browser, and run their files first: they take the longest."""
     for item in items:

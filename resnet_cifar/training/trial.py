@@ -183,9 +183,12 @@ class _SavedTensors:
         self.bytes = 0
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Add a tensor's storage, each storage once."""
+        """Add a tensor's storage, each storage once.
+
+        Returns the tensor without its history: an output that its own graph saves would keep the whole graph in memory.
+        """
         storage = tensor.untyped_storage()
         if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in self._seen:
             self._seen.add(storage.data_ptr())
             self.bytes += storage.nbytes()
-        return tensor
+        return tensor.detach()

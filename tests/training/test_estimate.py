@@ -1,3 +1,4 @@
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -5,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import cost
@@ -30,6 +32,16 @@ def test_a_trial_measures_speed_and_memory():
     per_image = (middle.bytes - small.bytes) / 512
     assert large.bytes == pytest.approx(small.bytes + (4096 - 512) * per_image)
     assert per_image > 4 * 3 * 32 * 32  # activations take more than the image itself
+
+
+def test_a_trial_leaves_nothing_in_memory():
+    """A page that is open for days runs many."""
+    left = []
+    for _ in range(2):
+        try_out(recipe(), stage(), CPU, 1)
+        gc.collect()
+        left.append(sum(type(one) is torch.nn.Parameter for one in gc.get_objects()))
+    assert left[0] == left[1]
 
 
 def test_frozen_groups_save_no_activations():

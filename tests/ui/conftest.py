@@ -6,22 +6,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from resnet_cifar.runs.record import Records
+from resnet_cifar.training.trial import Trial
 from tests.builders import checkpoint, recipe, spawn, told, within
-
-SYSTEM_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-BROWSER_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",  # a webcam; a test must still allow a page to use it
-]
+from tests.ui.chromium import Chromium
 
 
 @pytest.fixture(scope="session")
@@ -113,12 +105,45 @@ def describe_run(page, epochs: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """Chromium: the system's, or the one installed by `playwright install chromium`."""
     api = pytest.importorskip("playwright.sync_api")
+    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with api.sync_playwright() as playwright:
-        if not SYSTEM_BROWSER and not Path(playwright.chromium.executable_path).exists():
+        if not system and not Path(playwright.chromium.executable_path).exists():
             pytest.skip("there is no Chromium: install it, or run `playwright install chromium`")
-        browser = playwright.chromium.launch(executable_path=SYSTEM_BROWSER, args=BROWSER_ARGUMENTS)
+        browser = Chromium(playwright.chromium, system, tmp_path_factory.mktemp("profile"))
         yield browser
         browser.close()
+
+
+SCREENS = {
+    "wide-light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "phone-dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+}
+
+on_both_screens = pytest.mark.parametrize("page", SCREENS, indirect=True)
+"""For tests of what depends on the screen: layout, colours. All others see a phone, where controls have least room."""
+
+
+def screen(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options of `new_page`, for a fixture `page`."""
+    return SCREENS[getattr(request, "param", "phone-dark")]
+
+
+@pytest.fixture(autouse=True)
+def _no_page_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Or it would go on asking its server, and storage is only cleared while no page is open."""
+    yield
+    if "browser" in request.fixturenames:
+        request.getfixturevalue("browser").close_pages()
+
+
+@pytest.fixture(autouse=True)
+def _no_trials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every page asks what its form costs, and trials of it in this process would take more time than most tests.
+
+    Pages in processes of their own run real ones, in `test_training.py` for example.
+    """
+    if "browser" in request.fixturenames:
+        monkeypatch.setattr("resnet_cifar.training.estimate.try_out", lambda *_: Trial(1e13, 2**30))

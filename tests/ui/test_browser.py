@@ -7,6 +7,8 @@ import pytest
 
 from resnet_cifar.recipe.classes import FINE
 from tests.awkward import halves, saved
+from tests.ui.chromium import requests_elsewhere
+from tests.ui.conftest import on_both_screens, screen
 
 COPY = """async ({ image, text }) => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 48, height: 64 });
@@ -18,19 +20,10 @@ COPY = """async ({ image, text }) => {
 """Copies an image, and text if there is any."""
 
 
-@pytest.fixture(params=[(1280, 860, "light"), (390, 844, "dark")], ids=["wide-light", "phone-dark"])
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
-    width, height, scheme = request.param
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    elsewhere: list[str] = []
-
-    def only_here(route) -> None:
-        here = route.request.url.startswith(url)
-        if not here:
-            elsewhere.append(route.request.url)
-        (route.continue_ if here else route.abort)()
-
-    page.route("http*://**", only_here)
+    page = browser.new_page(**screen(request))
+    elsewhere = requests_elsewhere(page, url)
     page.goto(url)
     page.wait_for_selector(".zone .invite")
     yield page
@@ -48,6 +41,7 @@ def drop(page, file: Path) -> None:
     page.set_input_files("input[type=file] >> nth=0", file)
 
 
+@on_both_screens
 def test_a_dropped_image_is_classified_and_removed(page, image: Path):
     """Opens a page in Chromium: a few seconds."""
     assert not page.locator(".answer").count()

@@ -21,15 +21,15 @@ from resnet_cifar.ui.classify.tab import choices, classify_as_json
 from resnet_cifar.ui.page import serve
 from resnet_cifar.ui.rights import Rights
 from tests.builders import checkpoint
-from tests.ui.conftest import BROWSER_ARGUMENTS, SYSTEM_BROWSER, free_port
+from tests.ui.chromium import ARGUMENTS
+from tests.ui.conftest import free_port, on_both_screens, screen
 
 EXAMPLES_FOLDER = ROOT / "resnet_cifar" / "ui" / "classify" / "examples"
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"])
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
-    width, scheme = request.param
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = browser.new_page(**screen(request))
     page.goto(url)
     page.wait_for_selector(".examples button")
     responses = "performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('run/predict')).length"
@@ -51,6 +51,7 @@ def broken(root: Path) -> Iterator[None]:
         shutil.rmtree(root / name)
 
 
+@on_both_screens
 def test_a_pressed_example_is_classified(page, root: Path):
     classifier = Classifier.load(root / "second", "cpu")
     for name in ("raccoon", "cup"):
@@ -137,10 +138,10 @@ def test_the_webcam_is_classified_live_and_closed_again(page, url: str):
 
 def test_why_there_is_no_webcam_is_said(browser, root: Path):
     """In a browser without a webcam, and on a page that is reached over plain HTTP: about 8 s."""
-    arguments = [text for text in BROWSER_ARGUMENTS if "fake-device" not in text]
+    arguments = [text for text in ARGUMENTS if "fake-device" not in text and "host-resolver" not in text]
     arguments += ["--use-fake-device-for-media-stream=device-count=0", "--host-resolver-rules=MAP page.test 127.0.0.1"]
     app = serve(root, "0.0.0.0", free_port(), wait=False)
-    other = browser.browser_type.launch(executable_path=SYSTEM_BROWSER, args=arguments)
+    other = browser.another(arguments)
     for host, why in (("127.0.0.1", "No webcam was found."), ("page.test", "only for pages over HTTPS")):
         page = other.new_page()
         page.context.grant_permissions(["camera"])
@@ -207,6 +208,7 @@ def test_the_page_says_that_an_image_is_probably_none_of_the_classes(page, root:
         shutil.rmtree(root / "wary")
 
 
+@on_both_screens
 def test_accessibility(broken: None, page):
     """axe-core, WCAG AA, with the note open and an example classified."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -26,12 +26,6 @@ Notification.requestPermission = () => { window.asked++; Notification.permission
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They would take the time of the tests."""
-    monkeypatch.setattr("resnet_cifar.training.estimate.try_out", lambda *_: Trial(1e10, 2**30))
-
-
 @pytest.fixture
 def open_page(browser, tmp_path: Path) -> Iterator[Callable]:
     """Serve a folder, and open its Train tab in a window."""

@@ -10,6 +10,7 @@ from resnet_cifar.data.images import decode
 from resnet_cifar.model.classifier import Classifier
 from tests.awkward import halves, saved
 from tests.builders import checkpoint
+from tests.ui.conftest import on_both_screens, screen
 from tests.ui.test_tabs import serious
 
 NAMES = ("upright.png", "=SUM(A1)<b>.png", "cut.png", "wide.jpg")
@@ -25,10 +26,9 @@ def images(tmp_path: Path) -> list[Path]:
     return [tmp_path / name for name in NAMES]
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"])
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser, url: str) -> Iterator:
-    width, scheme = request.param
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = browser.new_page(**screen(request))
     page.goto(url)
     page.wait_for_selector(".zone .invite")
     yield page
@@ -67,6 +67,7 @@ def models(root: Path):
     return Models(root, Rights())
 
 
+@on_both_screens
 def test_several_images_are_classified_except_the_broken_one(page, root: Path, images: list[Path]):
     """The gallery, sorted by doubt; one image's classes in a dialog."""
     drop(page, images, "4 images, classified by second, the least certain first; 1 could not be read")
@@ -131,6 +132,7 @@ def test_more_than_the_limit_is_refused_before_anything_is_uploaded(page):
     page.locator(".answer", has_text="201 images were chosen; at most 200").wait_for()
 
 
+@on_both_screens
 def test_accessibility(page, url: str, images: list[Path]):
     """axe-core, WCAG AA: empty, many images, one of them in the dialog, two models, and the webcam: about 10 s."""
     assert not serious(page)

@@ -11,7 +11,7 @@ from tests.awkward import halves
 from tests.builders import checkpoint, recipe, told
 from tests.hub.contents import READ, WRITE
 from tests.hub.server import HubServer
-from tests.ui.conftest import App
+from tests.ui.conftest import App, on_both_screens, screen
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +36,19 @@ def app(hub: HubServer, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     app.kill()
 
 
-@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide-light", "phone-dark"])
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser, app: App) -> Iterator:
-    width, height, scheme = request.param
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = browser.new_page(**screen(request))
     page.goto(f"{app.url}#publish")
     page.get_by_text("me is logged in").wait_for()
     yield page
     page.close()
 
 
-def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Path, tmp_path: Path):
-    """Exports and pushes 90 MB and loads 45 back, in a page of its own process: about 20 s."""
+@on_both_screens
+def test_a_preview_is_accessible_and_publishes_nothing(page, hub: HubServer):
+    """axe-core, WCAG AA: about 5 s."""
     hub.repos.clear()
-    before = {file.name: file.read_bytes() for file in (root / "tiny").iterdir()}
     page.get_by_label("Repo").fill("me/tiny")
     page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="model.safetensors").wait_for()
@@ -61,6 +60,12 @@ def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Pa
     assert not found, [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
+
+def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Path, tmp_path: Path):
+    """Exports and pushes a model and loads it back, in a page of its own process: about 10 s."""
+    hub.repos.clear()
+    before = {file.name: file.read_bytes() for file in (root / "tiny").iterdir()}
+    page.get_by_label("Repo").fill("me/tiny")
     page.get_by_label("Space: the app").check()
     page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="app.py").wait_for()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,10 @@ def test_what_is_typed_right_before_the_start_is_used(page, started: list):
     page.evaluate("document.querySelector('#start').click()")
     wait(lambda: started, 10)
     ((found, _, told),) = started
-    (stage,) = RECIPES["scratch"].stages
-    assert found.stages == (stage.changed(epochs=20),) and found.stages[0].warmup_epochs == pytest.approx(1 / 3)
+    expected = RECIPES["scratch"].stages[0].changed(epochs=20)
+    warmup = found.stages[0].warmup_epochs
+    assert found.stages == (replace(expected, warmup_epochs=warmup),)
+    assert warmup == pytest.approx(expected.warmup_epochs, rel=1e-5)  # six digits are shown
     assert told == {"name": "mine", "notes": "with <b>care</b>"}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from resnet_cifar.ui.page import serve
 from tests.builders import checkpoint, recipe, staged_recipe, told
+from tests.ui.chromium import requests_elsewhere
 from tests.ui.conftest import free_port
 
 PLOT = "document.querySelector('#curves .plot')"
@@ -25,18 +26,10 @@ def page(request: pytest.FixtureRequest, browser, runs: Path) -> Iterator:
     width, height, scheme = getattr(request, "param", (1280, 900, "light"))
     app = serve(runs, "127.0.0.1", free_port(), wait=False)
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    elsewhere: list[str] = []
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
-
-    def only_here(route) -> None:
-        here = route.request.url.startswith(app.local_url)
-        if not here:
-            elsewhere.append(route.request.url)
-        (route.continue_ if here else route.abort)()
-
-    page.route("http*://**", only_here)
+    elsewhere = requests_elsewhere(page, app.local_url)
     page.goto(app.local_url)
     yield page
     assert not elsewhere and not errors
