@@ -195,7 +195,8 @@ def _add_train_data(parser: Parser) -> None:
 
 
 def _add_data(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--data", choices=DATASETS, help="synthetic: made on the fly, needs no download")
+    own = "a folder or zip archive of your own images"
+    parser.add_argument("--data", metavar="DATA", help=f"{', '.join(DATASETS)} (made on the fly), or {own}")
     _add_data_dir(parser)
 
 

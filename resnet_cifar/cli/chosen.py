@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cifar.cli.arguments import OF_RECIPE, OF_STAGES
+from resnet_cifar.cli.own import own_path, recipe_of_own
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.config import Recipe
-from resnet_cifar.recipe.presets import RECIPES, recipe_named
+from resnet_cifar.recipe.presets import OWN_IMAGES, RECIPES, recipe_named
 from resnet_cifar.runs.run_dir import RunDir, locate
 
 
 def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
     """Build the named recipe, with the changes that the options ask for. Raises UserError."""
+    own = own_path(args.data)
     if args.recipe:
         recipe = recipe_named(args.recipe) if args.recipe in RECIPES else _recipe_file(args.recipe)
+    elif own is not None:
+        recipe = OWN_IMAGES
     else:
         recipe = RECIPES["transfer" if gpu else "quick"]
         why = "there is a CUDA GPU" if gpu else "there is no CUDA GPU in use"
@@ -29,7 +33,10 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
         changes["teacher"] = str(weights(args.teacher))
     if args.data == "synthetic" and args.train_images is None:
         changes["train_images"] = None  # a recipe's own number is meant for CIFAR-100
-    return replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
+    if own is not None:
+        del changes["data"]
+    recipe = replace(recipe, stages=tuple(stage.changed(**of_stages) for stage in recipe.stages), **changes)
+    return recipe if own is None else recipe_of_own(recipe, own)
 
 
 def weights(named: str) -> Path:
@@ -39,7 +46,9 @@ def weights(named: str) -> Path:
 
 
 def data_folder(args: argparse.Namespace) -> Path | None:
-    """Folder of the data, from --data-dir or CIFAR100_DIR; None: download."""
+    """Folder of the data, from --data, --data-dir or CIFAR100_DIR; None: download."""
+    if (own := own_path(getattr(args, "data", None))) is not None:
+        return own
     named = args.data_dir or os.environ.get("CIFAR100_DIR")
     return Path(os.path.expanduser(named)).resolve() if named else None
 

@@ -38,6 +38,7 @@ T = TypeVar("T")
 _LINE_EVERY = 10.0  # seconds between two lines if the output is not a terminal
 _PHASES = {
     "download": "downloading",
+    "read images": "reading images",
     "features": "computing features",
     "compile": "compiling",
     "range": "finding a learning rate",

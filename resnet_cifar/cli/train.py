@@ -134,7 +134,9 @@ def _resumed_run(args: argparse.Namespace, device: "torch.device") -> Run:
     if args.inherited_locks is None:
         check_free(device)
         check_unfinished(run)
-    return run.path, data_folder(args) or run.data_dir()
+    own = run.recipe().own is not None  # then CIFAR100_DIR is of no concern
+    named = args.data_dir if own else data_folder(args)
+    return run.path, Path(named) if named else run.data_dir()
 
 
 def _check_afterwards(args: argparse.Namespace) -> None:

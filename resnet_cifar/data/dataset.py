@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from resnet_cifar.data.own_images import read
 from resnet_cifar.data.split import Dataset, Split
+from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.recipe.config import Recipe
-from resnet_cifar.recipe.datasets import DATASETS
+from resnet_cifar.recipe.datasets import DATASETS, OWN, OwnData
 
 
 def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generator[Progress, None, Dataset]:
@@ -18,6 +20,8 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
 
     Raises UserError if the data is missing or damaged, or the download fails.
     """
+    if recipe.own is not None:
+        return (yield from _own(recipe.own, data_dir, device))
     train, test = yield from official_splits(recipe.data, data_dir)
     order = balanced_order(train.labels, recipe.seed)
     wanted = recipe.train_images or len(train) - recipe.val_images
@@ -25,17 +29,33 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
     return Dataset(train.take(train_order).to(device), train.take(val_order).to(device), test.to(device))
 
 
+def _own(facts: OwnData, path: Path | None, device: torch.device) -> Generator[Progress, None, Dataset]:
+    """Load a person's own images, whose three splits were made when they were first read."""
+    if path is None:
+        raise UserError("the run's images are your own; name their folder or zip archive with --data.")
+    own = yield from read(path, facts.side)
+    if own.fingerprint != facts.fingerprint:
+        raise UserError(
+            f"the images in {path} are not those that the run began with; restore them, or start a new run."
+        )
+    whole = Split(own.images, own.labels, facts.spec())
+    train, val, test = (whole.take((own.splits == place).nonzero().flatten()).to(device) for place in range(3))
+    return Dataset(train, val, test)
+
+
 def official_splits(data: str, data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
     """Load the whole train and test splits of a data set onto the CPU.
 
-    Raises UserError like `load`.
+    Raises UserError like `load`, and for a person's own images, which only `load` reads.
     """
+    if data == OWN:
+        raise UserError("the images that this run learned from are not shown here: they are somebody's own.")
     return (yield from import_module(DATASETS[data].module).splits(data_dir))
 
 
 def check_folder(data: str, data_dir: Path | None) -> None:
     """Raise UserError if a folder is given and lacks the data set."""
-    if data_dir is not None:
+    if data_dir is not None and data != OWN:
         import_module(DATASETS[data].module).check(data_dir)
 
 

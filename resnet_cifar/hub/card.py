@@ -24,7 +24,7 @@ CURVES_TEXT = "Loss and accuracy during the run"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 _STEMS = {"stock": "torchvision's stem", "cifar": "a 3x3 stem without pooling, for small images"}
-_DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images"}
+_DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images", "own": "images of its owner's"}
 _OPTIMIZERS = {"sgd": "SGD with Nesterov momentum 0.9", "adamw": "AdamW"}
 _STARTS = {"scratch": "random", "imagenet": "pretrained on ImageNet"}
 _EXTREMES = 5  # classes that the card names at either end

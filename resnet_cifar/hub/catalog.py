@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from resnet_cifar.data.preprocess import SIDE, Preprocess
+from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.pull import pull, repo_of
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_weights, read_config
@@ -88,7 +88,9 @@ def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
     try:
         config = read_config(folder)
         load_weights(_outline(config.arch, config.stem, len(config.labels)), _shapes(folder / MODEL), MODEL)
-        Preprocess(config.image_size, config.normalization, _META)(torch.empty(1, 3, SIDE, SIDE, device=_META))
+        Preprocess(config.image_size, config.normalization, _META)(
+            torch.empty(1, 3, config.side, config.side, device=_META)
+        )
     except UserError as error:
         return str(error).replace(f"{folder}/", "")  # no local paths: the page may be public
     except (RuntimeError, TypeError, ValueError) as error:

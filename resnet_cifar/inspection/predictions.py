@@ -25,7 +25,7 @@ from resnet_cifar.events import Progress
 from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.model.checkpoint import load_checkpoint, read_config, read_tensors, weights_id, write_tensors
 from resnet_cifar.paths import DATA
-from resnet_cifar.recipe.datasets import DATASETS, DatasetSpec
+from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import choose_precision, prepare, runs_in
 
@@ -74,7 +74,7 @@ def stored(run: RunDir, split: str) -> Predictions | None:
     try:
         config = read_config(run.path)
         tensors, header = read_tensors(_file(run, split))
-        logits, labels, spec = tensors["logits"].float(), tensors["labels"].long(), DATASETS[header["data"]]
+        logits, labels, spec = tensors["logits"].float(), tensors["labels"].long(), _spec(run, header["data"])
         fresh = header.items() >= belongs_to(run).items()
     except (UserError, KeyError):
         return None
@@ -130,10 +130,14 @@ def load_split(
     """
     recipe = run.recipe() if run.recipe_file.exists() else None
     data, folder = data or data_of(run), data_dir or run.data_dir()
+    if data == OWN:
+        folder = run.data_dir()  # a folder of CIFAR-100 is no use here
     if split == "val":
         if recipe is None or not recipe.val_images or recipe.data != data:
             raise UserError(f"{run.name!r} has no val images of {data}; only its test images can be evaluated.")
         found = (yield from load(recipe, folder, torch.device("cpu"))).val
+    elif recipe is not None and data == OWN:
+        found = (yield from load(recipe, folder, torch.device("cpu"))).test
     else:
         found = (yield from official_splits(data, folder))[1]
     check_classes(run, found.spec, data)
@@ -148,6 +152,15 @@ def check_classes(run: RunDir, spec: DatasetSpec, data: str) -> None:
             f"{run.name!r} knows other classes ({labels[0]}, ...; {len(labels)} in all) than {data} has; "
             "it can only be evaluated on the data it was trained on."
         )
+
+
+def spec_of(run: RunDir) -> DatasetSpec:
+    """Return the facts of the data set that a run learned."""
+    return _spec(run, data_of(run))
+
+
+def _spec(run: RunDir, data: str) -> DatasetSpec:
+    return run.recipe().dataset if data == OWN else DATASETS[data]
 
 
 def data_of(run: RunDir) -> str:

@@ -27,6 +27,7 @@ from resnet_cifar.system import files
 
 MODEL = "model.safetensors"
 CONFIG = "config.json"
+_LARGEST_SIDE = 1024  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class ModelConfig:
     normalization: Normalization
     labels: tuple[str, ...] = FINE
     """Class names, in the order of the logits."""
+    side: int = 32
+    """Pixels a side to which images are reduced first, as those that the model learned from were."""
     calibration: Calibration = IDENTITY
     """Turns logits into confidences that can be believed; fitted on val."""
 
@@ -56,6 +59,7 @@ class ModelConfig:
             "mean": self.normalization.mean,
             "std": self.normalization.std,
             "label_names": self.labels,
+            "side": self.side,
             "temperature": self.calibration.temperature,
             "power": self.calibration.power,
         }
@@ -72,6 +76,7 @@ class ModelConfig:
                 image_size=int(fields["image_size"]),
                 normalization=Normalization(tuple(fields["mean"]), tuple(fields["std"])),
                 labels=tuple(fields["label_names"]),
+                side=int(fields.get("side", 32)),  # not in folders of earlier versions
                 # Folders of earlier versions have no power, or neither number.
                 calibration=Calibration(float(fields.get("temperature", 1.0)), float(fields.get("power", 1.0))),
             )
@@ -81,6 +86,8 @@ class ModelConfig:
             raise ValueError(f"a value has the wrong type ({error})") from error
         if config.arch not in ARCHITECTURES or config.stem not in STEMS:
             raise ValueError(f"arch {config.arch!r} with stem {config.stem!r} is unknown")
+        if not 1 <= config.side <= _LARGEST_SIDE:
+            raise ValueError(f"side is {config.side}; it must be 1 to {_LARGEST_SIDE}")
         for name, value in asdict(config.calibration).items():
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value}; it must be a number above 0")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from resnet_cifar.data.images import centre_square
-from resnet_cifar.data.preprocess import SIDE, Preprocess
+from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.model.unknown import Unknown, read_unknown
@@ -73,7 +73,7 @@ class Classifier:
 
     def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Prepare RGB images of any size: (B, 3, image_size, image_size); only the central square is used."""
-        small = np.stack([np.asarray(centre_square(image, SIDE)) for image in images])
+        small = np.stack([np.asarray(centre_square(image, self.config.side)) for image in images])
         return self._preprocess(torch.from_numpy(small).permute(0, 3, 1, 2).to(self._device))
 
     def features(self, images: Sequence[Image.Image]) -> torch.Tensor:

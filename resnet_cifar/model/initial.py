@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.system.background import in_background
 
 _HEAD = ("fc.weight", "fc.bias")
+_PATIENCE = 3  # seconds
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,20 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is not a state dict like torchvision's: it must map names to tensors.")
     check_finite(content, path)
     return content
+
+
+def imagenet_available(arch: str) -> bool:
+    """Whether the ImageNet weights are on this machine, or their address answers within a few seconds."""
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(arch)["IMAGENET1K_V1"].url
+    if (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).exists():
+        return True
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=_PATIENCE):
+            return True
+    except (OSError, HTTPException):
+        return False
 
 
 def _download_imagenet(arch: str) -> Generator[Progress, None, dict[str, Tensor]]:

@@ -10,17 +10,14 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import typed_json
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
-from resnet_cifar.recipe.datasets import DATASETS, DatasetSpec
-from resnet_cifar.recipe.limits import check_name, check_one_of, check_range
+from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec, OwnData
+from resnet_cifar.recipe.limits import IMAGE_SIZES, SMALLEST_STOCK, check_name, check_one_of, check_range
 
 Group = Literal["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
 EVERYTHING: tuple[Group, ...] = get_args(Group)
 HEAD: tuple[Group, ...] = ("fc",)
 
 STEMS = ("stock", "cifar")
-_IMAGE_SIZES = (16, 512)
-# Below, layer4 receives single pixels, and oneDNN leaves some gradients of strided convolutions over them unwritten.
-_SMALLEST_STOCK = 32
 PRECISIONS = ("auto", "bf16", "fp32")
 SCHEDULES = ("cosine", "linear")
 
@@ -37,7 +34,7 @@ class Change:
     def __post_init__(self) -> None:
         check_range("progression: after", self.after, 0.001, 0.999)
         if self.image_size is not None:
-            check_range("progression: image_size", self.image_size, *_IMAGE_SIZES)
+            check_range("progression: image_size", self.image_size, *IMAGE_SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Stage:
             ("layer_decay", 0.01, 1),
             ("views", 0, 64),
             ("batch_size", 2, 65_536),
-            ("image_size", *_IMAGE_SIZES),
+            ("image_size", *IMAGE_SIZES),
             ("no_mix_fraction", 0, 1),
             ("warmup_epochs", 0, self.epochs),
             ("weight_decay", 0, 1),
@@ -186,6 +183,8 @@ class Recipe:
     distillation_weight: float = 0.5
     """Weight of the teacher's probabilities in the targets; the rest is that of the labels."""
     data: str = "cifar100"
+    own: OwnData | None = None
+    """Facts about a person's own images; None for any other data."""
     train_images: int | None = None
     """Size of a class-balanced subset of train; None: all images."""
     val_images: int = 5_000
@@ -201,22 +200,24 @@ class Recipe:
             raise UserError(f"recipe {self.name!r} has no stages; it needs at least one.")
         check_one_of("arch", self.arch, tuple(ARCHITECTURES))
         check_one_of("stem", self.stem, STEMS)
-        check_one_of("data", self.data, tuple(DATASETS))
+        check_one_of("data", self.data, (*DATASETS, OWN))
+        if (self.data == OWN) is not (self.own is not None):
+            raise UserError(f"data is {self.data!r}, which does not fit the field own; name the images with --data.")
         check_one_of("precision", self.precision, PRECISIONS)
         if self.train_images is not None:
             check_range("train_images", self.train_images, 100, self.dataset.train_images)
         check_range("val_images", self.val_images, 0, 25_000)
-        least, total = self.train_images or 100, self.dataset.train_images
+        least, total = self.train_images or (2 if self.own else 100), self.dataset.train_images
         if self.val_images + least > total:
             raise UserError(
                 f"{self.val_images} val images and at least {least} train images exceed the {total} of the data set; "
                 "lower --val-images or --train-images."
             )
         for stage in self.stages:
-            if self.stem == "stock" and (smallest := min(stage.image_sizes)) < _SMALLEST_STOCK:
+            if self.stem == "stock" and (smallest := min(stage.image_sizes)) < SMALLEST_STOCK:
                 raise UserError(
                     f"{stage.name}: image_size is {smallest}; with the stock stem, which downsamples by 32, it must be "
-                    f"at least {_SMALLEST_STOCK}."
+                    f"at least {SMALLEST_STOCK}."
                 )
         if self.init == "imagenet" and self.stem != "stock":
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
@@ -229,7 +230,7 @@ class Recipe:
     @property
     def dataset(self) -> DatasetSpec:
         """Fixed facts about the data set."""
-        return DATASETS[self.data]
+        return self.own.spec() if self.own is not None else DATASETS[self.data]
 
     def to_json(self) -> str:
         """Write the recipe as an indented JSON object."""

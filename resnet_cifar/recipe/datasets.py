@@ -33,6 +33,35 @@ class DatasetSpec:
     """Mean and standard deviation of the train images; a run that starts from ImageNet weights uses theirs instead."""
 
 
+OWN = "own"
+"""Name of the data set that is a person's own images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnData:
+    """Facts about a person's own images, so that a run can be understood without them."""
+
+    labels: tuple[str, ...]
+    train_images: int
+    val_images: int
+    test_images: int
+    side: int
+    """Pixels a side of the stored images."""
+    fingerprint: str
+    """Digest of images, labels and splits."""
+
+    def spec(self) -> DatasetSpec:
+        """Describe the images like any other data set, whose val is part of train."""
+        return DatasetSpec(
+            module="resnet_cifar.data.own_images",
+            labels=self.labels,
+            train_images=self.train_images + self.val_images,
+            test_images=self.test_images,
+            side=self.side,
+            normalization=_CIFAR100.normalization,
+        )
+
+
 _CIFAR100 = DatasetSpec(
     module="resnet_cifar.data.cifar100",
     labels=FINE,

@@ -61,13 +61,20 @@ def _brief_part(word: str, text: str) -> str:
     return name if text == "yes" else f"{name} {text}"
 
 
+def _data(recipe: Recipe) -> str:
+    """Name the data; a person's own images by their classes, and by a part of their digest that tells them apart."""
+    if recipe.own is None:
+        return recipe.data
+    return f"own images of {len(recipe.own.labels)} classes ({recipe.own.fingerprint[:6]})"
+
+
 _RECIPE: dict[str, Callable[[Recipe], str]] = {
     "Architecture": lambda recipe: recipe.arch,
     "Stem": lambda recipe: recipe.stem,
     "Initial weights": lambda recipe: _name(recipe.init),
     "Teacher": lambda recipe: _name(recipe.teacher),
     "Weight of the teacher": lambda recipe: _number(recipe.distillation_weight),
-    "Data": lambda recipe: recipe.data,
+    "Data": lambda recipe: _data(recipe),
     "Train images": lambda recipe: "all" if recipe.train_images is None else f"{recipe.train_images:,}",
     "Val images": lambda recipe: f"{recipe.val_images:,}",
     "Seed": lambda recipe: str(recipe.seed),

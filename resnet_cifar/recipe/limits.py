@@ -4,6 +4,9 @@ import re
 
 from resnet_cifar.errors import UserError
 
+IMAGE_SIZES = (16, 512)
+# Below, layer4 receives single pixels, and oneDNN leaves some gradients of strided convolutions over them unwritten.
+SMALLEST_STOCK = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

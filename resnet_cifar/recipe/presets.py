@@ -151,6 +151,38 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for recipe in (_TRANSFER, _SCRATCH, _OVERNIGHT, _SPRINT, _SMALL_BUDGET, _QUICK)
 }
 
+OWN_IMAGES = Recipe(
+    name="own",
+    about="your own images: the head on a frozen backbone, then all layers at a lower rate",
+    stages=(
+        Stage(
+            name="head",
+            epochs=60,
+            lr=0.05,
+            trainable=HEAD,
+            batch_size=64,
+            image_size=224,
+            augmentation=AUGMENTATIONS["flip"],
+        ),
+        Stage(
+            name="everything",
+            epochs=8,
+            lr=0.01,
+            backbone_lr=0.005,
+            layer_decay=0.7,
+            batch_size=64,
+            image_size=224,
+            augmentation=AUGMENTATIONS["standard"],
+            warmup_epochs=1,
+            label_smoothing=0.1,
+            ema_decay=0.98,
+        ),
+    ),
+    init="imagenet",
+    log_every=10,
+)
+"""For a person's own images; not among the named recipes, because it is no use for other data."""
+
 
 def recipe_named(name: str) -> Recipe:
     """Return a recipe by name. Raises UserError if there is none of that name."""

@@ -64,6 +64,7 @@ class Saves:
                 image_size=best.image_size,
                 normalization=normalization,
                 labels=self._recipe.dataset.labels,
+                side=self._recipe.dataset.side,
                 calibration=calibration,
             )
             save_checkpoint(self._run.path, config, best.weights)

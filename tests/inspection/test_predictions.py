@@ -123,7 +123,7 @@ def test_renaming_and_deleting_a_run_take_them_along(run: RunDir):
 
 def test_a_summary_is_what_evaluating_gives(run: RunDir):
     read = stored(run, "test")
-    assert read.summary() == summarise(read.logits, read.labels, read.spec, 1.5)
+    assert read.summary() == summarise(read.logits, read.labels, read.spec, Calibration(1.5))
     assert read.reliability().ece == read.summary()["ece"]
 
 

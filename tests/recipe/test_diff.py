@@ -6,11 +6,12 @@ import pytest
 
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import EVERYTHING, HEAD, Change, Recipe, Stage
+from resnet_cifar.recipe.datasets import OwnData
 from resnet_cifar.recipe.diff import differences, summary
 from resnet_cifar.recipe.presets import RECIPES
 from tests.builders import recipe, stage, staged_recipe
 
-WITHOUT_EFFECT = {"name", "about"}
+WITHOUT_EFFECT = {"name", "about", "own"}  # own goes with data and val_images, see below
 RECIPE = {
     "arch": "resnet18",
     "stem": "cifar",
@@ -67,6 +68,13 @@ def test_one_field_of_the_recipe_is_one_line(field: str):
     (line,) = differences([recipe(), replace(recipe(), **{field: RECIPE[field]})])
     assert len(line[1]) == 2 and line[1][0] != line[1][1]
     assert not any("/home" in value for value in line[1])
+
+
+def test_other_images_of_ones_own_are_other_data():
+    facts = OwnData(labels=("cat", "dog"), train_images=9, val_images=2, test_images=2, side=32, fingerprint="abcdefgh")
+    own = replace(recipe(), data="own", own=facts, train_images=None, val_images=2)
+    (line,) = differences([own, replace(own, own=replace(facts, fingerprint="12345678"))])
+    assert line == ("Data", ("own images of 2 classes (abcdef)", "own images of 2 classes (123456)"))
 
 
 @pytest.mark.parametrize("field", STAGE)

@@ -7,7 +7,6 @@ import io
 from PIL import Image
 
 from resnet_cifar.data.images import centre_square
-from resnet_cifar.data.preprocess import SIDE
 from resnet_cifar.model.calibration import IDENTITY
 from resnet_cifar.model.checkpoint import ModelConfig
 from resnet_cifar.model.classifier import Prediction
@@ -39,7 +38,7 @@ def prediction_card(prediction: Prediction, model: str, config: ModelConfig, acc
         f"<div><p class='sure'>{sure}</p><p class='what'>{words_of(prediction.label)}</p>{kind}</div></div>"
         f"{_rows(prediction, len(config.labels))}"
         f"<div class='fine'><p class='by'>Answered by {html.escape(model)}. {_limits(prediction, config, accuracy)}</p>"
-        f"<p class='seen'>{_seen(prediction.seen.width)}</p></div>"
+        f"<p class='seen'>{_seen(prediction.seen.width, config.side)}</p></div>"
     )
 
 
@@ -135,11 +134,11 @@ def _noticed(prediction: Prediction) -> str:
     return ", which it often does not notice; and it takes one in twenty images of its classes for something else"
 
 
-def _seen(size: int) -> str:
-    """Say what the network's input is: images are reduced to CIFAR's size before they get the network's."""
-    resized = "" if size == SIDE else f" and enlarged to {size} x {size}"
+def _seen(size: int, side: int) -> str:
+    """Say what the network's input is: images are reduced to those of its data set before they get its own size."""
+    resized = "" if size == side else f" and enlarged to {size} x {size}"
     return (
-        f"The small image is all that the network sees: the central square, reduced to {SIDE} x {SIDE} pixels{resized}."
+        f"The small image is all that the network sees: the central square, reduced to {side} x {side} pixels{resized}."
     )
 
 

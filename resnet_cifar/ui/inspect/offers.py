@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from resnet_cifar.data.preprocess import SIDE
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection import predictions, robustness
 from resnet_cifar.inspection.corruptions import CORRUPTIONS
 from resnet_cifar.inspection.neighbours import Index
-from resnet_cifar.inspection.predictions import data_of, precision_of
+from resnet_cifar.inspection.predictions import precision_of, spec_of
 from resnet_cifar.model.checkpoint import MODEL
-from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.report.text import roughly
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import describe, runs_in, wait_for
@@ -106,7 +104,7 @@ class Offers:
         return f"{images:,} images, {roughly(images / speed)} on this {describe(self._device)}"
 
     def _images(self, run: RunDir, split: str, kind: str) -> int:
-        spec = DATASETS[data_of(run)]
+        spec = spec_of(run)
         if kind == "robustness":
             images = spec.test_images if self._device.type == "cuda" else min(spec.test_images, _CORRUPTED)
             return images * (1 + sum(map(len, CORRUPTIONS.values())))
@@ -132,7 +130,7 @@ def _key(name: str, split: str, kind: str) -> str:
 def _images_per_second(inspected: Inspected, name: str, device: torch.device, weights: Path, _version: int) -> float:
     """Measure how fast a model classifies here: the quickest of a few small batches, since the first ones warm up."""
     classifier = inspected.models.classifier(name)
-    inputs = classifier.inputs([Image.new("RGB", (SIDE, SIDE))] * _PROBE)
+    inputs = classifier.inputs([Image.new("RGB", (32, 32))] * _PROBE)
     autocast = runs_in(device, precision_of(RunDir(weights.parent), device))
     seconds = []
     for _ in range(4):

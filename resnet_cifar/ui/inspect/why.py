@@ -14,10 +14,9 @@ from resnet_cifar.data.images import centre_square, decode
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection.grad_cam import GROUPS, explain
 from resnet_cifar.inspection.neighbours import Index
-from resnet_cifar.inspection.predictions import data_of
+from resnet_cifar.inspection.predictions import data_of, spec_of
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.paths import DATA
-from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import at_once
 from resnet_cifar.ui.classify.answers import example
@@ -67,7 +66,7 @@ def neighbours(inspected: Inspected, name: str, classifier: Classifier, image: I
     found = [
         {
             "image": png(images[row]) if images is not None else "",
-            "name": words(DATASETS[data_of(run)].labels[labels[row]]),
+            "name": words(spec_of(run).labels[labels[row]]),
             "similarity": round(similarity, 3),
         }
         for row, similarity in zip(rows[0].tolist(), similarities[0].tolist(), strict=True)

@@ -173,8 +173,8 @@ _AUGMENTATION = _under(
 
 FIELDS: dict[type, tuple[Field, ...]] = {Recipe: _RECIPE, Stage: _STAGE, Change: _CHANGE, Augmentation: _AUGMENTATION}
 
-PARTS = {Recipe: ("stages",), Stage: ("augmentation", "progression"), Change: ("augmentation",), Augmentation: ()}
-"""Fields that hold other dataclasses, whose own fields are in the table."""
+PARTS = {Recipe: ("stages", "own"), Stage: ("augmentation", "progression"), Change: ("augmentation",), Augmentation: ()}
+"""Fields that hold other dataclasses. Their own fields are in the table, except those of `own`, which are kept."""
 
 OF_RUN = (
     Field("name", "Run name", "Name of the run's folder.", "text", empty="numbered after the recipe"),
