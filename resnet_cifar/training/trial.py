@@ -30,7 +30,7 @@ _TINY_LR = 1e-6
 _FLOAT = 4  # bytes
 # Measured on a CPU, over runs at 32 to 224 px (benchmarks/memory.py): resident memory of Python, torch and the other
 # libraries, and the peak of a step relative to the activations that autograd saves for backward.
-_LIBRARIES = 0.77 * 2**30
+_LIBRARIES = 0.67 * 2**30
 _WORKING = 1.18
 
 

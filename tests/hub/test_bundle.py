@@ -49,6 +49,7 @@ def test_only_what_others_need_is_published(run: RunDir):
                 "metrics.jsonl",
                 "model.safetensors",
                 "recipe.json",
+                "unknown.safetensors",
             )
         }
 

@@ -16,6 +16,7 @@ from resnet_cifar.inspection.label_errors import (
     verdicts,
 )
 from resnet_cifar.inspection.predictions import Predictions
+from resnet_cifar.model.calibration import IDENTITY
 from resnet_cifar.recipe.datasets import DATASETS
 from tests.inspection.cases import case
 
@@ -39,7 +40,7 @@ def test_most_labels_that_were_changed_are_found_and_no_others():
     labels = truth.clone()
     labels[changed] = (truth[changed] + 3) % 10
     spec = replace(DATASETS["synthetic"], labels=tuple("abcdefghij"), superclasses=(), superclass_of=())
-    found = suspects(Predictions("val", logits, labels, spec, 1.0))
+    found = suspects(Predictions("val", logits, labels, spec, IDENTITY))
     assert set(found) <= set(changed.tolist()) and len(found) >= 20
 
 

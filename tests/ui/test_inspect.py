@@ -36,7 +36,7 @@ VIEWS = ("Calibration", "Confusion", "Classes", "Mistakes", "Why", "Robustness")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`first` and `second` are inspected on test; `fresh` is not, and `large` takes long."""
     folder = tmp_path_factory.mktemp("runs")
-    for seed, (name, side) in enumerate({"first": 64, "second": 32, "fresh": 32, "large": 224}.items()):
+    for seed, (name, side) in enumerate({"first": 64, "second": 32, "fresh": 32, "large": 512}.items()):
         told(folder / name, recipe())
         checkpoint(folder / name, seed=seed, image_size=side)
     for name in ("first", "second"):

@@ -324,8 +324,7 @@ def test_a_run_gets_its_name_and_notes(page, root: Path, monkeypatch: pytest.Mon
     page.get_by_label("Run name").fill("named")
     page.get_by_label("Notes").fill("first words")
     press_start(page)
-    wait(lambda: (root / "named" / "recipe.json").exists(), 10)
-    assert read_notes(root / "named").text == "first words"
+    wait(lambda: read_notes(root / "named").text == "first words", 10)
     assert RunDir(root / "named").recipe().train_images is None  # quick's 12,000 are more than there are
     page.get_by_label("Notes").fill("again")
     page.get_by_text("There is already a run 'named'").first.wait_for()
