@@ -101,7 +101,8 @@ def compute(
     if not logits.isfinite().all():
         raise UserError(f"the logits of {run.name!r} are not finite; its weights cannot be used.")
     predictions = Predictions(split, logits, images.labels.cpu(), images.spec, config.calibration)
-    if belongs_to(run) == origin:  # else, training has saved other weights meanwhile
+    # Not if training has saved other weights meanwhile. What is stored and fresh stays as it is, bit for bit.
+    if belongs_to(run) == origin and stored(run, split) is None:
         with suppress(UserError, OSError):
             _store(run, predictions, origin)
     return predictions
