@@ -104,6 +104,16 @@ def describe_run(page, epochs: int) -> None:
     page.get_by_label("Epochs of stage 1").fill(str(epochs))
 
 
+@pytest.fixture(scope="module")
+def address(runs: Path) -> Iterator[str]:
+    """Address of a page over the runs of a test file, which has a fixture `runs`."""
+    from resnet_cifar.ui.page import serve
+
+    app = serve(runs, "127.0.0.1", free_port(), wait=False)
+    yield app.local_url
+    app.close()
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """Chromium: the system's, or the one installed by `playwright install chromium`."""

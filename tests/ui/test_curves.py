@@ -11,9 +11,8 @@ from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.report.styles import colour_of
 from resnet_cifar.runs.notes import Notes, write_notes
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.ui.page import serve
 from tests.builders import checkpoint, recipe, staged_recipe, told
-from tests.ui.conftest import free_port, without_errors
+from tests.ui.conftest import without_errors
 
 PLOT = "document.querySelector('#curves .plot')"
 SHOWN = f"[...new Set({PLOT}.data.filter(line => line.meta).map(line => line.meta.split('/')[0]))].sort()"
@@ -34,13 +33,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told(folder / "staged", staged_recipe())
     write_notes(folder / "staged", Notes(tags=("good",), colour=7))
     return folder
-
-
-@pytest.fixture(scope="module")
-def address(runs: Path) -> Iterator[str]:
-    app = serve(runs, "127.0.0.1", free_port(), wait=False)
-    yield app.local_url
-    app.close()
 
 
 @pytest.fixture

@@ -51,13 +51,6 @@ def answered(runs: Path) -> Predictions:
     return found
 
 
-@pytest.fixture(scope="module")
-def address(runs: Path) -> Iterator[str]:
-    app = serve(runs, "127.0.0.1", free_port(), wait=False)
-    yield app.local_url
-    app.close()
-
-
 @pytest.fixture
 def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
     width, scheme = getattr(request, "param", (1280, "light"))

@@ -7,9 +7,8 @@ import pytest
 
 from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.runs.notes import Notes, read_notes, write_notes
-from resnet_cifar.ui.page import serve
 from tests.builders import recipe, staged_recipe, told
-from tests.ui.conftest import free_port, without_errors
+from tests.ui.conftest import without_errors
 from tests.ui.test_curves import SHOWN, show
 
 NOTES = Notes(text="a <script>alert(1)</script> note", tags=("<i>odd</i>", "good"), colour=7)
@@ -23,13 +22,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told(folder / "staged", staged_recipe(about="<b>about</b> & more"))
     write_notes(folder / "staged", NOTES)
     return folder
-
-
-@pytest.fixture(scope="module")
-def address(runs: Path) -> Iterator[str]:
-    app = serve(runs, "127.0.0.1", free_port(), wait=False)
-    yield app.local_url
-    app.close()
 
 
 @pytest.fixture
