@@ -1,6 +1,7 @@
 """What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
 
 import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_cifar.data import synthetic
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import CPU, _children, recipe
 
@@ -56,6 +58,12 @@ def _a_test_that_starts_a_process_is_marked(request: pytest.FixtureRequest, monk
 
 def _refuse(*_: object, **__: object) -> None:
     pytest.fail("a test that starts a process is to be marked: pytest.mark.process")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _synthetic_images_are_generated_once() -> None:
+    """Most tests that train load them, and nothing may change them."""
+    synthetic._split = functools.cache(synthetic._split)
 
 
 @pytest.fixture

@@ -43,14 +43,14 @@ def test_training_imports_neither_gradio_nor_plotly(tmp_path: Path):
 
 @pytest.mark.process
 def test_quick_learns_real_images(cifar100_dir: Path, tmp_path: Path):
-    """Trains on 4,000 real images, a ninth of `quick`, and tests on all 10,000: about 20 s."""
-    arguments = ("--recipe", "quick", "--train-images", 4000, "--val-images", 500, "--epochs", 1, "--seed", 0)
+    """Trains ResNet-18 on 3,000 real images, and tests on all 10,000: about 10 s."""
+    arguments = ("--recipe", "quick", "--arch", "resnet18", "--train-images", 3000, "--val-images", 200, "--epochs", 1)
     done = app("--train-only", *arguments, "--run", tmp_path / "run", "--data-dir", cifar100_dir)
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "run")
     last = run.last_event()
     assert isinstance(last, events.RunCompleted)
-    assert last.test.top1 > 0.03  # chance is 0.01
+    assert last.test.top1 > 0.02  # chance is 0.01, with a standard deviation of 0.001
     estimate = re.search(r"^needs about ([\d.]+) GiB of memory; [\d.]+ GiB are free$", done.stdout, re.MULTILINE)
     peak = max(event.memory or 0 for event, _ in run.history() if isinstance(event, events.StepLogged)) / 2**30
     assert estimate and float(estimate[1]) == pytest.approx(peak, rel=0.2)

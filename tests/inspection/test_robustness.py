@@ -136,11 +136,9 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cifar100c, "SPEC", replace(cifar100c.SPEC, test_images=SMALL))
     folder = tmp_path / "CIFAR-100-C"
     folder.mkdir()
-    strengths = np.repeat(np.arange(5, dtype=np.uint8), SMALL)
+    strengths = np.arange(5, dtype=np.uint8).repeat(SMALL)
     for number, name in enumerate(NAMES):
-        np.save(
-            folder / f"{name}.npy", np.broadcast_to((10 * number + strengths)[:, None, None, None], (500, 32, 32, 3))
-        )
+        np.save(folder / f"{name}.npy", (10 * number + strengths).repeat(32 * 32 * 3).reshape(500, 32, 32, 3))
     np.save(folder / "labels.npy", np.tile(np.arange(100), 5))
     return folder
 

@@ -63,7 +63,7 @@ def assert_same_run(one: RunDir, other: RunDir) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe(arch="resnet18"))
+    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe(train_images=200))
     finish(run)
     return run
 
@@ -113,7 +113,7 @@ def test_every_epoch_has_its_line_and_its_times(uninterrupted: RunDir):
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["features", "train", "evaluate", "test"])
 def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_run, phase: str):
-    run = new_run(staged_recipe(arch="resnet18"), phase)
+    run = new_run(staged_recipe(train_images=200), phase)
     said, asked = [], 0.0
     for event in train(run, device=CPU, data_dir=None):
         said.append(event)
@@ -148,7 +148,7 @@ def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monk
 @pytest.mark.process
 def test_killed_at_random_three_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
     """Three Python processes, one after the other: about 10 s."""
-    run = new_run(staged_recipe(arch="resnet18"))
+    run = new_run(staged_recipe(train_images=200))
     draw = random.Random(7)
     for _ in range(3):
         child = start("-c", SAVE_OFTEN, run.path, draw.choice((0, 0.3)))
@@ -220,7 +220,7 @@ def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
     """Starts a Python process and finishes its run: about 8 s."""
-    run = new_run(staged_recipe(arch="resnet18"), number.name)
+    run = new_run(staged_recipe(train_images=200), number.name)
     child = start("-c", SAVE_OFTEN, run.path, 60)
     assert child.stdout is not None
     while child.stdout.readline() != "StepLogged\n":
@@ -239,7 +239,7 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
 @pytest.mark.parametrize("every,phases", [(0, {"features", "train", "evaluate", "test"}), (1e9, set())])
 def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, monkeypatch, every: float, phases: set):
     monkeypatch.setattr("resnet_cifar.training.session._PROGRESS_EVERY", every)
-    run = new_run(staged_recipe(arch="resnet18"))
+    run = new_run(staged_recipe(train_images=200))
     finish(run)
     assert {event.phase for event, _ in run.history() if isinstance(event, events.Progress)} == phases
 

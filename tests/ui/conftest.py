@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 
 from resnet_cifar.runs.record import Records
+from resnet_cifar.training import estimate
 from resnet_cifar.training.trial import Trial
 from tests.builders import checkpoint, recipe, spawn, told, within
 from tests.ui.chromium import Chromium
+
+
+@pytest.fixture(autouse=True)
+def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "TRIAL_SECONDS", TRIAL_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +73,15 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-SERVE = """
+TRIAL_SECONDS = 1.0
+"""Limit of a trial on the pages of tests, which show an estimate; whether it is right is tested in `training`."""
+
+SERVE = f"""
 import sys
 from pathlib import Path
+from resnet_cifar.training import estimate
 from resnet_cifar.ui.page import serve
+estimate.TRIAL_SECONDS = {TRIAL_SECONDS}
 serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 """
 

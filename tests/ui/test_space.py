@@ -20,34 +20,36 @@ from tests.ui.conftest import App, describe_run, free_port
 OF_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/app", "HF_TOKEN": "hf_of_the_space"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub() -> Iterator[HubServer]:
     with HubServer() as hub:
         yield hub
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunDir:
-    run = told(tmp_path / "runs" / "tiny", recipe()).run
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> RunDir:
+    run = told(folder / "runs" / "tiny", recipe()).run
     checkpoint(run.path, image_size=32)
     return run
 
 
-@pytest.fixture
-def space(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def space(hub: HubServer, run: RunDir, folder: Path) -> Iterator[str]:
     """Deploy a Space from the terminal and start it in its own folder; its URL."""
-    done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(tmp_path / "home", HF_TOKEN=WRITE))
+    done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(folder / "home", HF_TOKEN=WRITE))
     assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
     for name, content in hub.files("spaces", "me/app").items():
-        file = tmp_path / "space" / name
+        file = folder / "space" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    hub.requests.clear()
     port = free_port()
-    env = hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url)
-    with Popen(
-        [sys.executable, "app.py", "--port", str(port)], cwd=tmp_path / "space", env=env, stdout=PIPE
-    ) as process:
+    env = hub.environment(folder / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url)
+    with Popen([sys.executable, "app.py", "--port", str(port)], cwd=folder / "space", env=env, stdout=PIPE) as process:
         try:
             assert process.stdout is not None
             while b"This Space classifies" not in (line := process.stdout.readline()):  # after a message of Gradio
@@ -64,6 +66,7 @@ def log_in(page) -> None:
 
 def test_visitors_classify_and_see_curves(space: str, hub: HubServer, tmp_path: Path, browser):
     """Deploys and starts a Space: about 12 s."""
+    hub.requests.clear()
     client = Client(space, verbose=False)
     halves().save(tmp_path / "halves.png")
     assert client.predict(handle_file(tmp_path / "halves.png"), None, api_name="/classify")["label"]
@@ -83,7 +86,8 @@ def test_visitors_classify_and_see_curves(space: str, hub: HubServer, tmp_path: 
 
 
 def test_the_owner_logs_in_and_publishes_under_their_own_name(space: str, hub: HubServer, browser):
-    """Deploys and starts a Space: about 15 s."""
+    """Opens a page and logs in twice: about 6 s."""
+    hub.requests.clear()
     hub.visitor = Token(user="you")
     context = browser.new_context()
     page = context.new_page()
@@ -113,17 +117,19 @@ def test_the_owner_logs_in_and_publishes_under_their_own_name(space: str, hub: H
 ON_A_GPU = """
 import sys
 from pathlib import Path
+from resnet_cifar.training import estimate
 from resnet_cifar.ui import page
+estimate.TRIAL_SECONDS = 1.0
 page._why_no_training_on_space = lambda: None
 page.serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
 """
 
 
 @pytest.fixture
-def on_a_gpu(hub: HubServer, run: RunDir, tmp_path: Path) -> Iterator[App]:
+def on_a_gpu(hub: HubServer, run: RunDir, folder: Path) -> Iterator[App]:
     """A Space that believes it has a GPU."""
     space = App(run.path.parent, ON_A_GPU)
-    space.start(env=hub.environment(tmp_path / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url))
+    space.start(env=hub.environment(folder / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url))
     yield space
     space.kill()
 
