@@ -129,7 +129,7 @@ _TUTORIAL_LINE = {
     "y1": TUTORIAL_TOP1,
     "line": {"color": _KEY_COLOUR, "width": 1.2, "dash": "dot"},
     "label": {
-        "text": f"the tutorial this project comes from: {percent(TUTORIAL_TOP1)}",
+        "text": f"the original tutorial: {percent(TUTORIAL_TOP1)}",
         "textposition": "end",  # where curves are above it
         "yanchor": "top",
         "font": {"size": 11},

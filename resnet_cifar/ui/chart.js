@@ -82,9 +82,12 @@ function sample(line) {
 function drawLegend(lines) {
   const legend = element.querySelector(".legend");
   const focused = legend.contains(document.activeElement) ? document.activeElement.dataset.entry : null;
-  legend.replaceChildren();
   const runs = lines.filter((line) => line.showlegend && line.legend !== "legend2");
   const kinds = lines.filter((line) => line.legend === "legend2");
+  const key = JSON.stringify([[...runs, ...kinds].map(({ name, mode, line, marker }) => [name, mode, line, marker]), [...hidden]]);
+  if (legend.dataset.key === key) return; // an entry that is replaced while it is pressed would lose the click
+  legend.dataset.key = key;
+  legend.replaceChildren();
   for (const [type, entries] of [["run", runs], ["kind", kinds]]) {
     for (const line of entries) {
       const entry = document.createElement("button");

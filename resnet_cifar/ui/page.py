@@ -67,7 +67,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
                 curves_tab(records, rights, timer)
             with gr.Tab("Inspect"):
                 inspect_tab(models, rights, device, model)
-            targets = {"Classify": chosen}
+            targets = {"Classify": chosen, "Inspect": chosen}  # Inspect looks at the model that answers
             if rights.offers_changes:
                 with gr.Tab("Publish", visible=rights.why_not is None, elem_id="publish-tab") as tab:
                     targets["Publish"] = publish_tab(records, rights, tab.select)
@@ -92,7 +92,7 @@ def _follow(card: gr.HTML, models: Models, targets: dict[str, gr.Dropdown]) -> N
             raise refuse(f"{name} has no usable weights.")
         return {targets[event.tab]: gr.update(choices=names, value=name)}
 
-    card.select(choose, None, [*targets.values()], **QUIET)
+    card.select(choose, None, [*dict.fromkeys(targets.values())], **QUIET)
 
 
 def header(device: str, model: str | None) -> str:

@@ -106,7 +106,7 @@ def test_the_tutorials_result_is_explained_where_it_does_not_squeeze_the_curves(
     good = told(tmp_path / "good", staged_recipe())
     (line,) = [shape for shape in figures.figure([good]).layout.shapes if shape.type == "line"]
     assert line.y0 == line.y1 == figures.TUTORIAL_TOP1
-    assert line.label.text == "the tutorial this project comes from: 69.54 %"
+    assert line.label.text == "the original tutorial: 69.54 %"
     poor = with_accuracy(told(tmp_path / "poor", staged_recipe()), 0.2)
     chart = figures.figure([poor])
     assert not [shape for shape in chart.layout.shapes if shape.type == "line"]

@@ -113,6 +113,26 @@ def test_a_run_is_renamed_and_deleted_and_stays_ticked_meanwhile(page, runs: Pat
     page.wait_for_function(f"JSON.stringify({SHOWN}) === '[\"plain\"]'")
 
 
+def test_no_click_is_lost_while_a_run_is_at_work(page, runs: Path):
+    """Whatever is drawn again between press and release would lose the click."""
+    record = told(runs / "growing", recipe())
+    page.get_by_label("show growing", exact=True).wait_for()
+    show(page, "growing")
+    points = f"{PLOT}.calcdata.flat().length"
+    entry = page.locator("#curves .legend").get_by_role("button", name="val", exact=True)
+    for pressed in (entry, entry, page.get_by_label("delete growing …")):
+        shown = entry.get_attribute("aria-pressed")
+        pressed.hover()
+        page.mouse.down()
+        before = page.evaluate(points)
+        record.run.append(record.events.epochs[-1])
+        page.wait_for_function(f"{points} > {before}")  # the table is in the same answer
+        page.mouse.up()
+        assert pressed is not entry or entry.get_attribute("aria-pressed") != shown
+    page.get_by_role("button", name="Yes, delete").click()
+    page.get_by_label("show growing").wait_for(state="detached")
+
+
 def test_the_table_filters_sorts_and_has_the_columns_that_differ(page):
     names = page.locator("#runs td[data-column=name] .name")
     best = page.locator("#runs td[data-column=best]")

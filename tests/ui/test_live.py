@@ -105,16 +105,22 @@ def test_a_run_at_work_stands_above_the_form_and_its_end_is_told(open_page: Call
     page.click("#enqueue")
     wait(lambda: (run.path.parent / "quick-1" / "queued.json").exists())
     assert page.evaluate("window.asked") == 1  # not before
-    page.get_by_label("take quick-1 off the queue").wait_for()
+    page.get_by_label("remove quick-1 from the queue").wait_for()
     wait(lambda: in_sight(page, ".live h2"), 5)
     assert not serious(page)
-    page.get_by_label("take quick-1 off the queue").click()
+    page.get_by_label("remove quick-1 from the queue").hover()
+    page.mouse.down()
+    page.evaluate("document.querySelector('.live.card').outerHTML += ''")  # as every second while a run is at work
+    page.mouse.up()
     wait(lambda: RunDir(run.path.parent / "quick-1").status() == "stopped")
 
     end()
     page.locator("#start").wait_for()
     page.get_by_role("button", name="Try it").wait_for()
     assert page.title() == "resnet_cifar" and page.evaluate("window.told") == ["first: completed"]
+    page.get_by_role("button", name="Inspect it").click()
+    page.wait_for_function("document.querySelector('.inspect-tab select').value === 'first'")
+    page.get_by_role("tab", name="Train").click()
     page.get_by_role("button", name="See its curves").click()
     page.wait_for_function("document.querySelector('#curves .plot')?.data?.[0]?.meta.startsWith('first/')")
     page.get_by_role("tab", name="Train").click()
@@ -146,7 +152,7 @@ def test_a_stopped_run_stays_above_the_form_and_can_be_resumed_or_queued(open_pa
     assert page.evaluate("document.querySelector('#watch').offsetTop < document.querySelector('#form').offsetTop")
     with locks.locked(locks.device_file(identity(CPU)), "another"):
         page.get_by_role("button", name="Resume when the device is free").click()
-        page.get_by_role("button", name="Take off the queue").click()
+        page.get_by_role("button", name="Remove from the queue").click()
         wait(lambda: run.status() == "stopped")
 
 

@@ -59,8 +59,8 @@ def test_the_card_of_a_queued_run_and_of_its_queue(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", recipe())
     run.queued_file.write_text("{}")
     assert "as long as this page is served" in card(run) and "queued" in card(run)
-    assert "Take off" in card(run, waiting=["<run>"], change=True) and "<run>" not in card(run, waiting=["<run>"])
-    assert "Take off" not in card(run, waiting=["<run>"])
+    assert "Remove" in card(run, waiting=["<run>"], change=True) and "<run>" not in card(run, waiting=["<run>"])
+    assert "Remove" not in card(run, waiting=["<run>"])
 
 
 def test_text_from_files_is_escaped(tmp_path: Path):

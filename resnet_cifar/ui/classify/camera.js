@@ -16,12 +16,14 @@ async function openCamera() {
     return tell("Browsers allow a webcam only for pages over HTTPS or on this machine. Choose an image instead.");
   }
   const mine = ++job;
+  let camera;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
     return tell(REASONS[error.name] ?? `The webcam could not be opened: ${error.message}`);
   }
-  if (mine !== job) return closeCamera(); // an image was chosen meanwhile
+  if (mine !== job) return camera.getTracks().forEach((track) => track.stop()); // something else was chosen meanwhile
+  stream = camera;
   items = [];
   answers.replaceChildren();
   video.srcObject = stream;

@@ -34,6 +34,7 @@ def prediction_card(prediction: Prediction, model: str, config: ModelConfig, acc
     if prediction.known is False:
         sure = f"Probably none of the {len(config.labels)} classes; closest:"
     return _card(
+        f"<p class='model'>{html.escape(model)}</p>"
         f"<div class='top'><img alt='the input of the network' src='{_data_url(prediction.seen, 'PNG')}'>"
         f"<div><p class='sure'>{sure}</p><p class='what'>{words_of(prediction.label)}</p>{kind}</div></div>"
         f"{_rows(prediction, len(config.labels))}"
@@ -121,8 +122,8 @@ def _limits(prediction: Prediction, config: ModelConfig, accuracy: Accuracy) -> 
         measured += ": barely trained, so do not rely on it." if accuracy.barely_trained else "."
     calibrated = config.calibration != IDENTITY
     return (
-        f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else"
-        f"{_noticed(prediction)}. The percentages are its own confidence, "
+        f"{measured} It knows only {len(config.labels)} classes and always names one of them, even for something else."
+        f"{_noticed(prediction)} The percentages are its own confidence, "
         f"{'calibrated on images of these classes only' if calibrated else 'not a measurement'}."
     )
 
@@ -131,7 +132,7 @@ def _noticed(prediction: Prediction) -> str:
     """Say how often something else is noticed, if the model has a score for that."""
     if prediction.known is None:
         return ""
-    return ", which it often does not notice; and it takes one in twenty images of its classes for something else"
+    return " It often does not notice that, and takes one in twenty images of its classes for something else."
 
 
 def _seen(size: int, side: int) -> str:

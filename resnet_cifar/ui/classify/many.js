@@ -65,7 +65,7 @@ function open(item) {
 
 function step(by) {
   const list = ordered();
-  open(list[(list.indexOf(opened) + by + list.length) % list.length]);
+  if (list.length) open(list[(list.indexOf(opened) + by + list.length) % list.length]);
 }
 
 dialog.querySelector(".previous").addEventListener("click", () => step(-1));

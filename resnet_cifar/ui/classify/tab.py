@@ -70,9 +70,15 @@ def _box(models: Models, answering: gr.State) -> gr.Dropdown:
 
 def _second_box(models: Models, answering: gr.State, second: gr.State) -> None:
     """Add the button that compares two models, and the second model's dropdown, which it shows."""
-    button = gr.Button(_COMPARE, size="sm", elem_classes="compare")
-    box = gr.Dropdown(label="Second model", visible=False, interactive=True, allow_custom_value=True)
+    box = gr.Dropdown(
+        label="Second model",
+        info="classifies the same images",
+        visible=False,
+        interactive=True,
+        allow_custom_value=True,
+    )
     note = gr.HTML(visible=False, container=False, padding=False)
+    button = gr.Button(_COMPARE, size="sm", elem_classes="compare")
     choosing: dict[str, Any] = {"inputs": [box, second], "outputs": [second, box, note], **DOWNLOADS}
     chosen = partial(choose, models, may_be_none=True)
     box.change(chosen, **choosing)

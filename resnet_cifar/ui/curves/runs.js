@@ -1,5 +1,7 @@
 // The table of runs: filters and sorts its rows, and owns the ticks. Answers of the server never change what is ticked.
-const { columns, most } = { columns: JSON.parse(element.querySelector(".runs").dataset.columns), most: Number(element.querySelector(".runs").dataset.most) };
+const constants = element.querySelector(".runs").dataset;
+const columns = JSON.parse(constants.columns);
+const most = Number(constants.most);
 const head = element.querySelector("thead");
 const body = element.querySelector("tbody");
 const filter = element.querySelector("[type=search]");
@@ -8,7 +10,8 @@ const TEXTUAL = ["name", "recipe", "status"];
 const FEW = 4; // columns of differing fields that a phone can show
 let order = { column: null, down: false };
 let ticked = null; // null: nothing was ticked or unticked yet, so the server's default is shown
-const renamed = new Map(); // old and new names, until the server has renamed the run or refused to
+const renamed = new Map(); // old and new names, until the server has renamed the run
+let pressed = false; // meanwhile nothing is drawn: replacing what is pressed would lose the click
 
 function make(tag, text, properties = {}) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -86,8 +89,9 @@ function askForName(run) {
   const input = make("input", "", { value: run.name, maxLength: 64, autocomplete: "off" });
   input.setAttribute("aria-label", `new name of ${run.name}`);
   ask(`Rename ${run.name}`, "Letters, digits, dashes, dots and underscores.", [input], "Rename", () => {
-    renamed.set(run.name, input.value.trim());
-    trigger("edit", { name: run.name, to: input.value.trim() });
+    const to = input.value.trim();
+    if (!exists(to)) renamed.set(run.name, to); // else the server refuses
+    trigger("edit", { name: run.name, to });
   });
   input.select();
 }
@@ -96,6 +100,7 @@ function askToDelete(run) {
   const facts = [`${run.cells.epochs} epochs`, run.cells.time, run.cells.best === "-" ? "" : `best val ${run.cells.best}`].filter(Boolean).join(", ");
   const text = `${facts}. Its weights and curves will be lost; this cannot be undone.`;
   ask(`Delete ${run.name}?`, text, [], "Yes, delete", () => {
+    renamed.delete(run.name);
     trigger("delete", { name: run.name });
   }, "grave");
 }
@@ -158,6 +163,7 @@ function followRenames() {
 }
 
 function draw() {
+  if (pressed) return;
   followRenames();
   const { rows: all, columns: known } = table();
   const label = element.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null;
@@ -185,6 +191,14 @@ function sorted(runs) {
 }
 
 filter.addEventListener("input", draw);
+element.addEventListener("pointerdown", (event) => (pressed = event.button === 0));
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => {
+    if (!pressed) return;
+    pressed = false;
+    setTimeout(draw); // after the click
+  });
+}
 document.addEventListener("run-closed", (event) => element.querySelector(`[aria-label="open ${CSS.escape(event.detail)}"]`)?.focus());
 watch("value", draw);
 draw();

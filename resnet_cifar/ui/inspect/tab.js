@@ -129,6 +129,7 @@ for (const button of views) {
   });
 }
 window.addEventListener("popstate", () => inHash() && inHash() !== asked.view && change({ view: inHash() }));
+document.addEventListener("model-followed", () => (own = false)); // the Train tab opens this one, with its run
 watch(Object.keys({ value: 0 }), () => {
   if (own || !asked.run || props.value === asked.run) return;
   asked.run = null;

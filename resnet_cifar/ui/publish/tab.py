@@ -52,8 +52,8 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
     with gr.Accordion("Model card", open=False, visible=False) as fold:
         card = gr.Markdown(elem_id="card")
     opened(partial(logged_in, rights), None, [who, publish], **UPLOADS)
-    opened(partial(_choices, records), [run, repo], [run, repo], **QUIET)
-    run.focus(partial(_choices, records), [run, repo], [run, repo], **QUIET)
+    for event in (opened, run.focus):
+        event(partial(_choices, records), run, run, **QUIET)
     weights_options = [as_pr, onnx]
     kind.change(_options, kind, weights_options, **QUIET)
     form = [kind, run, repo, public, *weights_options]
@@ -67,10 +67,11 @@ def publishable(records: Records) -> list[str]:
     return [name for name in records.names() if (records.root / name / MODEL).is_file()]
 
 
-def _choices(records: Records, run: str | None, repo: str) -> tuple[Any, Any]:
+def _choices(records: Records, run: str | None) -> Any:
+    """Update the runs that can be chosen; if there is no such run any more, choose the newest."""
     names = publishable(records)
     chosen = run if run in names else next(iter(names), None)
-    return gr.update(choices=names, value=chosen), gr.skip()
+    return gr.update(choices=names, value=chosen)
 
 
 def logged_in(rights: Rights) -> tuple[str, Any]:

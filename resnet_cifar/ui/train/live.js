@@ -25,15 +25,25 @@ function openRun(name) {
   document.dispatchEvent(new CustomEvent("run-opened", { detail: name }));
 }
 
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
+function press(button) {
   if (button?.dataset.off) trigger("delete", { name: button.dataset.off });
   if (!button?.dataset.tab) return;
   const { name } = now();
   if (button.dataset.tab === "Curves") openRun(name);
   else trigger("select", { tab: button.dataset.tab, name });
+  if (button.dataset.tab === "Inspect") document.dispatchEvent(new Event("model-followed"));
   const tabs = [...document.querySelectorAll("#tabs button[role=tab]")];
   tabs.find((tab) => tab.textContent.trim() === button.dataset.tab)?.click();
+}
+
+// A card that is drawn again between press and release gets no click.
+let held = null;
+element.addEventListener("click", (event) => press(event.target.closest("button")));
+element.addEventListener("pointerdown", (event) => (held = event.target.closest("button")));
+element.addEventListener("pointerup", (event) => {
+  const button = event.target.closest("button");
+  if (held && !held.isConnected && button?.outerHTML === held.outerHTML) press(button);
+  held = null;
 });
 document.addEventListener("click", (event) => {
   if (!event.target.closest?.("#start, #enqueue, #anyway")) return;

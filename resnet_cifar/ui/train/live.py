@@ -22,7 +22,7 @@ _PHASES = {
     "test": "testing",
 }
 _NEWS = 3600.0  # seconds for which a run that has ended keeps its place above the form
-_STEPS = {"Classify": "Try it", "Curves": "See its curves", "Publish": "Publish"}
+_STEPS = {"Classify": "Try it", "Curves": "See its curves", "Inspect": "Inspect it", "Publish": "Publish"}
 """What to do with a completed run: tabs, and the text of the buttons that open them."""
 
 
@@ -145,6 +145,6 @@ def _waiting(names: Sequence[str], change: bool) -> str:
         return ""
     items = []
     for name in map(html.escape, names):
-        off = f"<button data-off='{name}' aria-label='take {name} off the queue'>Take off</button>" if change else ""
+        off = f"<button data-off='{name}' aria-label='remove {name} from the queue'>Remove</button>" if change else ""
         items.append(f"<li>{name} {off}</li>")
     return f"<div class='waiting'><h3>Queue</h3><ul>{''.join(items)}</ul></div>"

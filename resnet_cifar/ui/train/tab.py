@@ -107,7 +107,10 @@ def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, wh
         now = (
             live_card(current, record.recipe, stopping, waiting, change=rights.change),
             live_figure(record),
-            (rights.train and active and not stopping, "Take off the queue" if current.status == "queued" else "Stop"),
+            (
+                rights.train and active and not stopping,
+                "Remove from the queue" if current.status == "queued" else "Stop",
+            ),
             (
                 rights.train and not active and current.status != "completed",
                 "Resume" if launcher.at_work() is None else "Resume when the device is free",
