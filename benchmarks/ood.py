@@ -4,7 +4,8 @@
 
 Known are the test images. Without folders, the others are photographs of scikit-image (which needs
 `pip install scikit-image scikit-learn`), digits of scikit-learn, noise, flat colours, text, drawings and the page's
-cat. OpenOOD v1.5 (Zhang et al. 2023) calls CIFAR-10 and TinyImageNet near, and MNIST, SVHN, Textures and Places365
+cat. The last column of these holds ten photographs that do show one of the classes, of which none should be flagged.
+OpenOOD v1.5 (Zhang et al. 2023) calls CIFAR-10 and TinyImageNet near, and MNIST, SVHN, Textures and Places365
 far; give the folders of their images with --near and --far.
 """
 
@@ -29,22 +30,24 @@ from resnet_cifar.data.dataset import load
 from resnet_cifar.data.images import centre_square, decode
 from resnet_cifar.data.preprocess import SIDE, Preprocess
 from resnet_cifar.data.split import Split
-from resnet_cifar.engine.unknown import Outputs, auroc, outputs, threshold
+from resnet_cifar.engine.unknown import auroc, outputs, threshold
 from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.model.checkpoint import load_checkpoint
-from resnet_cifar.model.unknown import gen, read_unknown
+from resnet_cifar.model.unknown import Outputs, gen, read_unknown
 from resnet_cifar.paths import ROOT
 from resnet_cifar.report.text import percent, table
 from resnet_cifar.runs.run_dir import RunDir, locate
 from resnet_cifar.system.device import choose_device, choose_precision, prepare, runs_in
 
-# Photographs of scikit-image that show none of CIFAR-100's classes. Left out: astronaut (woman), camera (man),
-# clock_motion (clock), coffee (cup), grass (plain), motorcycle_left and motorcycle_right, rocket; and, of
-# scikit-learn's, china (a temple: castle or house) and flower (orchid or poppy).
+# Photographs of scikit-image that show none of CIFAR-100's classes, and those that show one of them.
 PHOTOGRAPHS = (
     *("brick.png", "cell.png", "chelsea.png", "chessboard_RGB.png", "coins.png", "color.png", "gravel.png"),
     *("horse.png", "hubble_deep_field.jpg", "ihc.png", "logo.png", "microaneurysms.png", "moon.png", "page.png"),
     *("phantom.png", "retina.jpg", "text.png"),
+)
+OF_CLASSES = (
+    *("astronaut.png", "camera.png", "clock_motion.png", "coffee.png", "grass.png"),  # woman, man, clock, cup, plain
+    *("motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
 )
 _CANVAS = 256  # pixels per side of what is drawn
 _WORDS = (
@@ -66,11 +69,23 @@ _WORDS = (
 
 def photographs(_: int) -> Iterator[Image.Image]:
     """Yield photographs of scikit-image, and the page's cat."""
+    yield from (decode(_skimage() / name) for name in PHOTOGRAPHS)
+    yield decode(ROOT / "resnet_cifar" / "ui" / "classify" / "examples" / "cat.jpg")
+
+
+def of_classes(_: int) -> Iterator[Image.Image]:
+    """Yield photographs of scikit-image and scikit-learn that show one of CIFAR-100's classes."""
+    import sklearn.datasets
+
+    yield from (decode(_skimage() / name) for name in OF_CLASSES)
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    yield from (decode(folder / name) for name in ("china.jpg", "flower.jpg"))  # a temple: castle or house; orchid
+
+
+def _skimage() -> Path:
     import skimage.data
 
-    folder = Path(skimage.data.__file__).parent
-    yield from (decode(folder / name) for name in PHOTOGRAPHS)
-    yield decode(ROOT / "resnet_cifar" / "ui" / "classify" / "examples" / "cat.jpg")
+    return Path(skimage.data.__file__).parent
 
 
 def digits(count: int) -> Iterator[Image.Image]:
@@ -139,6 +154,7 @@ HERE = {
     "flat colours": colours,
     "text": text,
     "drawings": drawings,
+    "of its classes": of_classes,
 }
 
 
@@ -195,11 +211,11 @@ def measured(run: RunDir, kinds: dict[str, Tensor], device_name: str) -> str:
         return watch(outputs(model, split, preprocess, autocast))
 
     val, test, others = of(data.val.images), of(data.test.images), {name: of(images) for name, images in kinds.items()}
-    scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "max softmax": lambda _, logits: logits.softmax(1).amax(1),
-        "max logit": lambda _, logits: logits.amax(1),
-        "energy": lambda _, logits: logits.logsumexp(1),
-        "GEN": lambda _, logits: gen(logits),
+    scores: dict[str, Callable[[Outputs], Tensor]] = {
+        "max softmax": lambda of: of.logits.softmax(1).amax(1),
+        "max logit": lambda of: of.logits.amax(1),
+        "energy": lambda of: of.logits.logsumexp(1),
+        "GEN": lambda of: gen(of.logits),
     }
     if unknown is not None:
         if len(unknown.bank):
@@ -207,8 +223,8 @@ def measured(run: RunDir, kinds: dict[str, Tensor], device_name: str) -> str:
         scores[f"in use: {unknown.score}"] = unknown.scores
     rows = []
     for name, score in scores.items():
-        limit, known = threshold(score(*val)), score(*test)
-        cells = [f"{100 * auroc(known, score(*one)):.1f}, {flagged(score(*one), limit)}" for one in others.values()]
+        limit, known = threshold(score(val)), score(test)
+        cells = [f"{100 * auroc(known, score(one)):.1f}, {flagged(score(one), limit)}" for one in others.values()]
         rows.append((name, *cells, flagged(known, limit)))
     return table(("score", *(f"{name} ({len(images)})" for name, images in kinds.items()), "test"), rows)
 

@@ -81,7 +81,7 @@ def _calibrate(run: RunDir, data_dir: Path, device: torch.device) -> None:
     model, config = load_checkpoint(run.path, device)
     how = Preprocess(config.image_size, config.normalization, device), runs_in(device, precision_of(run, device))
     of_val = watch(outputs(model, data.val, *how))
-    config = replace(config, calibration=fit_calibration(of_val[1], data.val.labels))
+    config = replace(config, calibration=fit_calibration(of_val.logits, data.val.labels))
     files.write_text(run.path / CONFIG, config.to_json())
     (run.path / UNKNOWN).unlink(missing_ok=True)  # of the run's own weights
     unknown = watch(fit_unknown(model, data.train, data.val, of_val, *how))

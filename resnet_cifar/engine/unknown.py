@@ -17,32 +17,31 @@ from resnet_cifar.data.split import Split
 from resnet_cifar.engine.evaluate import predict
 from resnet_cifar.events import Progress
 from resnet_cifar.model.resnet import ResNet
-from resnet_cifar.model.unknown import Unknown, as_bank
+from resnet_cifar.model.unknown import LARGEST, Outputs, Unknown, as_bank
 from resnet_cifar.system.device import Autocast
 from resnet_cifar.system.distributed import ALONE, World
 
 KEPT = 0.95
 """Share of val that counts as known."""
-BANK = 2_500_000
-"""Most bytes of the bank: 5,000 images with 512 features."""
 NEIGHBOURS = 50
 """k in 50,000 train images (Sun et al. 2022, section 4); smaller in a part of them, so that the share is the same."""
 _ALL = 50_000
+_BANK = 5_000  # train images that make the bank, where the file has room for all, and the texture
+_SPARE = 100_000  # bytes of the file beside bank and whitening
 _SURROGATES = 200  # of each kind, at most
-
-Outputs = tuple[Tensor, Tensor]
-"""Features (N, features) and logits (N, classes), float32."""
+_SHRINKAGE = 0.05  # of the texture's covariance towards a multiple of the identity, so that it can be inverted
 
 
 def outputs(
     model: ResNet, split: Split, preprocess: Preprocess, autocast: Autocast, world: World = ALONE, phase: str = "test"
 ) -> Generator[Progress, None, Outputs]:
-    """Compute the inputs of the head, and the logits, of a split."""
-    source = Images(split, preprocess, model.stem)
-    source.classes = model.fc.in_features  # a row of what `_Backbone` returns
-    features = yield from predict(_Backbone(model), source, autocast, world, phase)
+    """Compute features, texture and logits of a split."""
+    source, sizes = Images(split, preprocess, model.stem), [model.fc.in_features, model.texture_size]
+    source.classes = sum(sizes)  # a row of what `_Backbone` returns
+    both = yield from predict(_Backbone(model), source, autocast, world, phase)
+    features, texture = torch.split(both, sizes, 1)
     with torch.no_grad(), autocast():
-        return features, model.fc(features).float()
+        return Outputs(features, texture, model.fc(features).float())
 
 
 class _Backbone(nn.Module):
@@ -54,8 +53,8 @@ class _Backbone(nn.Module):
         self.training = model.training
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute features: (B, 3, H, W) -> (B, features)."""
-        return self.model.features(x)
+        """Compute features and texture side by side: (B, 3, H, W) -> (B, features + T)."""
+        return torch.cat(self.model.features_and_texture(x), 1)
 
 
 def fit_unknown(
@@ -69,25 +68,39 @@ def fit_unknown(
 ) -> Generator[Progress, None, Unknown | None]:
     """Return the best of three scores on val, with the threshold that keeps 95 % of it; None without val.
 
-    train: balanced wherever it is cut, as `load` returns it; its first images make the bank. of_val: outputs of `val`.
+    train: balanced wherever it is cut, as `load` returns it; its first images make bank and texture. of_val: outputs of
+    `val`.
     """
     if not len(val) or not len(train):
         return None
-    features, _ = of_val
-    count = min(len(train), BANK // features.shape[1])
-    part = train.take(torch.arange(count, device=train.labels.device))
-    bank, _ = yield from outputs(model, part, preprocess, autocast, world)
+    room = LARGEST - _SPARE - 2 * model.texture_size**2
+    count = max(1, min(len(train), room // model.fc.in_features, _BANK))
+    part = train.take(torch.arange(min(len(train), _BANK), device=train.labels.device))
+    of_train = yield from outputs(model, part, preprocess, autocast, world)
     k = max(1, round(NEIGHBOURS * count / _ALL))
-    near = Unknown("knn", 0.0, as_bank(bank.cpu()), k, torch.zeros(2, 2))
-    parts = torch.stack((near.scores(*of_val), of_val[1].logsumexp(1)), 1)
+    near = Unknown("knn", 0.0, as_bank(of_train.features[:count].cpu()), k)
+    centre, whitening = _whitening(of_train.texture.cpu())
+    both = replace(near, score="both", centre=centre, whitening=whitening)
+    parts = both.parts(of_val)
     scale = torch.stack((parts.mean(0), parts.std(0, correction=0).clamp(min=1e-6)), 1).cpu()
-    scores = [replace(near, score="gen", bank=near.bank[:0]), near, replace(near, score="both", scale=scale)]
+    scores = [replace(near, score="gen", bank=near.bank[:0]), near, replace(both, scale=scale)]
     few = val.images[:_SURROGATES]
     others = torch.cat([make(few) for make in surrogates().values()])
     split = Split(others, val.labels.new_zeros(len(others)), val.spec)
     of_others = yield from outputs(model, split, preprocess, autocast, world)
-    best = max(scores, key=lambda score: mean_auroc(score.scores(*of_val), score.scores(*of_others), len(few)))
-    return replace(best, threshold=threshold(best.scores(*of_val)))
+    best = max(scores, key=lambda score: mean_auroc(score.scores(of_val), score.scores(of_others), len(few)))
+    return replace(best, threshold=threshold(best.scores(of_val)))
+
+
+def _whitening(texture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of (N, T) textures, and a (T, T) float16 matrix that makes their covariance the identity."""
+    centre = texture.mean(0)
+    away = (texture - centre).double()
+    covariance = away.T @ away / len(away)
+    spread = covariance.diagonal().mean().clamp(min=1e-6)
+    covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * spread * torch.eye(len(covariance), dtype=torch.double)
+    values, vectors = torch.linalg.eigh(covariance)
+    return centre, (vectors / values.sqrt()).half()
 
 
 def threshold(scores: Tensor) -> float:

@@ -13,7 +13,7 @@ from resnet_cifar.data.images import centre_square
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.model.resnet import ResNet
-from resnet_cifar.model.unknown import Unknown, read_unknown
+from resnet_cifar.model.unknown import Outputs, Unknown, read_unknown
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.system.device import choose_device
 
@@ -87,10 +87,10 @@ class Classifier:
             return []
         inputs = self.inputs(images)
         with torch.inference_mode():
-            features = self._model.features(inputs)
+            features, texture = self._model.features_and_texture(inputs)
             logits = self._model.fc(features)
             best = self.config.calibration(logits).softmax(1).topk(min(top, len(self.config.labels)))
-            known = self._unknown.known(features, logits) if self._unknown else [None] * len(images)
+            known = self._unknown.known(Outputs(features, texture, logits)) if self._unknown else [None] * len(images)
         rows = zip(best.values.tolist(), best.indices.tolist(), self._seen(inputs), known, strict=True)
         return [self._prediction(*row) for row in rows]
 

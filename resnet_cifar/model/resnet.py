@@ -3,6 +3,7 @@
 Source: He et al., "Deep Residual Learning for Image Recognition" (2016), section 3.3, table 1 and section 4.2.
 """
 
+import torch
 from torch import Tensor, nn
 
 from resnet_cifar.recipe.architecture import ARCHITECTURES, Architecture, Block
@@ -53,15 +54,29 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(architecture.width)
         self.relu = nn.ReLU(inplace=True)
         self.layer1, self.layer2, self.layer3, self.layer4 = _layers(architecture)
+        self.texture_size = 2 * architecture.channels[1] * architecture.block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(architecture.features, num_classes)
         self._initialize()
 
     def features(self, x: Tensor) -> Tensor:
         """Compute the input of the head: (B, 3, H, W) normalized images -> (B, features)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.avgpool(x).flatten(1)
+        return self._late(self._early(x))
+
+    def features_and_texture(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the input of the head, and the texture: (B, 3, H, W) -> (B, features), (B, texture_size).
+
+        The texture is the logarithm of each channel's mean and standard deviation at the output of layer2.
+        """
+        x = self._early(x)
+        deviations, means = torch.std_mean(x.float(), (2, 3), correction=0)
+        return self._late(x), torch.cat((means, deviations), 1).clamp(min=1e-4).log()
+
+    def _early(self, x: Tensor) -> Tensor:
+        return self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x))))))
+
+    def _late(self, x: Tensor) -> Tensor:
+        return self.avgpool(self.layer4(self.layer3(x))).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits: (B, 3, H, W) normalized images -> (B, classes)."""

@@ -1,15 +1,15 @@
 """None of these: a score by which an image that shows none of a model's classes is noticed.
 
-One score is of the logits alone, one of the features, one of both. The best one on val is stored with its threshold in
-`unknown.safetensors`, beside the weights that it belongs to. A folder without the file, or with one of other weights,
-has no such score.
+One score is of the logits alone, one of the features, one of the features and the texture. The best one on val is
+stored with its threshold in `unknown.safetensors`, beside the weights that it belongs to. A folder without the file, or
+with one of other weights, has no such score.
 """
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,48 +25,76 @@ LARGEST = 3_000_000
 Score = Literal["gen", "knn", "both"]
 
 _GAMMA, _SHARE = 0.1, 0.1  # of GEN: exponent, and share of the classes that are looked at
+_WEIGHTS = (2.0, 1.0)  # of similarity and texture; against the surrogates, 1 to 1 and 3 to 1 did worse on val
 _STEPS = 127  # of int8: the bank's features lie between 0 and their largest value
-_ENERGY = "the logits' log-sum-exp (energy, Liu et al. 2020)"
+_EMPTY = torch.zeros(0)
 _NEAR = (
     "the cosine similarity of the input\nof the last layer to the k-th nearest of some train images (Sun et al. 2022)"
+)
+_TEXTURE = (
+    "minus\nthe Mahalanobis distance of its texture (means and standard deviations of layer2's channels) from\n"
+    "that of train images (after Lee et al. 2018)"
 )
 _EXPLANATIONS = {
     "gen": "the generalized entropy of the logits, over the likeliest tenth of the classes (GEN, Liu et al. 2023).",
     "knn": f"{_NEAR}.",
-    "both": f"the lower of two, each in its standard deviations from its mean on val: {_NEAR}, and\n{_ENERGY}.",
+    "both": f"the sum of two, each in its standard deviations from its mean on val: twice {_NEAR}, and {_TEXTURE}.",
 }
+
+
+class Outputs(NamedTuple):
+    """What a network computes of images, float32."""
+
+    features: Tensor
+    """(N, features): inputs of the head."""
+    texture: Tensor
+    """(N, T): see `ResNet.features_and_texture`."""
+    logits: Tensor
+    """(N, classes)."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """A score with its threshold; higher is more known."""
+    """A score with its threshold; higher is more known. Tensors that it does not need are empty."""
 
     score: Score
     threshold: float
     bank: Tensor
-    """(N, features) int8: directions of train images' features; empty for "gen"."""
+    """(N, features) int8: directions of train images' features."""
     k: int
-    scale: Tensor
-    """(2, 2) float32: mean and standard deviation on val of the similarity, and of the energy; for "both"."""
+    centre: Tensor = _EMPTY
+    """(T,) float32: mean texture of train images."""
+    whitening: Tensor = _EMPTY
+    """(T, T) float16: turns the difference of a texture from the centre into one of unit covariance."""
+    scale: Tensor = _EMPTY
+    """(2, 2) float32: mean and standard deviation on val of the similarity, and of minus the texture's distance."""
 
     @property
     def explanation(self) -> str:
         """What the score is, for the model card."""
         return _EXPLANATIONS[self.score]
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return (B,) scores of the (B, features) inputs of the head and their (B, classes) logits."""
+    def scores(self, of: Outputs) -> Tensor:
+        """Return the (N,) scores of images."""
         if self.score == "gen":
-            return gen(logits)
-        near = similarity(features, self._directions.to(features.device), self.k)
+            return gen(of.logits)
         if self.score == "knn":
-            return near
-        means, deviations = self.scale.to(features.device).T
-        return ((torch.stack((near, logits.float().logsumexp(1)), 1) - means) / deviations).amin(1)
+            return self._near(of)
+        means, deviations = self.scale.to(of.features.device).T
+        return ((self.parts(of) - means) / deviations) @ means.new_tensor(_WEIGHTS)
 
-    def known(self, features: Tensor, logits: Tensor) -> list[bool]:
+    def parts(self, of: Outputs) -> Tensor:
+        """Return the (N, 2) similarity, and minus the distance of the texture."""
+        device = of.texture.device
+        distance = ((of.texture - self.centre.to(device)) @ self.whitening.float().to(device)).norm(dim=1)
+        return torch.stack((self._near(of), -distance), 1)
+
+    def known(self, of: Outputs) -> list[bool]:
         """Return for each image whether it shows one of the classes, as far as the score tells."""
-        return (self.scores(features, logits) >= self.threshold).tolist()
+        return (self.scores(of) >= self.threshold).tolist()
+
+    def _near(self, of: Outputs) -> Tensor:
+        return similarity(of.features, self._directions.to(of.features.device), self.k)
 
     @cached_property
     def _directions(self) -> Tensor:
@@ -100,9 +128,10 @@ def as_bank(features: Tensor) -> Tensor:
 def write_unknown(folder: Path, unknown: Unknown) -> None:
     """Write `unknown.safetensors` for the weights in the folder. Raises UserError if it cannot be written."""
     header = {"score": unknown.score, "k": str(unknown.k), "weights": weights_id(folder)}
-    threshold = torch.tensor(unknown.threshold, dtype=torch.double)
-    tensors = {"bank": unknown.bank, "threshold": threshold, "scale": unknown.scale}
-    write_tensors(folder / UNKNOWN, tensors, header)
+    tensors = {name: getattr(unknown, name) for name in _TENSORS}
+    write_tensors(
+        folder / UNKNOWN, tensors | {"threshold": torch.tensor(unknown.threshold, dtype=torch.double)}, header
+    )
 
 
 def read_unknown(folder: Path) -> Unknown | None:
@@ -111,7 +140,10 @@ def read_unknown(folder: Path) -> Unknown | None:
         tensors, header = read_tensors(folder / UNKNOWN)
         if header["weights"] != weights_id(folder) or header["score"] not in _EXPLANATIONS:
             return None
-        score = cast(Score, header["score"])
-        return Unknown(score, tensors["threshold"].item(), tensors["bank"], int(header["k"]), tensors["scale"])
+        score, stored = cast(Score, header["score"]), {name: tensors[name] for name in _TENSORS}
+        return Unknown(score, tensors["threshold"].item(), k=int(header["k"]), **stored)
     except (UserError, KeyError, ValueError, RuntimeError):
         return None
+
+
+_TENSORS = ("bank", "centre", "whitening", "scale")

@@ -197,7 +197,7 @@ class _Session:
         preprocess = Preprocess(training.best.image_size, normalization, self.device)
         how = preprocess, training.autocast, self.world
         of_val = yield from outputs(training.model, dataset.val, *how, phase="evaluate")
-        calibration = fit_calibration(of_val[1], dataset.val.labels)
+        calibration = fit_calibration(of_val.logits, dataset.val.labels)
         unknown = yield from fit_unknown(training.model, dataset.train, dataset.val, of_val, *how)
         summary = yield from test(training.model, dataset.test, *how, calibration=calibration)
         if self.world.first:

@@ -5,8 +5,9 @@ import torch
 
 from resnet_cifar.data.dataset import load
 from resnet_cifar.data.preprocess import CIFAR100, Preprocess
-from resnet_cifar.engine.unknown import auroc, fit_unknown, outputs, surrogates, threshold
+from resnet_cifar.engine.unknown import _whitening, auroc, fit_unknown, outputs, surrogates, threshold
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.unknown import Outputs
 from resnet_cifar.system.device import runs_in
 from tests.builders import CPU, recipe, result
 
@@ -44,9 +45,22 @@ def test_outputs_are_the_networks_and_the_fit_keeps_95_percent_of_val():
     how = Preprocess(32, CIFAR100, CPU), runs_in(CPU, "fp32")
     of_val = result(outputs(model, data.val, *how))
     with torch.no_grad():
-        assert torch.allclose(of_val[1], model(how[0](data.val.images)), atol=1e-4)
+        assert torch.allclose(of_val.logits, model(how[0](data.val.images)), atol=1e-4)
     unknown = result(fit_unknown(model, data.train, data.val, of_val, *how))
-    kept = sum(unknown.known(*of_val)) / len(data.val)
-    assert 0.95 <= kept < 0.97 and unknown.bank.numel() <= 2_500_000 and not model.training
+    kept = sum(unknown.known(of_val)) / len(data.val)
+    assert 0.95 <= kept < 0.97 and not model.training
+    assert of_val.texture.shape == (len(data.val), model.texture_size)
     none = data.val.take(torch.arange(0))
-    assert result(fit_unknown(model, data.train, none, (of_val[0][:0], of_val[1][:0]), *how)) is None
+    assert result(fit_unknown(model, data.train, none, Outputs(*(part[:0] for part in of_val)), *how)) is None
+
+
+def test_a_whitened_texture_has_unit_covariance_but_for_the_shrinkage():
+    generator = torch.Generator().manual_seed(0)
+    texture = torch.randn(4000, 6, generator=generator) @ torch.randn(6, 6, generator=generator) + 3
+    centre, whitening = _whitening(texture)
+    away = (texture - centre) @ whitening.float()
+    assert torch.allclose(centre, texture.mean(0))
+    covariance = away.T @ away / len(away)
+    assert (covariance - covariance.diagonal().diag()).abs().max() < 0.05 and covariance.diagonal().max() < 1.1
+    assert covariance.diagonal().median() > 0.8
+    assert _whitening(torch.ones(5, 3))[1].isfinite().all()  # of textures that are all the same

@@ -1,7 +1,6 @@
 """None of these: the scores, their file, and what a prediction says."""
 
 import json
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from resnet_cifar.cli import main as cli
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.model.classifier import Classifier
-from resnet_cifar.model.unknown import UNKNOWN, Unknown, as_bank, gen, read_unknown, similarity, write_unknown
+from resnet_cifar.model.unknown import UNKNOWN, Outputs, Unknown, as_bank, gen, read_unknown, similarity, write_unknown
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves, saved
 from tests.builders import checkpoint, recipe, told
@@ -23,7 +22,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 def unknown(threshold: float, features: int = 64, **changes) -> Unknown:
     bank = as_bank(torch.rand(200, features, generator=GENERATOR))
-    return replace(Unknown("knn", threshold, bank, 5, torch.tensor([[0.0, 1.0], [0.0, 1.0]])), **changes)
+    return replace(Unknown("knn", threshold, bank, 5), **changes)
 
 
 def test_the_similarity_is_the_one_found_by_trying_all():
@@ -49,14 +48,13 @@ def test_gen_is_highest_for_a_sure_answer():
     assert flat == pytest.approx(-10 * (0.01 * 0.99) ** 0.1)
 
 
-def test_the_lower_of_both_decides():
-    score = unknown(0.0, score="both", scale=torch.tensor([[0.5, 0.1], [math.log(100), 2.0]]))
-    features = score.bank[:1].float()
-    near = (similarity(features, F.normalize(score.bank.float()), 5) - 0.5) / 0.1
-    low, high = torch.zeros(1, 100), torch.zeros(1, 100)
-    low[:], high[:, 0] = -4.0, 50.0  # log-sum-exp: 2 standard deviations below its mean; far above
-    assert score.scores(features, low).item() == pytest.approx(-2, abs=1e-5)
-    assert score.scores(features, high).item() == pytest.approx(near.item(), abs=1e-5)
+def test_both_are_weighed_in_their_standard_deviations():
+    scale, whitening = torch.tensor([[0.5, 0.1], [-4.0, 2.0]]), (2 * torch.eye(3)).half()
+    score = unknown(0.0, score="both", centre=torch.ones(3), whitening=whitening, scale=scale)
+    of = Outputs(score.bank[:1].float(), torch.tensor([[1.0, 4.0, 5.0]]), torch.zeros(1, 100))
+    near = (similarity(of.features, F.normalize(score.bank.float()), 5) - 0.5) / 0.1
+    texture = (-2 * 5 + 4) / 2  # 3 and 4 away from the centre
+    assert score.scores(of).item() == pytest.approx(2 * near.item() + texture, abs=1e-4)
 
 
 def test_what_is_written_is_read_and_only_beside_its_weights(tmp_path: Path):
@@ -106,12 +104,13 @@ def test_it_is_published_with_the_run_and_the_card_explains_it(tmp_path: Path):
 
 def test_it_costs_a_prediction_next_to_nothing():
     """A bank of 5,000 images with 512 features; a prediction of the model that ships takes over 10 ms."""
-    score = unknown(0.5, 512, bank=as_bank(torch.rand(5000, 512, generator=GENERATOR)))
-    features, logits = torch.rand(1, 512, generator=GENERATOR), torch.rand(1, 100, generator=GENERATOR)
-    score.known(features, logits)
+    whitened = {"centre": torch.zeros(256), "whitening": torch.eye(256).half(), "scale": torch.ones(2, 2)}
+    score = unknown(0.5, 512, score="both", bank=as_bank(torch.rand(5000, 512, generator=GENERATOR)), **whitened)
+    of = Outputs(*(torch.rand(1, size, generator=GENERATOR) for size in (512, 256, 100)))
+    score.known(of)
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        score.known(features, logits)
+        score.known(of)
         times.append(time.perf_counter() - began)
     assert min(times) < 0.003

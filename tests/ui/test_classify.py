@@ -194,7 +194,7 @@ def test_the_card_says_that_an_image_is_probably_none_of_the_classes(root: Path)
 def test_the_page_says_that_an_image_is_probably_none_of_the_classes(page, root: Path):
     """On the page and in the API's answer, of a model that knows nothing at all."""
     bank = as_bank(torch.rand(50, 64, generator=torch.Generator().manual_seed(0)))
-    write_unknown(checkpoint(root / "wary"), Unknown("knn", 2.0, bank, 5, torch.zeros(2, 2)))
+    write_unknown(checkpoint(root / "wary"), Unknown("knn", 2.0, bank, 5))
     try:
         classified = classify_as_json(Models(root, Rights()), example_image("cup"), "wary")
         assert classified["known"] is False

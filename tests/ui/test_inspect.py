@@ -68,7 +68,11 @@ def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
 def choose(page, run: str, view: str) -> None:
     page.locator("#inspect select.run option", has_text=run).wait_for(state="attached")
     page.get_by_label("Model", exact=True).locator("visible=true").select_option(run)
-    page.locator("#inspect .views").get_by_role("button", name=view).click()
+    turn_to(page, view)
+
+
+def turn_to(page, view: str) -> None:
+    page.locator("#inspect .views").get_by_text(view, exact=True).click()
 
 
 def test_a_run_is_inspected_with_progress_and_a_second_visitor_sees_it(page, browser, address: str, runs: Path):
@@ -89,7 +93,7 @@ def test_a_run_is_inspected_with_progress_and_a_second_visitor_sees_it(page, bro
     fractions = [percent(summary[key]) for key in ("top1", "top5", "coarse_top1", "ece")]
     assert shown == [*fractions[:3], f"{summary['loss']:.4f}", fractions[3]]
     page.wait_for_function("document.querySelector('#inspect .calibration .plot').data?.length === 2")
-    other.locator("#inspect .views").get_by_role("button", name="Confusion").click()
+    turn_to(other, "Confusion")
     other.locator("#inspect .pairs li").first.wait_for()
     other.close()
 
@@ -101,7 +105,7 @@ def test_an_inspection_is_stopped(page, runs: Path):
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Inspect this run").wait_for()
     assert not (runs / "large" / FOLDER).exists()
-    page.locator("#inspect .views").get_by_role("button", name="Confusion").click()
+    turn_to(page, "Confusion")
     assert not page.locator("#inspect .pairs").is_visible()  # nothing is stored
 
 
@@ -137,6 +141,8 @@ def test_a_cell_and_a_pair_show_the_images_behind_them(page, answered: Predictio
     page.locator("#inspect .behind h3", has_text=f"{names[pair.true]}, taken for {names[pair.predicted]}").wait_for()
     page.get_by_label("20 superclasses").check()
     page.wait_for_function(f"{PLOT}.data[0].z.length === 20")
+    page.set_viewport_size({"width": 600, "height": 900})
+    page.wait_for_function(f"{PLOT}.clientWidth < 600 && {PLOT}._fullLayout.width === {PLOT}.clientWidth")
 
 
 def test_mistakes_are_filtered_and_labels_doubted(page, answered: Predictions):
@@ -159,7 +165,8 @@ def test_mistakes_are_filtered_and_labels_doubted(page, answered: Predictions):
 
 
 def test_two_runs_side_by_side_and_a_class_opens_its_mistakes(page, answered: Predictions):
-    choose(page, "first", "Classes")
+    turn_to(page, "Classes")  # at once: the tab's script has yet to run
+    page.get_by_label("Model", exact=True).locator("visible=true").select_option("first")
     rows = page.locator("#inspect .bars li")
     rows.first.wait_for()
     assert rows.count() == 100 and page.locator("#inspect .bar.second").count() == 0
@@ -208,7 +215,7 @@ def test_accessibility_of_every_view(page):
     choose(page, "first", "Calibration")
     page.locator("#inspect .numbers dd").first.wait_for()
     for view in VIEWS:
-        page.locator("#inspect .views").get_by_role("button", name=view).click()
+        turn_to(page, view)
         if view == "Confusion":
             page.locator("#inspect .pairs button").first.click()
             page.locator("#inspect .behind .tiles li").first.wait_for()

@@ -81,6 +81,8 @@ def test_visitors_classify_and_see_curves(space: str, hub: HubServer, tmp_path: 
     page.get_by_role("tab", name="Curves").click()
     page.locator("#runs tbody tr").wait_for()
     assert page.get_by_role("button", name="Delete").count() == 0
+    page.get_by_role("tab", name="Inspect").click()
+    page.locator("#inspect .offer", has_text="Its owner, me, can log in to do more").wait_for()  # nothing is stored
     page.close()
     assert not [request for request in hub.requests if request.token]
 

@@ -56,6 +56,8 @@ _TEMPLATE = """
     <p class="missing aside" role="status"></p><p class="beside aside"></p>
     <div class="key" role="group" aria-label="Superclasses"></div>
     <ol class="bars"></ol>
+    <p class="aside">The training images of a class, as augmentation changes them, are shown by <i>Explore the data</i>
+    of a stage, in <a href="#train">Train</a>.</p>
   </section>
   <section class="mistakes card" aria-label="Mistakes">
     <div class="top"><fieldset class="segmented"><legend class="unseen">Which images</legend>{kinds}</fieldset>
@@ -81,7 +83,7 @@ def panel(default: str | None, answers: Mapping[str, Answer]) -> gr.HTML:
     )
     template = _TEMPLATE.format(
         labels=labels,
-        views="".join(f'<button type="button" value="{value}">{name}</button>' for value, name in VIEWS.items()),
+        views="".join(f'<a href="#inspect/{value}">{name}</a>' for value, name in VIEWS.items()),
         splits=radios("split", {"test": "Test", "val": "Val"}),
         by=radios("by", {"class": "100 classes", "superclass": "20 superclasses"}),
         kinds=radios("kind", {"worst": "Highest loss", "suspects": "Likely label errors"}),

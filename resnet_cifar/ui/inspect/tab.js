@@ -3,8 +3,9 @@
 const root = element.querySelector(".inspect");
 const find = (selector) => root.querySelector(selector);
 const run = find("select.run");
-const views = [...root.querySelectorAll(".views button")];
-const asked = { run: null, other: "", split: "test", view: views[0].value };
+const views = [...root.querySelectorAll(".views a")]; // links: they work before this script has run
+const viewOf = (link) => link.hash.split("/")[1];
+const asked = { run: null, other: "", split: find(".split :checked").value, view: viewOf(views[0]) };
 const drawn = {}; // functions that draw the views, by name; each returns once it has
 let job = 0; // number of the newest question; answers to an older one are dropped
 let own = false; // whether this visitor has chosen a run: then it no longer follows the one of Classify
@@ -13,7 +14,7 @@ const ask = (name, question = {}) => asking(name, { run: asked.run, split: asked
 
 function inHash() {
   const [tab, view] = location.hash.slice(1).split("/");
-  return tab === "inspect" && views.some((button) => button.value === view) ? view : null;
+  return tab === "inspect" && views.some((link) => viewOf(link) === view) ? view : null;
 }
 
 function tell(sentence) {
@@ -37,11 +38,11 @@ async function models() {
 async function show() {
   const mine = ++job;
   root.dataset.view = asked.view;
-  for (const button of views) {
-    const open = button.value === asked.view;
-    button.setAttribute("aria-current", String(open));
-    const bar = button.parentElement;
-    if (open && bar.scrollWidth > bar.clientWidth) bar.scrollLeft = button.offsetLeft - bar.offsetLeft - (bar.clientWidth - button.offsetWidth) / 2;
+  for (const link of views) {
+    const open = viewOf(link) === asked.view;
+    link.setAttribute("aria-current", String(open));
+    const bar = link.parentElement;
+    if (open && bar.scrollWidth > bar.clientWidth) bar.scrollLeft = link.offsetLeft - bar.offsetLeft - (bar.clientWidth - link.offsetWidth) / 2;
   }
   try {
     if (!asked.run && !(await models())) return tell("There is no model yet: train one first.");
@@ -95,6 +96,7 @@ function redraw(node) {
     if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: colour("--border-color-primary"), linecolor: colour("--border-color-primary"), zeroline: false });
   }
   layout.hoverlabel = { bgcolor: colour("--block-background-fill"), bordercolor: colour("--border-color-primary"), font: { color: colour("--body-text-color"), family: colour("--font"), size: 13 }, align: "left" };
+  layout.width = node.clientWidth; // Plotly keeps the width that it first drew with
   node.adapt?.(data, layout, node.clientWidth);
   Plotly.react(node, data, layout, { displaylogo: false, responsive: false, displayModeBar: false });
 }
@@ -121,13 +123,6 @@ run.addEventListener("change", () => {
 });
 run.addEventListener("focus", () => models().catch(() => {}));
 for (const radio of root.querySelectorAll(".split input")) radio.addEventListener("change", () => change({ split: radio.value }));
-for (const button of views) {
-  button.addEventListener("click", () => {
-    if (button.value === asked.view) return;
-    history.pushState(null, "", `#inspect/${button.value}`);
-    change({ view: button.value });
-  });
-}
 window.addEventListener("popstate", () => inHash() && inHash() !== asked.view && change({ view: inHash() }));
 document.addEventListener("model-followed", () => (own = false)); // the Train tab opens this one, with its run
 watch(Object.keys({ value: 0 }), () => {

@@ -59,8 +59,7 @@ function classRow({ label, name, group, top1, other }) {
   button.addEventListener("click", () => {
     of.value = String(label);
     kind("worst");
-    history.pushState(null, "", "#inspect/mistakes");
-    change({ view: "mistakes" });
+    location.hash = "inspect/mistakes";
   });
   const row = hue(make("li", {}, button), group);
   row.dataset.group = group;
