@@ -1,4 +1,4 @@
-"""How well images of none of the classes are noticed: AUROC, and the share flagged where 95 % of val is kept.
+"""How well images of none of the classes are noticed: AUROC, and the share flagged at the threshold of val.
 
     python benchmarks/ood.py [RUN] [--near NAME=DIR] [--far NAME=DIR] [--images N] [--show FILE]  # needs CIFAR100_DIR
 

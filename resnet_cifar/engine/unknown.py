@@ -4,6 +4,7 @@ Val has no images of other things. Surrogates are made from it that keep the sta
 and lose what a class is recognized by, each in another way: a detector is then judged by more than one kind.
 """
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
@@ -21,14 +22,15 @@ from resnet_cifar.model.unknown import LARGEST, Outputs, Unknown, as_bank
 from resnet_cifar.system.device import Autocast
 from resnet_cifar.system.distributed import ALONE, World
 
-KEPT = 0.95
-"""Share of val that counts as known."""
+FLAGGED = 0.05
+"""Most images of a model's classes that may count as unknown."""
 NEIGHBOURS = 50
 """k in 50,000 train images (Sun et al. 2022, section 4); smaller in a part of them, so that the share is the same."""
 _ALL = 50_000
 _BANK = 5_000  # train images that make the bank, where the file has room for all, and the texture
 _SPARE = 100_000  # bytes of the file beside bank and whitening
 _SURROGATES = 200  # of each kind, at most
+_CONFIDENT = 1.645  # standard deviations, of which a normal distribution has 5 % further out
 _SHRINKAGE = 0.05  # of the texture's covariance towards a multiple of the identity, so that it can be inverted
 
 
@@ -66,7 +68,7 @@ def fit_unknown(
     autocast: Autocast,
     world: World = ALONE,
 ) -> Generator[Progress, None, Unknown | None]:
-    """Return the best of three scores on val, with the threshold that keeps 95 % of it; None without val.
+    """Return the best of three scores on val, with its `threshold`; None without val.
 
     train: balanced wherever it is cut, as `load` returns it; its first images make bank and texture. of_val: outputs of
     `val`.
@@ -104,8 +106,14 @@ def _whitening(texture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def threshold(scores: Tensor) -> float:
-    """Return the highest score that at least 95 % of `scores` reach."""
-    return scores.sort().values[int((1 - KEPT) * len(scores) + 1e-9)].item()
+    """Return the highest threshold below which at most 5 % of known images lie, with a confidence of 95 %.
+
+    scores: (N,) of known images, of which fewer than 5 % lie below it: their number in N images is binomial, and close
+    to normal.
+    """
+    count = len(scores)
+    below = FLAGGED * count - _CONFIDENT * math.sqrt(FLAGGED * (1 - FLAGGED) * count)
+    return scores.sort().values[max(0, int(below))].item()
 
 
 def mean_auroc(known: Tensor, others: Tensor, each: int) -> float:
