@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SPREAD := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: page train check test lint format clean
 
@@ -13,10 +14,10 @@ train: $(VENV)/ready ## train in the terminal; ARGS="--recipe scratch" and the l
 	$(RUN) app.py --train-only $(ARGS)
 
 check: lint ## style, types and the quick tests: about a minute
-	$(RUN) -m pytest $(WORKERS) -m "not browser and not process and not slow" $(ARGS)
+	$(RUN) -m pytest -n $(CORES) $(SPREAD) -m "not browser and not process and not slow" $(ARGS)
 
 test: lint ## everything that must pass before a commit; ARGS="-k stop" and the like go to pytest
-	$(RUN) -m pytest $(WORKERS) $(ARGS)
+	$(RUN) -m pytest -n auto $(SPREAD) $(ARGS)
 
 lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .

@@ -14,6 +14,7 @@ from tests.builders import CPU, start
 SMALL = ("--recipe", "quick", "--arch", "tiny", "--data", "synthetic", "--train-images", "200", "--val-images", "100")
 
 
+@pytest.mark.slow
 def test_a_suggestion_is_printed_that_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     """And nothing is left: no run, no lock."""
     monkeypatch.setattr("resnet_cifar.runs.run_dir.CHECKPOINTS", tmp_path)

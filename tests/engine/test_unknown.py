@@ -50,7 +50,7 @@ def test_outputs_are_the_networks_and_the_fit_flags_few_of_val():
         assert torch.allclose(of_val.logits, model(how[0](data.val.images)), atol=1e-4)
     unknown = result(fit_unknown(model, data.train, data.val, of_val, *how))
     kept = sum(unknown.known(of_val)) / len(data.val)
-    assert 0.95 <= kept < 0.97 and not model.training
+    assert 0.98 <= kept < 1 and not model.training  # of 100 images, 1 may be flagged
     assert of_val.texture.shape == (len(data.val), model.texture_size)
     none = data.val.take(torch.arange(0))
     assert result(fit_unknown(model, data.train, none, Outputs(*(part[:0] for part in of_val)), *how)) is None

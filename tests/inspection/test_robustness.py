@@ -90,6 +90,7 @@ def test_each_corruption_does_what_its_name_says(splits: tuple[Split, Split]):
     assert (profile[18] / profile[16]).item() == pytest.approx(np.exp(-2), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_results_are_what_counting_gives(tiny: RunDir, monkeypatch: pytest.MonkeyPatch):
     """On a part of test that is class-balanced, and the same each time."""
     seen: list[Split] = []
@@ -151,6 +152,7 @@ def test_official_files_are_read_corruption_by_corruption_from_weak_to_strong(of
         assert (split.images == 10 * (place // 5) + place % 5).all()
 
 
+@pytest.mark.slow
 def test_the_mean_over_the_official_files(
     tiny: RunDir, official: Path, splits: tuple[Split, Split], capsys: pytest.CaptureFixture[str]
 ):

@@ -18,6 +18,7 @@ def ended(tests: Finder, ticket: int) -> dict:
     return tests.answer(ticket)
 
 
+@pytest.mark.slow
 def test_a_test_reports_its_progress_and_its_result(monkeypatch: pytest.MonkeyPatch):
     tests = Finder(CPU)
     ticket = tests.begin(recipe(), 0, None)
