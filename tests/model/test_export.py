@@ -14,6 +14,9 @@ from tests.builders import CPU, ROOT, checkpoint, result
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
+pytestmark = pytest.mark.slow  # exporting takes 2 s
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A checkpoint and its ONNX file; the export takes about 5 s."""
@@ -23,7 +26,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder, file
 
 
-@pytest.mark.slow
 def test_any_number_of_images_gets_the_checkpoints_logits(exported: tuple[Path, Path]):
     folder, file = exported
     session = onnxruntime.InferenceSession(file)
@@ -35,7 +37,6 @@ def test_any_number_of_images_gets_the_checkpoints_logits(exported: tuple[Path, 
             assert torch.allclose(torch.from_numpy(logits), model(inputs), atol=1e-4)
 
 
-@pytest.mark.slow
 def test_preprocessing_and_labels_are_in_the_metadata(exported: tuple[Path, Path]):
     facts = onnxruntime.InferenceSession(exported[1]).get_modelmeta().custom_metadata_map
     assert json.loads(facts["label_names"]) == list(FINE) and facts["image_size"] == "32"
