@@ -49,7 +49,7 @@ class RunResumed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Progress of a `phase`: download, features, compile, train, range, evaluate, test, upload or export."""
+    """Progress of a `phase`: download, read images, features, compile, train, range, evaluate, test, upload, export."""
 
     phase: str
     done: int

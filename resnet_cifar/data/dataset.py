@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet_cifar.data.own_images import read
+from resnet_cifar.data.own_report import SPLITS
 from resnet_cifar.data.split import Dataset, Split
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
@@ -21,7 +22,7 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
     Raises UserError if the data is missing or damaged, or the download fails.
     """
     if recipe.own is not None:
-        return (yield from _own(recipe.own, data_dir, device))
+        return (yield from _own(recipe.own, data_dir, device, bool(recipe.val_images)))
     train, test = yield from official_splits(recipe.data, data_dir)
     order = balanced_order(train.labels, recipe.seed)
     wanted = recipe.train_images or len(train) - recipe.val_images
@@ -29,8 +30,8 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
     return Dataset(train.take(train_order).to(device), train.take(val_order).to(device), test.to(device))
 
 
-def _own(facts: OwnData, path: Path | None, device: torch.device) -> Generator[Progress, None, Dataset]:
-    """Load a person's own images, whose three splits were made when they were first read."""
+def _own(facts: OwnData, path: Path | None, device: torch.device, with_val: bool) -> Generator[Progress, None, Dataset]:
+    """Load a person's own images, whose splits were made when they were first read; without val, it joins train."""
     if path is None:
         raise UserError("the run's images are your own; name their folder or zip archive with --data.")
     own = yield from read(path, facts.side)
@@ -39,7 +40,8 @@ def _own(facts: OwnData, path: Path | None, device: torch.device) -> Generator[P
             f"the images in {path} are not those that the run began with; restore them, or start a new run."
         )
     whole = Split(own.images, own.labels, facts.spec())
-    train, val, test = (whole.take((own.splits == place).nonzero().flatten()).to(device) for place in range(3))
+    splits = own.splits if with_val else own.splits.where(own.splits != SPLITS.index("val"), SPLITS.index("train"))
+    train, val, test = (whole.take((splits == place).nonzero().flatten()).to(device) for place in range(3))
     return Dataset(train, val, test)
 
 
@@ -54,8 +56,11 @@ def official_splits(data: str, data_dir: Path | None) -> Generator[Progress, Non
 
 
 def check_folder(data: str, data_dir: Path | None) -> None:
-    """Raise UserError if a folder is given and lacks the data set."""
-    if data_dir is not None and data != OWN:
+    """Raise UserError if a folder is given and lacks the data set, or a person's own images are not there."""
+    if data == OWN:
+        if data_dir is None or not data_dir.exists():
+            raise UserError(f"the images are not at {data_dir}; read them again, from their folder or archive.")
+    elif data_dir is not None:
         import_module(DATASETS[data].module).check(data_dir)
 
 

@@ -7,69 +7,46 @@ made. Memory holds the small images only, never the large ones.
 import hashlib
 import json
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from resnet_cifar.data import own_store
 from resnet_cifar.data.archive import Files, opened
 from resnet_cifar.data.images import centre_square, decode
 from resnet_cifar.data.layout import Entry, Layout, Skipped, read_layout
 from resnet_cifar.data.own_report import SPLITS, Report
+from resnet_cifar.data.own_store import OwnImages
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.paths import DATA
-from resnet_cifar.recipe.datasets import OwnData
-from resnet_cifar.system import files as disk
+from resnet_cifar.system.memory import free_memory
 
 _VERSION = 1  # of what is stored
+_OF_MEMORY = 0.5  # part of the free memory that images may fill
 _SHARES = {"val": 0.1, "test": 0.15}  # of a class's images, where no such folder is given
-_CACHE = ".resnet_cifar"  # hidden, so that the folder's layout ignores it
 
 
-@dataclass(frozen=True)
-class OwnImages:
-    """Decoded images with their labels, splits and report."""
-
-    images: Tensor
-    """(N, 3, side, side) uint8."""
-    labels: Tensor
-    """(N,) int64, indices in `report.labels`."""
-    splits: Tensor
-    """(N,) int64, indices in `SPLITS`."""
-    report: Report
-    fingerprint: str
-    """Digest of images, labels and splits, the same for the same images in another place."""
-
-    def facts(self) -> OwnData:
-        """Return what a recipe holds of the images."""
-        train, val, test = (sum(self.report.counts[name]) for name in SPLITS)
-        return OwnData(
-            labels=self.report.labels,
-            train_images=train,
-            val_images=val,
-            test_images=test,
-            side=self.images.shape[-1],
-            fingerprint=self.fingerprint,
-        )
-
-
-def read(path: Path, side: int) -> Generator[Progress, None, OwnImages]:
+def read(path: Path, side: int, folder: Path | None = None) -> Generator[Progress, None, OwnImages]:
     """Read the images of a folder or a zip archive, at `side` pixels a side; the second time from what was stored.
 
-    Raises UserError if the images cannot be learned from, with the reason.
+    path: may also be a file that they were stored in. folder: where to store them; None: beside `path`. Raises
+    UserError if the images cannot be learned from, with the reason.
     """
+    if path.suffix == own_store.ENDING:
+        if (stored := own_store.stored(path)) is None:
+            raise UserError(f"{path} is missing or damaged; read the images again, from their folder or archive.")
+        return stored
     with opened(path) as files:
         layout = read_layout(files.names())
-        store = _store(path, _key(files, layout, side))
-        if (stored := _stored(store)) is not None:
+        key = _key(files, layout, side)
+        store = own_store.place(path, key) if folder is None else folder / f"{key}{own_store.ENDING}"
+        if (stored := own_store.stored(store)) is not None:
             return stored
-        own = yield from _decode(files, layout, side)
-    _write(store, own)
+        own = yield from _decode(files, layout, side, store)
+    own_store.write(own)
     return own
 
 
@@ -82,10 +59,11 @@ def _key(files: Files, layout: Layout, side: int) -> str:
     return digest.hexdigest()
 
 
-def _decode(files: Files, layout: Layout, side: int) -> Generator[Progress, None, OwnImages]:
+def _decode(files: Files, layout: Layout, side: int, store: Path) -> Generator[Progress, None, OwnImages]:
     """Decode every image once; leave out the damaged ones and those whose content was there before."""
     total = len(layout.entries)
-    pixels = np.zeros((total, side, side, 3), np.uint8)
+    _check_memory(total, side)
+    pixels = np.zeros((total, 3, side, side), np.uint8)
     used: list[Entry] = []
     skipped = list(layout.skipped)
     first_with: dict[bytes, Entry] = {}
@@ -98,15 +76,25 @@ def _decode(files: Files, layout: Layout, side: int) -> Generator[Progress, None
         else:
             first = first_with.setdefault(_digest(content), entry)
             if first is entry:
-                pixels[len(used)] = np.asarray(image)
+                pixels[len(used)] = np.asarray(image).transpose(2, 0, 1)
                 used.append(entry)
             else:
                 skipped.append(_duplicate(entry, first))
         yield Progress(phase="read images", done=number + 1, total=total)
     labels, splits, made = assign(used, layout.labels)
-    images = torch.from_numpy(pixels[: len(used)]).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(pixels[: len(used)])
     report = _report(layout, labels, splits, skipped, made)
-    return OwnImages(images, labels, splits, report, _fingerprint(images, labels, splits))
+    return OwnImages(images, labels, splits, report, _fingerprint(images, labels, splits), store)
+
+
+def _check_memory(images: int, side: int) -> None:
+    """Raise UserError if the small images would fill the memory; an archive of tiny files can hold very many."""
+    needed, free = images * 3 * side**2, free_memory(torch.device("cpu"))
+    if free is not None and needed > _OF_MEMORY * free:
+        raise UserError(
+            f"{images:,} images at {side} px a side take {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; use fewer images."
+        )
 
 
 def _fingerprint(*tensors: Tensor) -> str:
@@ -170,32 +158,3 @@ def _report(layout: Layout, labels: Tensor, splits: Tensor, skipped: list[Skippe
         for place, name in enumerate(SPLITS)
     }
     return Report(shape=layout.shape, labels=layout.labels, counts=counts, skipped=tuple(skipped), made=made)
-
-
-def _store(path: Path, key: str) -> Path:
-    """File for the small images: beside the data, or in the project's data folder if that place is not writable."""
-    beside = (path if path.is_dir() else path.parent) / _CACHE
-    try:
-        beside.mkdir(exist_ok=True)
-    except OSError:
-        beside = DATA / "own"
-        beside.mkdir(parents=True, exist_ok=True)
-    return beside / f"{key}.safetensors"
-
-
-def _write(store: Path, own: OwnImages) -> None:
-    tensors = {"images": own.images, "labels": own.labels, "splits": own.splits}
-    with disk.replacing(store) as draft:
-        save_file(tensors, draft, {"report": json.dumps(asdict(own.report)), "fingerprint": own.fingerprint})
-
-
-def _stored(store: Path) -> OwnImages | None:
-    """Read what was stored; None if it is missing or damaged."""
-    try:
-        with safe_open(store, "pt") as content:
-            header = content.metadata()
-            report, fingerprint = Report.from_json(json.loads(header["report"])), header["fingerprint"]
-            images, labels, splits = (content.get_tensor(name) for name in ("images", "labels", "splits"))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-    return OwnImages(images, labels, splits, report, fingerprint)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_cifar.data.layout import Skipped
+from resnet_cifar.recipe.datasets import class_weights
 
 SPLITS = ("train", "val", "test")
 FEW = 10
@@ -44,10 +45,19 @@ class Report:
         return min(zip(self.labels, self.counts["train"], strict=True), key=lambda pair: pair[1])
 
     @property
+    def balancing(self) -> str | None:
+        """Sentence about the weights of classes in the loss; None for classes of about the same size."""
+        weights = class_weights(self.counts["train"])
+        if weights is None:
+            return None
+        pairs = sorted(zip(weights, self.labels, strict=True))
+        lightest, heaviest = (f"{weight:.2g} times ({label})" for weight, label in (pairs[0], pairs[-1]))
+        return f"classes are unequal, so their images count {lightest} to {heaviest} in the loss"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what will make the model worse."""
-        totals = [sum(column) for column in zip(*self.counts.values(), strict=True)]
-        few = [f"{label} ({total})" for label, total in zip(self.labels, totals, strict=True) if total < FEW]
+        few = [f"{label} ({total})" for label, total in zip(self.labels, self.totals, strict=True) if total < FEW]
         untested = [label for label, count in zip(self.labels, self.counts["test"], strict=True) if not count]
         found = []
         if few:
@@ -56,21 +66,48 @@ class Report:
             found.append(f"No test images of: {', '.join(untested)}.")
         return tuple(found)
 
-    def lines(self) -> Iterator[str]:
-        """Yield the report as lines of text: a bar for each class, then what is not used, and why."""
-        totals = [sum(column) for column in zip(*self.counts.values(), strict=True)]
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """Images of each class, over all splits."""
+        return tuple(map(sum, zip(*self.counts.values(), strict=True)))
+
+    @property
+    def summary(self) -> str:
+        """Images, classes, layout and splits in one line."""
         parts = ", ".join(f"{sum(self.counts[name]):,} {name}" for name in SPLITS)
-        yield f"{sum(totals):,} images of {len(self.labels)} classes, as {self.shape}: {parts}"
-        width = max(map(len, self.labels))
-        for label, total in zip(self.labels, totals, strict=True):
-            yield f"  {label:<{width}}  {total:>7,}  {'#' * max(1, round(_BAR * total / max(totals)))}"
+        return f"{sum(self.totals):,} images of {len(self.labels)} classes, as {self.shape}: {parts}"
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """Sentences about the splits and the classes, without warnings."""
         if self.made:
             yield f"{' and '.join(self.made)} were cut from train, of each class, by the names of the files"
         label, count = self.smallest
         yield f"smallest class: {label}, with {count:,} train image{'' if count == 1 else 's'}"
+        if self.balancing is not None:
+            yield self.balancing
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report as lines of text: a bar for each class, then what is not used, and why."""
+        totals = self.totals
+        yield self.summary
+        width = max(map(len, self.labels))
+        for label, total in zip(self.labels, totals, strict=True):
+            yield f"  {label:<{width}}  {total:>7,}  {'#' * max(1, round(_BAR * total / max(totals)))}"
+        yield from self.remarks
         yield from self.warnings
         if self.skipped:
-            yield f"{len(self.skipped):,} files are not used:"
-            yield from (f"  {skipped.name}: {skipped.reason}" for skipped in self.skipped[:_LISTED])
-            if len(self.skipped) > _LISTED:
-                yield f"  and {len(self.skipped) - _LISTED:,} more"
+            yield f"{self.unused}:"
+            yield from (f"  {line}" for line in self.unused_files)
+
+    @property
+    def unused(self) -> str:
+        """Number of files that are not used, in words."""
+        return "1 file is not used" if len(self.skipped) == 1 else f"{len(self.skipped):,} files are not used"
+
+    @property
+    def unused_files(self) -> Iterator[str]:
+        """Files that are not used, with the reason; the first twenty by name, the rest counted."""
+        yield from (f"{skipped.name}: {skipped.reason}" for skipped in self.skipped[:_LISTED])
+        if len(self.skipped) > _LISTED:
+            yield f"and {len(self.skipped) - _LISTED:,} more"

@@ -66,6 +66,9 @@ class Training:
         self.device = device
         self.world = world
         self.teacher = teacher
+        weights = recipe.own.class_weights if recipe.own is not None else None
+        self.class_weights = None if weights is None else torch.tensor(weights, device=device)
+        """Weight of each class's images in the loss, (classes,); None: all images weigh the same."""
         self.autocast = runs_in(device, precision)
         self.position = Position()
         self.tally = Tally()

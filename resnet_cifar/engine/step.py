@@ -70,14 +70,22 @@ def _backward_of_micro_batch(training: Training, inputs: Tensor, targets: Tensor
     """Accumulate gradients of `share` of the batch's mean loss."""
     with training.autocast():
         logits = training.module_for(inputs)(inputs)
-    smoothing = training.stage.label_smoothing
-    if training.teacher is None or training.stage.caches_features:  # a teacher sees images, not features
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
-    else:
-        loss = F.cross_entropy(logits.float(), training.teacher.targets(inputs, targets, smoothing))
-    loss = loss * share
+    loss = _mean_loss(training, inputs, logits.float(), targets) * share
     # Processes average their gradients; the sum is what a single process would have.
     (loss * training.world.size).backward()  # type: ignore[no-untyped-call]
     labels = targets if targets.ndim == 1 else targets.argmax(1)  # the larger part of a mixed image
     hits = (logits.detach().argmax(1) == labels).sum()
     return torch.stack((loss.detach(), hits.to(loss.dtype)))
+
+
+def _mean_loss(training: Training, inputs: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss of images; each counts by its class where classes have weights."""
+    goal, smoothing = targets, training.stage.label_smoothing
+    if training.teacher is not None and not training.stage.caches_features:  # a teacher sees images, not features
+        goal, smoothing = training.teacher.targets(inputs, targets, smoothing), 0.0
+    weights = training.class_weights
+    if weights is None:
+        return F.cross_entropy(logits, goal, label_smoothing=smoothing)
+    # Not `weight=`: it would also weigh the classes among which smoothing spreads the target of every image.
+    losses = F.cross_entropy(logits, goal, label_smoothing=smoothing, reduction="none")
+    return (losses * (weights[targets] if targets.ndim == 1 else targets @ weights)).mean()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import Recipe, Stage
+from resnet_cifar.recipe.datasets import OwnData
 from resnet_cifar.report.text import learns, percent, sizes, stage_rows
 from resnet_cifar.runs.run_dir import RunDir
 
@@ -24,7 +26,7 @@ CURVES_TEXT = "Loss and accuracy during the run"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 _STEMS = {"stock": "torchvision's stem", "cifar": "a 3x3 stem without pooling, for small images"}
-_DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images", "own": "images of its owner's"}
+_DATA = {"cifar100": "CIFAR-100", "synthetic": "synthetic images"}
 _OPTIMIZERS = {"sgd": "SGD with Nesterov momentum 0.9", "adamw": "AdamW"}
 _STARTS = {"scratch": "random", "imagenet": "pretrained on ImageNet"}
 _EXTREMES = 5  # classes that the card names at either end
@@ -69,7 +71,8 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
         "power": f"{config.calibration.power:.4f}",
         "temperature": f"{config.calibration.temperature:.4f}",
         "unknown": read_unknown(run.path),
-        "data": _DATA.get(recipe.data, recipe.data),
+        "data": _DATA.get(recipe.data, recipe.data) if recipe.own is None else _described(recipe.own),
+        "own": None if recipe.own is None else _own(recipe.own),
         "trained_at": sizes(trained_at),
         "used_at": None if trained_at == (config.image_size,) else sizes((config.image_size,)),
         "curves_file": CURVES,
@@ -85,6 +88,22 @@ def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[
         "planned": [_cells(_planned(stage)) for stage in recipe.stages],
         "trained": [_cells(row) for row in stage_rows(history)],
         "results": _results(results) if results else None,
+    }
+
+
+def _described(own: OwnData) -> str:
+    return f"{own.train_images + own.val_images + own.test_images:,} images of {len(own.labels)} classes"
+
+
+def _own(own: OwnData) -> dict[str, Any]:
+    """Describe a person's own images by their numbers."""
+    splits = {"train": own.train_images, "val": own.val_images, "test": own.test_images}
+    classes = zip(own.labels, map("{:,}".format, own.train_counts), strict=True)
+    return {
+        "images": _described(own),
+        "splits": ", ".join(f"{images:,} {name}" for name, images in splits.items()),
+        "weighted": own.class_weights is not None,
+        "classes": [_cells(row) for row in classes],
     }
 
 
@@ -139,7 +158,8 @@ def _results(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classes(accuracies: Iterable[tuple[str, float]]) -> str:
-    return ", ".join(f"{label.replace('_', ' ')} ({percent(top1)})" for label, top1 in accuracies)
+    names = ((escape(label.replace("_", " "), quote=False), percent(top1)) for label, top1 in accuracies)
+    return ", ".join(f"{name} ({top1})" for name, top1 in names)
 
 
 def _planned(stage: Stage) -> tuple[str, ...]:
@@ -174,5 +194,5 @@ def _transforms(augmentation: Augmentation) -> str:
 
 
 def _cells(row: Iterable[str]) -> list[str]:
-    """Cells of a Markdown table, in which `|` would begin a new one."""
-    return [cell.replace("|", " ") for cell in row]
+    """Cells of a Markdown table, in which `|` would begin a new one and `<` a tag."""
+    return [escape(cell.replace("|", " "), quote=False) for cell in row]

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_cifar.data.dataset import balanced_order, official_splits
+from resnet_cifar.data.dataset import balanced_order
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine.features import compute_features
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.inspection.predictions import FOLDER, belongs_to, check_classes, data_of, precision_of
+from resnet_cifar.inspection.predictions import FOLDER, belongs_to, load_train, precision_of
 from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors, write_tensors
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.runs.run_dir import RunDir
@@ -35,7 +35,7 @@ class Index:
     features: Tensor
     """(N, features) float32 with the precision of half, of length 1, on the CPU."""
     rows: Tensor
-    """(N,) int64, the images' rows in the official train split."""
+    """(N,) int64, the images' rows in the split of `load_train`."""
     labels: Tensor
     """(N,) int64."""
     train_images: int
@@ -54,9 +54,7 @@ class Index:
         prepare(device)
         origin = belongs_to(run)
         model, config = load_checkpoint(run.path, device)
-        data = data_of(run)
-        train, _ = yield from official_splits(data, data_dir or run.data_dir())
-        check_classes(run, train.spec, data)
+        train = yield from load_train(run, data_dir)
         learned = _learned_from(run, train.labels)
         rows = learned[: _A_CLASS_ON_A_CPU * len(config.labels)] if device.type == "cpu" else learned
         rows = rows.sort().values
@@ -85,7 +83,7 @@ class Index:
     def search(self, features: Tensor, k: int = 10) -> tuple[Tensor, Tensor]:
         """Find the `k` most similar images for each of (B, features), the most similar first.
 
-        Returns cosine similarities (B, k), and rows in the official train split (B, k).
+        Returns cosine similarities (B, k), and rows in the split of `load_train` (B, k).
         """
         similarities = _unit(features.cpu()) @ self.features.T
         best = similarities.topk(min(k, len(self)))
@@ -108,5 +106,7 @@ def _learned_from(run: RunDir, labels: Tensor) -> Tensor:
     if not run.recipe_file.exists():
         return balanced_order(labels, seed=0)
     recipe = run.recipe()
+    if recipe.own is not None:
+        return balanced_order(labels, recipe.seed)
     wanted = recipe.train_images or len(labels) - recipe.val_images
     return balanced_order(labels, recipe.seed)[recipe.val_images : recipe.val_images + wanted]

@@ -145,6 +145,20 @@ def load_split(
     return found
 
 
+def load_train(run: RunDir, data_dir: Path | None) -> Generator[Progress, None, Split]:
+    """Load the split that a run's train images are part of; of a person's own images, only those.
+
+    data_dir: as in `load_split`. Raises UserError if there are no such images, or if the run knows other classes.
+    """
+    data = data_of(run)
+    if data == OWN:
+        found = (yield from load(run.recipe(), run.data_dir(), torch.device("cpu"))).train
+    else:
+        found = (yield from official_splits(data, data_dir or run.data_dir()))[0]
+    check_classes(run, found.spec, data)
+    return found
+
+
 def check_classes(run: RunDir, spec: DatasetSpec, data: str) -> None:
     """Raise UserError if the run's model knows other classes than a data set has."""
     labels = read_config(run.path).labels

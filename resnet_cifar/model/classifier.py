@@ -96,7 +96,7 @@ class Classifier:
 
     def _prediction(self, values: list[float], indices: list[int], seen: Image.Image, known: bool | None) -> Prediction:
         names = [self.config.labels[index] for index in indices]
-        superclass = COARSE[FINE_TO_COARSE[FINE.index(names[0])]] if names[0] in FINE else None
+        superclass = COARSE[FINE_TO_COARSE[FINE.index(names[0])]] if self.config.labels == FINE else None
         return Prediction(dict(zip(names, values, strict=True)), superclass, seen, known)
 
     def _seen(self, inputs: torch.Tensor) -> list[Image.Image]:

@@ -10,7 +10,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import typed_json
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
-from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec, OwnData
+from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec, OwnData, check_own
 from resnet_cifar.recipe.limits import IMAGE_SIZES, SMALLEST_STOCK, check_name, check_one_of, check_range
 
 Group = Literal["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
@@ -201,8 +201,7 @@ class Recipe:
         check_one_of("arch", self.arch, tuple(ARCHITECTURES))
         check_one_of("stem", self.stem, STEMS)
         check_one_of("data", self.data, (*DATASETS, OWN))
-        if (self.data == OWN) is not (self.own is not None):
-            raise UserError(f"data is {self.data!r}, which does not fit the field own; name the images with --data.")
+        check_own(self.data, self.own, self.train_images, self.val_images)
         check_one_of("precision", self.precision, PRECISIONS)
         if self.train_images is not None:
             check_range("train_images", self.train_images, 100, self.dataset.train_images)

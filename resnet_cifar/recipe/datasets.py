@@ -1,7 +1,9 @@
 """Data sets by name: what recipe, cost, network, evaluation and model card need to know of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 
 
@@ -33,6 +35,7 @@ class DatasetSpec:
     """Mean and standard deviation of the train images; a run that starts from ImageNet weights uses theirs instead."""
 
 
+_EQUAL = 1.25  # times the smallest class, up to which classes count as equal
 OWN = "own"
 """Name of the data set that is a person's own images."""
 
@@ -42,13 +45,24 @@ class OwnData:
     """Facts about a person's own images, so that a run can be understood without them."""
 
     labels: tuple[str, ...]
-    train_images: int
+    train_counts: tuple[int, ...]
+    """Train images of each class."""
     val_images: int
     test_images: int
     side: int
     """Pixels a side of the stored images."""
     fingerprint: str
     """Digest of images, labels and splits."""
+
+    @property
+    def train_images(self) -> int:
+        """Train images, without val."""
+        return sum(self.train_counts)
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """Weight of each class's images in the loss; None for classes of about the same size."""
+        return class_weights(self.train_counts)
 
     def spec(self) -> DatasetSpec:
         """Describe the images like any other data set, whose val is part of train."""
@@ -60,6 +74,29 @@ class OwnData:
             side=self.side,
             normalization=_CIFAR100.normalization,
         )
+
+
+def check_own(data: str, own: OwnData | None, train_images: int | None, val_images: int) -> None:
+    """Raise UserError if fields of a recipe contradict the facts about a person's own images."""
+    if (data == OWN) is not (own is not None):
+        raise UserError(f"data is {data!r}, which does not fit the field own; name the images with --data.")
+    if own is not None and (train_images is not None or val_images not in (0, own.val_images)):
+        name, value = ("val_images", val_images) if train_images is None else ("train_images", train_images)
+        raise UserError(
+            f"{name} is {value}, but your own images were split when they were read: {own.train_images} train and "
+            f"{own.val_images} val; move files between folders of these names, or use 0 val images."
+        )
+
+
+def class_weights(counts: Sequence[int]) -> tuple[float, ...] | None:
+    """Weigh the images of each class so that all classes weigh the same; the mean over all images is 1.
+
+    counts: images of each class. Returns None for classes of about the same size.
+    """
+    if max(counts) <= _EQUAL * min(counts):
+        return None
+    mean = sum(counts) / len(counts)
+    return tuple(mean / count for count in counts)
 
 
 _CIFAR100 = DatasetSpec(

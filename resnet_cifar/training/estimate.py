@@ -178,7 +178,7 @@ class Estimates:
 def _key(recipe: Recipe, stage: Stage) -> _Key:
     """Everything that the result of a trial depends on."""
     network = recipe.arch, recipe.stem, recipe.precision, recipe.teacher is None
-    images = recipe.data, recipe.train_images, recipe.val_images
+    images = recipe.own or recipe.data, recipe.train_images, recipe.val_images
     step = stage.image_size, stage.batch_size, stage.augmentation, stage.trainable, stage.views, stage.ema_decay > 0
     keeps_best = sum(stage.epochs for stage in recipe.stages) > 1
     return *network, *images, *step, keeps_best

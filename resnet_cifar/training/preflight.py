@@ -14,6 +14,7 @@ from resnet_cifar.events import RunCompleted
 from resnet_cifar.model.distillation import read_teacher
 from resnet_cifar.model.initial import build, read_file
 from resnet_cifar.recipe.config import Recipe
+from resnet_cifar.recipe.datasets import OWN
 from resnet_cifar.runs import locks
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system import files
@@ -65,7 +66,7 @@ def _check_val(recipe: Recipe, role: str, path: Path) -> None:
         return
     theirs = earlier.recipe()
     disjoint = theirs.seed == recipe.seed and theirs.val_images >= recipe.val_images
-    if theirs.data == recipe.data and not disjoint:
+    if theirs.data == recipe.data != OWN and not disjoint:  # the val of own images is the same in every run
         raise UserError(
             f"the {role} {path} learned from images that would be this run's val, so its val results would be too "
             f"good; use --seed {theirs.seed} with --val-images {theirs.val_images} or fewer, or --val-images 0 to "

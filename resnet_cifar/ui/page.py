@@ -33,6 +33,7 @@ from resnet_cifar.ui.publish.tab import publish_tab
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.theme import CSS, theme
+from resnet_cifar.ui.train.own_images import MAX_MEGABYTES as MAX_ARCHIVE
 from resnet_cifar.ui.train.tab import train_tab
 from resnet_cifar.ui.train.title import title_html
 
@@ -147,7 +148,7 @@ def serve(
             enable_monitoring=False,
             strict_cors=True,
             ssr_mode=False,  # on by default on a Space, where a Node server would render pages
-            max_file_size=f"{MAX_MEGABYTES}mb",
+            max_file_size=f"{max_megabytes(rights)}mb",
             blocked_paths=[str(root)],
             app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
         )
@@ -159,6 +160,11 @@ def serve(
     if wait:
         page.block_thread()
     return page
+
+
+def max_megabytes(rights: Rights) -> int:
+    """Return the size of the largest upload: an archive where every visitor may start runs, elsewhere an image."""
+    return MAX_ARCHIVE if rights.why_not is None and rights.why_no_training is None else MAX_MEGABYTES
 
 
 def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -> Rights:

@@ -48,7 +48,7 @@ def test_from_a_folder_to_answers(colours: Path, recipe_file: Path, main, capsys
     assert cli.main(["--train-only", f"--recipe={recipe_file}", f"--data={colours}", f"--run={run.path}"]) == 0
     said = capsys.readouterr().out
     assert "80 images of 2 classes, as class/image: 62 train, 8 val, 10 test" in said
-    assert "1 files are not used:\n  notes.txt: no image: its name ends in .txt" in said
+    assert "1 file is not used:\n  notes.txt: no image: its name ends in .txt" in said
     config = read_config(run.path)
     assert (config.labels, config.side) == (tuple(COLOURS), 32)
     for label, colour in COLOURS.items():

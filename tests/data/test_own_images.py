@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from resnet_cifar.data.layout import Entry
-from resnet_cifar.data.own_images import OwnImages, assign, read
+from resnet_cifar.data.own_images import assign, read
 from resnet_cifar.data.own_report import SPLITS
+from resnet_cifar.data.own_store import OwnImages
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 
@@ -127,6 +128,23 @@ def test_large_images_take_no_more_memory_than_their_small_copies(tmp_path: Path
 
 def test_a_folder_that_can_not_be_written_to(pets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (pets / ".resnet_cifar").write_text("in the way")
-    monkeypatch.setattr("resnet_cifar.data.own_images.DATA", tmp_path / "data")
+    monkeypatch.setattr("resnet_cifar.data.own_store.UPLOADED", tmp_path / "data" / "own")
     result(pets)
     assert len(list((tmp_path / "data" / "own").glob("*.safetensors"))) == 1 and not result(pets)[1]
+
+
+def test_images_that_would_fill_the_memory(pets: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resnet_cifar.data.own_images.free_memory", lambda _: 2 * 50 * 3 * 16**2)
+    assert len(result(pets, 16)[0].labels) == 50
+    with pytest.raises(UserError, match=r"50 images at 17 px a side take 0\.0 GiB of memory, and 0\.0 GiB are free"):
+        result(pets, 17)
+
+
+def test_what_was_stored_is_data_too(pets: Path, tmp_path: Path):
+    own = result(pets)[0]
+    shutil.rmtree(pets / "cat")
+    again, seen = result(own.file)
+    assert not seen and torch.equal(again.images, own.images) and again.fingerprint == own.fingerprint
+    own.file.write_bytes(own.file.read_bytes()[:-9])
+    with pytest.raises(UserError, match="is missing or damaged; read the images again"):
+        result(own.file)

@@ -71,7 +71,9 @@ def test_one_field_of_the_recipe_is_one_line(field: str):
 
 
 def test_other_images_of_ones_own_are_other_data():
-    facts = OwnData(labels=("cat", "dog"), train_images=9, val_images=2, test_images=2, side=32, fingerprint="abcdefgh")
+    facts = OwnData(
+        labels=("cat", "dog"), train_counts=(5, 4), val_images=2, test_images=2, side=32, fingerprint="abcdefgh"
+    )
     own = replace(recipe(), data="own", own=facts, train_images=None, val_images=2)
     (line,) = differences([own, replace(own, own=replace(facts, fingerprint="12345678"))])
     assert line == ("Data", ("own images of 2 classes (abcdef)", "own images of 2 classes (123456)"))

@@ -151,7 +151,7 @@ def test_only_those_who_may_train_get_answers(tmp_path: Path):
 
 def test_recipes_say_what_they_learn_from_and_what_they_cost(setup: Setup, tmp_path: Path):
     shown = {card["name"]: card for card in cards()}
-    assert shown.keys() == RECIPES.keys()
+    assert shown.keys() == {*RECIPES, "own"}
     assert shown["quick"]["data"].startswith("12,000 of 50,000 images, 3 epochs")
     assert "ImageNet" in shown["transfer"]["start"] and "3 stages" in shown["transfer"]["data"]
     costs = asked(setup, "recipe_costs", {})["answer"]

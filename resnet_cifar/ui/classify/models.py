@@ -8,8 +8,11 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.catalog import checkpoints_in, unusable_in
 from resnet_cifar.hub.pull import pull, repo_of
+from resnet_cifar.inspection.predictions import data_of
 from resnet_cifar.model.checkpoint import MODEL, read_config
 from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.recipe.datasets import OWN
+from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import in_background
 from resnet_cifar.ui.classify.accuracy import Accuracy, accuracy_of
 from resnet_cifar.ui.rights import Rights
@@ -41,6 +44,10 @@ class Models:
     def default(self) -> str | None:
         """Return the model selected when the page opens, if there is any: the most accurate one."""
         return next(iter(self.ranked()[0]), None)
+
+    def hides_images(self, name: str) -> bool:
+        """Return whether a model learned somebody's own images, and the visitor is not the one to see them."""
+        return data_of(RunDir(self.folder(name))) == OWN and not self._rights.change
 
     def accuracy(self, name: str) -> Accuracy:
         """Return a model's accuracy. Raises UserError if there is no such model."""

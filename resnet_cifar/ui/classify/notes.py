@@ -9,7 +9,7 @@ from resnet_cifar.ui.classify.cards import kind_of, words_of
 
 def introduction(labels: Sequence[str]) -> str:
     """Say what the page does, with the folded list of a model's classes."""
-    everyday = " everyday" if set(labels) <= set(FINE) else ""
+    everyday = " everyday" if _is_cifar100(labels) else ""
     return (
         f"<p class='lead'>Shows which of {len(labels) or len(FINE)}{everyday} things is in a photo</p>"
         f"<details class='classes'><summary>See all {len(labels) or len(FINE)} of them</summary>"
@@ -20,11 +20,17 @@ def introduction(labels: Sequence[str]) -> str:
 def _classes(labels: Sequence[str]) -> str:
     """List classes by superclass; in one group if they are not CIFAR-100's."""
     groups: dict[str, list[str]] = {}
+    known = _is_cifar100(labels)
     for label in labels:
-        kind = kind_of(COARSE[FINE_TO_COARSE[FINE.index(label)]]) if label in FINE else "other things"
+        kind = kind_of(COARSE[FINE_TO_COARSE[FINE.index(label)]]) if known else "its classes"
         groups.setdefault(kind, []).append(words_of(label))
     rows = "".join(f"<div><dt>{kind}</dt><dd>{', '.join(names)}</dd></div>" for kind, names in sorted(groups.items()))
     return f"<dl>{rows}</dl>"
+
+
+def _is_cifar100(labels: Sequence[str]) -> bool:
+    """Whether labels are CIFAR-100's, or there is no model; other classes may have the same names."""
+    return tuple(labels or FINE) == FINE
 
 
 def fetching_note(model: str) -> str:

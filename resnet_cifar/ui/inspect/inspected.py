@@ -13,6 +13,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.ui.classify.models import Models
 
 SPLITS = ("test", "val")
+HIDDEN = "The images are shown only to those who may change runs: they are somebody's own."
 
 
 class Inspected:
@@ -43,7 +44,12 @@ class Inspected:
         return run.recipe_file.is_file() and run.recipe().val_images > 0
 
     def images(self, name: str, split: str) -> Split:
-        """Return the images behind the rows of predictions. Raises UserError if the data set is not at hand."""
+        """Return the images behind the rows of predictions.
+
+        Raises UserError if the data set is not at hand, or is not for the visitor to see.
+        """
+        if self.models.hides_images(name):
+            raise UserError(HIDDEN)
         run = self.run(name)
         return _images(run.path, split, data_folder(), _stamp(run.recipe_file))
 

@@ -1,17 +1,13 @@
 """The panel of the Inspect tab: the component that the views are drawn in, and what its browser side can ask for."""
 
-import json
 from collections.abc import Callable, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.ui.chart import PLOTLY_JS
-from resnet_cifar.ui.inspect.tiles import words
 
 Answer = Callable[[Any], Any]
 """Function that the browser calls with one argument."""
@@ -26,7 +22,7 @@ VIEWS = {
 }
 
 _TEMPLATE = """
-<div class="inspect" data-view="calibration" data-stored="false" data-labels="{labels}">
+<div class="inspect" data-view="calibration" data-stored="false">
   <div class="subject">
     <label class="pick"><span>Model</span> <select class="run" aria-label="Model"></select></label>
     <fieldset class="split segmented"><legend class="unseen">Images</legend>{splits}</fieldset>
@@ -78,11 +74,7 @@ def panel(default: str | None, answers: Mapping[str, Answer]) -> gr.HTML:
     answers: what the browser can ask for, by name; a UserError becomes its sentence.
     """
     folder = Path(__file__).parent
-    labels = escape(
-        json.dumps([[number, words(name)] for number, name in sorted(enumerate(FINE), key=lambda one: one[1])])
-    )
     template = _TEMPLATE.format(
-        labels=labels,
         views="".join(f'<a href="#inspect/{value}">{name}</a>' for value, name in VIEWS.items()),
         splits=radios("split", {"test": "Test", "val": "Val"}),
         by=radios("by", {"class": "100 classes", "superclass": "20 superclasses"}),

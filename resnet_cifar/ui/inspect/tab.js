@@ -54,6 +54,7 @@ async function show() {
     tell("");
     find(".split [value=val]").disabled = !facts.val;
     drawNumbers(facts);
+    offerClasses(facts.labels);
     root.dataset.stored = facts.stored;
     if (asked.view === "robustness" || (facts.stored && asked.view !== "why")) await drawn[asked.view](() => mine === job);
   } catch (error) {

@@ -32,6 +32,7 @@ def inspect_tab(models: Models, rights: Rights, device: torch.device, model: gr.
             "numbers": None if found is None else views.numbers(found),
             "offer": offers.offer(name, split, "predictions") if found is None else None,
             "val": inspected.has_val(name),
+            "labels": views.by_name(models.labels(name)),
         }
 
     def offered(question: Mapping[str, Any]) -> dict[str, Any]:

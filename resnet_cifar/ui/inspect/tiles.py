@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection.predictions import Predictions
-from resnet_cifar.ui.inspect.inspected import Inspected
+from resnet_cifar.ui.inspect.inspected import HIDDEN, Inspected
 
 NO_IMAGES = (
     "The images are not shown, because the data set is not on this machine: set CIFAR100_DIR to its folder, "
@@ -30,7 +30,7 @@ def tiles(inspected: Inspected, name: str, answered: Predictions, rows: Iterable
         images: Tensor | None = inspected.images(name, answered.split).images
         why_not = ""
     except UserError:
-        images, why_not = None, NO_IMAGES
+        images, why_not = None, HIDDEN if inspected.models.hides_images(name) else NO_IMAGES
     return {"tiles": [_tile(answered, row, images) for row in shown], "why_not": why_not}
 
 

@@ -71,8 +71,13 @@ second.addEventListener("focus", () => models().catch(() => {}));
 
 const of = find("select.of");
 let wanted = "worst"; // or the likely label errors
-of.append(make("option", { value: "" }, "all classes"));
-for (const [label, name] of JSON.parse(root.dataset.labels)) of.append(make("option", { value: label }, name));
+let offered = ""; // the classes among which one can choose
+
+function offerClasses(labels) {
+  if (JSON.stringify(labels) === offered) return;
+  offered = JSON.stringify(labels);
+  of.replaceChildren(make("option", { value: "" }, "all classes"), ...labels.map(([label, name]) => make("option", { value: label }, name)));
+}
 
 function kind(name) {
   wanted = name;

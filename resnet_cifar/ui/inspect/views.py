@@ -1,6 +1,6 @@
 """What each view of the Inspect tab shows of a run's stored predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnet_cifar.errors import UserError
@@ -24,6 +24,11 @@ def split_of(question: Mapping[str, Any]) -> str:
     if question["split"] not in SPLITS:
         raise UserError(f"split is {question['split']!r}; it must be {' or '.join(SPLITS)}.")
     return str(question["split"])
+
+
+def by_name(labels: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the classes as words with their numbers, in alphabetical order."""
+    return sorted(((number, words(label)) for number, label in enumerate(labels)), key=lambda one: one[1])
 
 
 def numbers(answered: Predictions) -> list[dict[str, str]]:

@@ -9,19 +9,18 @@ from gradio.data_classes import FileData
 from PIL import Image
 from torch import Tensor
 
-from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.images import centre_square, decode
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection.grad_cam import GROUPS, explain
 from resnet_cifar.inspection.neighbours import Index
-from resnet_cifar.inspection.predictions import data_of, spec_of
+from resnet_cifar.inspection.predictions import load_train, spec_of
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.paths import DATA
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import at_once
 from resnet_cifar.ui.classify.answers import example
 from resnet_cifar.ui.classify.uploads import uploaded
-from resnet_cifar.ui.inspect.inspected import Inspected, data_folder, stamps
+from resnet_cifar.ui.inspect.inspected import HIDDEN, Inspected, data_folder, stamps
 from resnet_cifar.ui.inspect.tiles import NO_IMAGES, data_url, png, words
 
 _SIDE = 448  # pixels of the shown square
@@ -62,7 +61,7 @@ def neighbours(inspected: Inspected, name: str, classifier: Classifier, image: I
         return {"neighbours": None, "why_not": ""}
     similarities, rows = index.search(classifier.features([image]), _MOST)
     labels = dict(zip(index.rows.tolist(), index.labels.tolist(), strict=True))
-    images, why_not = _images(run)
+    images, why_not = (None, HIDDEN) if inspected.models.hides_images(name) else _images(run)
     found = [
         {
             "image": png(images[row]) if images is not None else "",
@@ -80,14 +79,14 @@ def neighbours(inspected: Inspected, name: str, classifier: Classifier, image: I
 def _images(run: RunDir) -> tuple[Tensor | None, str]:
     """Return all train images, or why there are none."""
     try:
-        return _train_images(data_of(run), data_folder() or run.data_dir() or DATA), ""
+        return _train_images(run.path, data_folder() or run.data_dir() or DATA), ""
     except UserError:
         return None, NO_IMAGES
 
 
 @lru_cache(maxsize=1)
-def _train_images(data: str, folder: Path) -> Tensor:
-    return at_once(official_splits(data, folder))[0].images
+def _train_images(run: Path, folder: Path) -> Tensor:
+    return at_once(load_train(RunDir(run), folder)).images
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ from typing import Any
 
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import Recipe
-from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.recipe.presets import OWN_IMAGES, RECIPES
 from resnet_cifar.report.text import between
 from resnet_cifar.training.estimate import Estimates
 
@@ -17,14 +17,21 @@ _PURPOSES = {
     "quick": "A first try, to see how training works.",
 }
 _STARTS = {"scratch": "random weights", "imagenet": "ImageNet weights, downloaded once"}
+_OWN = {
+    "name": OWN_IMAGES.name,
+    "title": "your own images",
+    "purpose": "Learns your classes from your images: first the head, then all layers.",
+    "start": "Starts from ImageNet weights, or else from the model that ships",
+    "data": "A zip archive, with a folder of images for each class",
+}
 _GLUE = "\N{NO-BREAK SPACE}"
 _DAY = 86_400.0  # seconds
 
 
 def cards() -> list[dict[str, str]]:
-    """Return a card for each recipe, the quickest first, without its cost."""
+    """Return a card for each recipe, the quickest first, without its cost; that for a person's own images is last."""
     ordered = sorted(RECIPES.values(), key=cost.run_macs)
-    return [_card(recipe) for recipe in ordered]
+    return [*map(_card, ordered), _OWN]
 
 
 def _card(recipe: Recipe) -> dict[str, str]:
@@ -35,6 +42,7 @@ def _card(recipe: Recipe) -> dict[str, str]:
     pixels = f"{sizes[0]}{_GLUE}px" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}{_GLUE}px"
     return {
         "name": recipe.name,
+        "title": recipe.name,
         "purpose": _PURPOSES[recipe.name],
         "start": f"Starts from {_STARTS[recipe.init]}",
         "data": f"{images:,} of {total:,} images, {stages}{epochs} epochs, {pixels}",

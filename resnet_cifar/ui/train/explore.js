@@ -51,10 +51,11 @@ async function showMore() {
     dialog.querySelector(".more").hidden = true;
     return;
   }
+  shown.wanted = answer.wanted;
   offerChoices(dialog, answer);
   dialog.querySelector(".pairs").append(...answer.images.map(pairOf));
   const images = first + answer.images.length;
-  dialog.querySelector(".count").textContent = `${images} of ${answer.total.toLocaleString("en")} train images of ${spaced(wanted)}`;
+  dialog.querySelector(".count").textContent = `${images} of ${answer.total.toLocaleString("en")} train images of ${spaced(shown.wanted)}`;
   dialog.querySelector(".more").hidden = images >= answer.total;
 }
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from resnet_cifar.data.batches import Images
-from resnet_cifar.data.dataset import balanced_order, official_splits
+from resnet_cifar.data.dataset import balanced_order, load, official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Split
 from resnet_cifar.errors import UserError
@@ -36,8 +36,9 @@ def explore(
     part: stretch of the stage, by its index in `Stage.parts`; its image size and augmentation are used. draw: number of
     the random draw. Raises UserError if the data set is not on this machine.
     """
-    train = _train_split(recipe, data_dir)
-    used = _used(recipe, train.labels)
+    train, used = _train_split(recipe, data_dir)
+    if wanted not in (*recipe.dataset.labels, *recipe.dataset.superclasses):  # the data set has changed since
+        wanted = recipe.dataset.labels[0]
     rows = used[torch.isin(train.labels[used], torch.tensor(_labels(recipe.dataset, wanted)))]
     shown = rows[first : first + PAGE]
     parts = stage.parts()
@@ -48,7 +49,13 @@ def explore(
         {"plain": before, "augmented": after, "label": names[int(train.labels[row])], "target": _words(target, names)}
         for before, after, row, target in zip(_urls(plain), _urls(augmented), shown, targets, strict=True)
     ]
-    return {"images": images, "total": len(rows), "parts": _titles(stage), "groups": _groups(recipe.dataset)}
+    return {
+        "images": images,
+        "wanted": wanted,
+        "total": len(rows),
+        "parts": _titles(stage),
+        "groups": _groups(recipe.dataset),
+    }
 
 
 def _used(recipe: Recipe, labels: Tensor) -> Tensor:
@@ -57,12 +64,28 @@ def _used(recipe: Recipe, labels: Tensor) -> Tensor:
     return order[recipe.val_images : recipe.val_images + cost.training_images(recipe)].sort().values
 
 
-def _train_split(recipe: Recipe, data_dir: Path | None) -> Split:
-    """Whole train split. Raises UserError if it is not on this machine: looking at images downloads nothing."""
-    if recipe.data == "synthetic":
-        return _official(recipe.data, None)
+def _train_split(recipe: Recipe, data_dir: Path | None) -> tuple[Split, Tensor]:
+    """Train split, and the rows that the recipe learns from.
+
+    Raises UserError if it is not on this machine: looking at images downloads nothing.
+    """
+    if recipe.own is not None and data_dir is not None:
+        train = _own(recipe, data_dir)
+        return train, torch.arange(len(train))
+    whole = _whole(recipe.data, data_dir)
+    return whole, _used(recipe, whole.labels)
+
+
+@lru_cache(maxsize=1)
+def _own(recipe: Recipe, data_dir: Path) -> Split:
+    return at_once(load(recipe, data_dir, torch.device("cpu"))).train
+
+
+def _whole(data: str, data_dir: Path | None) -> Split:
+    if data == "synthetic":
+        return _official(data, None)
     try:
-        return _official(recipe.data, data_dir or DATA)
+        return _official(data, data_dir or DATA)
     except UserError as error:
         if data_dir is not None:
             raise
@@ -81,10 +104,8 @@ def _labels(spec: DatasetSpec, wanted: str) -> list[int]:
     """Label numbers of a class, or of all classes of a superclass."""
     if wanted in spec.labels:
         return [spec.labels.index(wanted)]
-    if wanted in spec.superclasses:
-        group = spec.superclasses.index(wanted)
-        return [label for label, coarse in enumerate(spec.superclass_of) if coarse == group]
-    raise UserError(f"There is no class {wanted!r}; choose one of the list.")
+    group = spec.superclasses.index(wanted)
+    return [label for label, coarse in enumerate(spec.superclass_of) if coarse == group]
 
 
 def _groups(spec: DatasetSpec) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import FLIPS, Augmentation
 from resnet_cifar.recipe.config import EVERYTHING, PRECISIONS, SCHEDULES, STEMS, Change, Recipe, Stage
-from resnet_cifar.recipe.datasets import DATASETS
+from resnet_cifar.recipe.datasets import DATASETS, OWN
 
 Kind = Literal["whole", "number", "choice", "yes", "text", "long", "groups", "weights"]
 YES, NO = "yes", "no"
@@ -96,7 +96,13 @@ _RECIPE = (
     ),
     *_under(
         "Data",
-        Field("data", "Data", "CIFAR-100, or synthetic images, which need no download.", "choice", tuple(DATASETS)),
+        Field(
+            "data",
+            "Data",
+            "CIFAR-100, synthetic images, which need no download, or your own; for these, choose their recipe first.",
+            "choice",
+            (*DATASETS, OWN),
+        ),
         Field("train_images", "Train images", "Images to learn from, as many of each class.", "whole", empty="all"),
         Field("val_images", "Val images", "Train images held out to choose the best epoch; 0: keep the last.", "whole"),
     ),

@@ -16,6 +16,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe import typed_json
 from resnet_cifar.recipe.augmentation import Augmentation
 from resnet_cifar.recipe.config import Change, Recipe, Stage
+from resnet_cifar.recipe.datasets import OWN, OwnData
 from resnet_cifar.ui.train.fields import FIELDS, OF_RUN, Field, parsed, text_of
 
 Form = dict[str, Any]
@@ -25,6 +26,7 @@ Path = tuple[str | int, ...]
 Faults = dict[str, str]
 """Error messages by path, such as `stages.0.lr`."""
 
+_LONGEST_FILE = 1_000_000  # characters
 _TITLES = {field.name: field.title for fields in FIELDS.values() for field in fields}
 _FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 _NAMED = re.compile(rf"\b({'|'.join(name for name in _TITLES if '_' in name)})\b")
@@ -38,8 +40,12 @@ _AROUND: dict[type, dict[str, Any]] = {
 }
 
 
-def form_of(recipe: Recipe, source: str = "") -> Form:
-    """Return the form of a recipe. `source` says where it comes from, if it is not one of the named recipes."""
+def form_of(recipe: Recipe, source: str = "", images: str | None = None) -> Form:
+    """Return the form of a recipe.
+
+    source: where it comes from, if it is not one of the named recipes. images: path of a person's own images, empty
+    before they have been read; None for other data.
+    """
     tree = _tree(recipe)
     stages = [_stage_texts(stage, number) for number, stage in enumerate(tree["stages"])]
     run = dict.fromkeys((field.name for field in OF_RUN), "")
@@ -48,7 +54,19 @@ def form_of(recipe: Recipe, source: str = "") -> Form:
         "recipe": texts(Recipe, tree) | {"stages": stages},
         "run": run,
         "source": source,
+        "images": images,
     }
+
+
+def form_of_file(question: Any) -> Form:
+    """Return the form of a recipe in a file, given its `name` and `text`."""
+    text = str(question["text"])
+    if len(text) > _LONGEST_FILE:
+        raise UserError(f"{question['name']} has {len(text):,} characters, which is too long for a recipe.")
+    try:
+        return form_of(Recipe.from_json(text), f"file {question['name']}")
+    except RecursionError as error:
+        raise UserError(f"{question['name']} is not a recipe: it is nested too deeply.") from error
 
 
 def _tree(recipe: Recipe) -> Tree:
@@ -85,7 +103,8 @@ def recipe_of(form: Form, weights: Callable[[str], str] = str) -> tuple[Recipe, 
     draft = reader.fields(Recipe, typed, base, ())
     stages = [(row, base["stages"][_index(row, base["stages"]) or 0]) for row in typed["stages"]]
     draft["stages"] = [reader.stage(row, like, ("stages", number)) for number, (row, like) in enumerate(stages)]
-    ground = base | {"stages": [deepcopy(like) for _, like in stages]}
+    draft["own"] = base["own"] if draft["data"] == OWN else None  # a data set has no facts of a person's own images
+    ground = base | {"stages": [deepcopy(like) for _, like in stages]} | {name: draft[name] for name in ("data", "own")}
     recipe, others = _combined(ground, draft)
     return recipe, reader.faults | others
 
@@ -175,7 +194,7 @@ def _built(tree: Tree) -> Recipe:
         )
         parts = {"augmentation": Augmentation(**stage["augmentation"]), "progression": tuple(changes)}
         stages.append(Stage(**stage | parts))
-    return Recipe(**tree | {"stages": tuple(stages)})
+    return Recipe(**tree | {"stages": tuple(stages), "own": tree["own"] and OwnData(**tree["own"])})
 
 
 def _differences(ground: Any, draft: Any, path: Path = ()) -> Iterator[Path]:

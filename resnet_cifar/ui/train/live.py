@@ -16,6 +16,7 @@ from resnet_cifar.runs.status import State
 
 _PHASES = {
     "download": "downloading",
+    "read images": "reading images",
     "features": "computing features",
     "compile": "compiling, takes about a minute",
     "evaluate": "evaluating",

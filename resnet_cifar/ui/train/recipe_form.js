@@ -56,6 +56,7 @@ function isForm(found) {
 
 function replaceForm(loaded) {
   forgetFindings();
+  forgetReading();
   previous = isEdited() ? clone(form) : null;
   form = { ...opening(loaded), run: form.run };
   faults = {};
@@ -405,6 +406,7 @@ function draw() {
   controls = [];
   at(".stages").replaceChildren(...form.recipe.stages.map(stagePart), make("div", { className: "tools" }, button("Add a stage", "", addStage)));
   at(".run").replaceChildren(...runPart());
+  drawOwn();
   showSource();
   showFaults();
   refreshStrips();
@@ -412,9 +414,9 @@ function draw() {
 
 function showSource() {
   const edited = isEdited();
-  const named = form.source ? null : form.base.name;
+  const named = isOwn() ? "own" : form.source ? null : form.base.name;
   for (const input of root.querySelectorAll(".recipe-cards input")) input.checked = input.value === named;
-  at(".source").textContent = `${form.source ? `Like ${form.source}` : `Recipe ${form.base.name}`}${edited ? ", edited" : ""}`;
+  at(".source").textContent = `${form.source ? `${form.source.startsWith("your") ? "For" : "Like"} ${form.source}` : `Recipe ${form.base.name}`}${edited ? ", edited" : ""}`;
   const undo = at(".undo");
   undo.hidden = !edited && !previous;
   undo.textContent = edited ? "Undo all edits" : "Bring my edits back";
@@ -437,23 +439,25 @@ function showFaults() {
 function drawCards() {
   for (const card of constants.cards) {
     const input = make("input", { type: "radio", name: "recipe-card", value: card.name });
-    input.setAttribute("aria-label", card.name);
+    input.setAttribute("aria-label", card.title);
     input.setAttribute("aria-describedby", `about-${card.name}`);
     input.addEventListener("change", () => replaceForm(clone(constants.recipes[card.name])));
     const lines = ["purpose", "start", "data"].map((line) => make("span", { className: line, textContent: card[line] }));
     const cost = make("span", { className: "cost", textContent: " " });
     const about = make("span", { className: "about-card", id: `about-${card.name}` }, ...lines, cost);
-    at(".recipe-cards").append(make("label", { className: "recipe-card" }, input, make("span", { className: "name", textContent: card.name }), about));
+    at(".recipe-cards").append(make("label", { className: "recipe-card" }, input, make("span", { className: "name", textContent: card.title }), about));
   }
 }
+
+const ON_OWN = "time: known when your images have been read";
 
 async function showCosts() {
   if (!root.checkVisibility() || document.hidden) return;
   const { answer } = await server.recipe_costs({}).catch(() => ({}));
   for (const card of answer ? root.querySelectorAll(".recipe-card") : []) {
-    const { text, slow } = answer[card.querySelector("input").value];
+    const { text, slow } = answer[card.querySelector("input").value] ?? { text: ON_OWN };
     card.classList.toggle("slow", slow);
-    card.querySelector(".cost").textContent = slow ? `${text} here: better on a faster machine` : text === "not measured yet" ? text : `${text} here`;
+    card.querySelector(".cost").textContent = slow ? `${text} here: better on a faster machine` : [ON_OWN, "not measured yet"].includes(text) ? text : `${text} here`;
   }
 }
 

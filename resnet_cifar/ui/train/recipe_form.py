@@ -16,11 +16,13 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.config import EVERYTHING, Recipe
 from resnet_cifar.recipe.datasets import DATASETS
-from resnet_cifar.recipe.presets import RECIPES
+from resnet_cifar.recipe.presets import OWN_IMAGES, RECIPES
+from resnet_cifar.ui.classify.uploads import MAX_MEGABYTES as MAX_IMAGE
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.cards import cards
 from resnet_cifar.ui.train.fields import FIELDS, LEARNS, NO, OF_RUN, YES
 from resnet_cifar.ui.train.form import form_of, texts
+from resnet_cifar.ui.train.own_images import MAX_MEGABYTES
 
 Answer = Callable[[Any], Any]
 """Function that the browser calls with one argument."""
@@ -28,6 +30,7 @@ Answer = Callable[[Any], Any]
 _TEMPLATE = """
 <div class="recipe-form" data-constants="{constants}">
   <fieldset class="recipes"><legend>Recipe</legend><div class="recipe-cards"></div></fieldset>
+  <section class="own card" aria-label="Your own images" hidden></section>
   <div class="sources card">
     <p class="source"></p>
     <label class="like">Like run <select aria-label="Like run"></select></label>
@@ -42,20 +45,21 @@ _TEMPLATE = """
   <div class="tip" popover="manual" aria-hidden="true"></div>
 </div>
 """
-_SCRIPTS = ("finder.js", "explore.js", "recipe_form.js")
+_SCRIPTS = ("finder.js", "explore.js", "own_images.js", "recipe_form.js")
 """They run as one script."""
 
 
-def recipe_form(first: Recipe, data_dir: str, answers: list[Answer]) -> gr.HTML:
+def recipe_form(first: Recipe, data_dir: str, answers: list[Answer], *, folders: bool) -> gr.HTML:
     """Create the form, with `first` chosen. Every edit triggers an `input` event.
 
-    `answers`: what the browser can ask for while the form is filled in, by the functions' names.
+    answers: what the browser can ask for while the form is filled in, by the functions' names. folders: whether a
+    person's own images may be in a folder of this machine.
     """
     form = form_of(first)
     form["run"]["data_dir"] = data_dir
     return gr.HTML(
         form,
-        html_template=_TEMPLATE.format(constants=escape(json.dumps(_constants(), ensure_ascii=False))),
+        html_template=_TEMPLATE.format(constants=escape(json.dumps(_constants(folders), ensure_ascii=False))),
         js_on_load="".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         server_functions=answers,
@@ -64,13 +68,15 @@ def recipe_form(first: Recipe, data_dir: str, answers: list[Answer]) -> gr.HTML:
     )
 
 
-def _constants() -> dict[str, Any]:
+def _constants(folders: bool) -> dict[str, Any]:
     # They go into the template: Gradio forgets a component's props if an event skips it before its tab is opened.
     named = {kind.__name__.lower(): [asdict(field) for field in fields] for kind, fields in FIELDS.items()}
     return {
         "fields": named | {"run": [asdict(field) for field in OF_RUN]},
         "cards": cards(),
-        "recipes": {name: form_of(recipe) for name, recipe in RECIPES.items()},
+        "recipes": {name: form_of(recipe) for name, recipe in RECIPES.items()}
+        | {OWN_IMAGES.name: form_of(OWN_IMAGES, images="")},
+        "own": {"folders": folders, "megabytes": MAX_MEGABYTES if folders else MAX_IMAGE},
         "learns": {name: " ".join(groups) for name, groups in LEARNS.items()},
         "groups": EVERYTHING,
         "train_images": {name: spec.train_images for name, spec in DATASETS.items()},

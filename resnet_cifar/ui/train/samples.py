@@ -13,11 +13,12 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from resnet_cifar.data.augment import augment, mix
-from resnet_cifar.data.dataset import balanced_order, official_splits
+from resnet_cifar.data.dataset import balanced_order, load, official_splits
 from resnet_cifar.errors import UserError
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.augmentation import Augmentation
 from resnet_cifar.recipe.config import Recipe, Stage
+from resnet_cifar.system.background import at_once
 from resnet_cifar.ui.classify.examples import EXAMPLES, example_image
 
 COUNT = 8
@@ -45,6 +46,8 @@ def samples(recipe: Recipe, stage: Stage, data_dir: Path | None, seed: int) -> d
 
 def _images(recipe: Recipe, data_dir: Path | None) -> tuple[Tensor, Tensor, str]:
     """Images (COUNT, 3, side, side) uint8 of different classes, their labels, and what they are."""
+    if recipe.own is not None and data_dir is not None:
+        return *_own_images(recipe, data_dir), "your own train images"
     folder = data_dir or (DATA if recipe.data == "cifar100" else None)
     if recipe.data == "synthetic" or (folder is not None and folder.is_dir()):
         try:
@@ -56,18 +59,16 @@ def _images(recipe: Recipe, data_dir: Path | None) -> tuple[Tensor, Tensor, str]
 
 @lru_cache(maxsize=2)
 def _train_images(data: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    train, _ = _result(official_splits(data, folder))
+    train, _ = at_once(official_splits(data, folder))
     chosen = balanced_order(train.labels, seed=0)[:COUNT]
     return train.images[chosen].clone(), train.labels[chosen].clone()
 
 
-def _result(work: Any) -> Any:
-    """Return what a generator of progress comes to."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+@lru_cache(maxsize=2)
+def _own_images(recipe: Recipe, data_dir: Path) -> tuple[Tensor, Tensor]:
+    train = at_once(load(recipe, data_dir, torch.device("cpu"))).train
+    chosen = balanced_order(train.labels, seed=0)[:COUNT]
+    return train.images[chosen].clone(), train.labels[chosen].clone()
 
 
 @lru_cache(maxsize=1)

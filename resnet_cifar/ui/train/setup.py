@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,11 @@ from resnet_cifar.ui.train.cards import costs
 from resnet_cifar.ui.train.data_folder import check_data_folder, path_of
 from resnet_cifar.ui.train.explore import explore
 from resnet_cifar.ui.train.finder import Finder
-from resnet_cifar.ui.train.form import Faults, Form, form_of, in_words, recipe_of, titled
+from resnet_cifar.ui.train.form import Faults, Form, form_of, form_of_file, in_words, recipe_of, titled
+from resnet_cifar.ui.train.own_images import Reader
 from resnet_cifar.ui.train.price import Price, wrong
 from resnet_cifar.ui.train.recipe_form import asked, recipe_form
 from resnet_cifar.ui.train.samples import samples
-
-_LONGEST_FILE = 1_000_000  # characters
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,14 @@ class Setup:
         self._models = models
         self._estimates = estimates
         self._finder = Finder(launcher.device)
+        self._own = Reader(rights)
         self.price = Price(estimates, launcher.device)
         self._rights = rights
         device = html.escape(describe(launcher.device))
         gr.HTML(f"<h2>New run</h2><p class='about'>On this {device}</p>", container=False, padding=False)
         first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
         data_dir = "" if rights.owner else os.environ.get("CIFAR100_DIR", "")  # on a Space, visitors would see the path
-        form = recipe_form(first, data_dir, self._answers())
+        form = recipe_form(first, data_dir, self._answers(), folders=self._own.folders)
         available = count(launcher.device)
         self.gpus = gr.Radio(
             list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
@@ -95,18 +96,22 @@ class Setup:
 
     def _answers(self) -> list[Any]:
         """What the browser can ask for while a form is filled in."""
-        answers = {
+        answers: dict[str, Callable[[Any], Any]] = {
             "recipe_costs": lambda _: costs(self._estimates),
             "model_names": lambda _: ["scratch", "imagenet", *self._models.names()],
             "run_names": lambda _: self._records.names(),
             "recipe_of_run": self._like,
-            "recipe_of_file": _load,
+            "recipe_of_file": form_of_file,
             "file_of_recipe": self._save,
             "stage_images": self._see,
             "explore_data": self._explore,
             "find_rate": self._find_rate,
             "rate_found": lambda ticket: self._finder.answer(int(ticket)),
             "stop_finding": lambda ticket: self._finder.stop(int(ticket)),
+            "read_images": self._own.begin,
+            "images_read": lambda ticket: self._own.answer(int(ticket)),
+            "stop_reading": lambda ticket: self._own.stop(int(ticket)),
+            "report_on_images": self._own.report,
         }
         return [asked(self._rights, name, answer) for name, answer in answers.items()]
 
@@ -139,7 +144,7 @@ class Setup:
         try:
             recipe, faults = recipe_of(form, self._weights)
             run = {name: str(text).strip() for name, text in form["run"].items()}
-            name, notes, folder = run["name"], run["notes"], run["data_dir"]
+            name, notes, folder, images = run["name"], run["notes"], run["data_dir"], form.get("images")
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError("the form cannot be read; reload the page and choose a recipe.") from error
         data_dir = None
@@ -149,6 +154,11 @@ class Setup:
                 check_data_folder(data_dir)
         except UserError as error:
             faults |= {"run.data_dir": in_words(error)}
+        try:
+            if recipe.own is not None or images == "":
+                data_dir = self._own.file(images)
+        except UserError as error:
+            faults = {"images": in_words(error)} | faults
         try:
             Notes(text=notes)
         except UserError as error:
@@ -175,7 +185,9 @@ class Setup:
 
     def _like(self, name: Any) -> Form:
         """The form of an earlier run's recipe."""
-        return form_of(self._records.get(str(name)).recipe, f"run {name}")
+        record = self._records.get(str(name))
+        images = None if record.recipe.own is None else str(record.run.data_dir() or "")
+        return form_of(record.recipe, f"run {name}", images)
 
     def _save(self, form: Any) -> str:
         """The recipe of a form as the text of a file."""
@@ -224,14 +236,3 @@ def _summary(faults: Faults) -> str:
     others = len(faults) - 1
     more = f" {others} more field{'s are' if others > 1 else ' is'} marked above." if others else ""
     return f"{where}{reason}{more}"
-
-
-def _load(question: Any) -> Form:
-    """The form of a recipe in a file."""
-    text = str(question["text"])
-    if len(text) > _LONGEST_FILE:
-        raise UserError(f"{question['name']} has {len(text):,} characters, which is too long for a recipe.")
-    try:
-        return form_of(Recipe.from_json(text), f"file {question['name']}")
-    except RecursionError as error:
-        raise UserError(f"{question['name']} is not a recipe: it is nested too deeply.") from error
