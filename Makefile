@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 SPREAD := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: page train check test lint format clean
+.PHONY: page train check test faults lint format clean
 
 page: $(VENV)/ready ## open the page; ARGS="--port 8000" and the like are passed on
 	$(RUN) app.py $(ARGS)
@@ -18,6 +18,9 @@ check: lint ## style, types and the quick tests: about a minute
 
 test: lint ## everything that must pass before a commit; ARGS="-k stop" and the like go to pytest
 	$(RUN) -m pytest -n auto $(SPREAD) $(ARGS)
+
+faults: lint ## the long form of tests/faults, which writes its table; FAULTS=1000 for more examples of each fault
+	FAULTS=$(or $(FAULTS),300) $(RUN) -m pytest tests/faults $(ARGS)
 
 lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .

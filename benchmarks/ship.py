@@ -29,7 +29,8 @@ from resnet_cifar.events import Metrics, RunCompleted, to_json
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.card import CARD, model_card
 from resnet_cifar.inspection.predictions import compute, precision_of
-from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint, read_config, read_tensors, save_checkpoint
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint, read_config, save_checkpoint
+from resnet_cifar.model.tensors import read_tensors
 from resnet_cifar.model.unknown import UNKNOWN, write_unknown
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.run_dir import RunDir, locate

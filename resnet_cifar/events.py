@@ -9,28 +9,46 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
+
+from resnet_cifar import decode
+from resnet_cifar.decode import Bounds, Fraction, Loss, Place, Size
+from resnet_cifar.errors import UserError
+
+LONGEST_LINE = 2**15
+"""Most characters of a line of `metrics.jsonl`; longer ones are no event."""
+
+LONGEST_REASON = 2000
+"""Characters of the reason of a failure that are recorded; the log has the rest."""
+
+Name = Annotated[str, Bounds(0, 200)]
+Number = Annotated[int, Bounds(0, 10**9)]
+"""Number of a stage, an epoch or a step, or a count of them."""
+Count = Annotated[int, Bounds(1, 10**9)]
+Amount = Annotated[int, Bounds(0, 2**62)]
+Seconds = Annotated[float, Bounds(0, 1e10)]
+Rate = Annotated[float, Bounds(0, 1e12)]
+_TIMES = Bounds(0, 1e11)  # Unix time in seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metrics:
     """Results of a model on a set of images; averages are over images."""
 
-    loss: float
-    top1: float
-    top5: float
+    loss: Loss
+    top1: Fraction
+    top5: Fraction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """A run started: its device is chosen and its folder exists; downloads may follow."""
 
-    recipe: str
-    device: str
-    precision: str
-    data_dir: str | None
-    processes: int = 1
+    recipe: Name
+    device: Name
+    precision: Name
+    data_dir: Place | None
+    processes: Count = 1
     """Number of processes that train the run together; with GPUs, each has its own."""
 
 
@@ -38,64 +56,64 @@ class RunStarted:
 class RunResumed:
     """A stopped, failed or interrupted run continues from its last save."""
 
-    stage: int
-    epoch: int
-    step: int
-    device: str
-    precision: str
-    data_dir: str | None
-    processes: int = 1
+    stage: Number
+    epoch: Number
+    step: Number
+    device: Name
+    precision: Name
+    data_dir: Place | None
+    processes: Count = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """Progress of a `phase`: download, read images, features, compile, train, range, evaluate, test, upload, export."""
 
-    phase: str
-    done: int
-    total: int
+    phase: Name
+    done: Amount
+    total: Amount
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageStarted:
     """A stage started: from here on, only the groups in `trainable` change."""
 
-    stage: int
-    name: str
-    epochs: int
-    steps: int
+    stage: Number
+    name: Name
+    epochs: Number
+    steps: Count
     """Optimizer updates per epoch."""
-    images: int
+    images: Count
     """Train images per epoch."""
-    trainable: tuple[str, ...]
-    image_sizes: tuple[int, ...]
+    trainable: Annotated[tuple[Name, ...], Bounds(1, 100)]
+    image_sizes: Annotated[tuple[Size, ...], Bounds(1, 10_000)]
     """Pixels per side, in the order of training."""
-    batch_size: int
+    batch_size: Count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSplit:
     """Memory ran out: from this step on, batches are split into micro-batches, with one update per batch as before."""
 
-    stage: int
-    epoch: int
-    step: int
-    micro_batches: int
+    stage: Number
+    epoch: Number
+    step: Number
+    micro_batches: Count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepLogged:
     """Mean loss since the previous StepLogged; sent every `log_every` steps and at the end of an epoch."""
 
-    stage: int
-    epoch: int
-    step: int
-    loss: float
-    lr: float
-    images: int
+    stage: Number
+    epoch: Number
+    step: Number
+    loss: Loss
+    lr: Rate
+    images: Count
     """Images trained on in this epoch so far."""
-    images_per_second: float | None = None
-    memory: int | None = None
+    images_per_second: Rate | None = None
+    memory: Amount | None = None
     """Peak so far in bytes: reserved by torch on a GPU, resident in the process on a CPU."""
 
 
@@ -103,32 +121,32 @@ class StepLogged:
 class EpochEnded:
     """Results of an epoch. Train metrics are means over its augmented images, taken while the weights changed."""
 
-    stage: int
-    epoch: int
-    lr: float
-    train_loss: float
-    train_top1: float
+    stage: Number
+    epoch: Number
+    lr: Rate
+    train_loss: Loss
+    train_top1: Fraction
     val: Metrics | None
     ema_val: Metrics | None
     """Val metrics of the EMA weights; None if the stage has no EMA."""
-    image_size: int
+    image_size: Size
     """Pixels per side, in training and evaluation."""
     best: bool
     """Whether this epoch's weights replace the ones kept so far."""
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """Training time, without evaluation."""
-    images_per_second: float | None = None
+    images_per_second: Rate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageEnded:
     """A stage ran all its epochs, or stopped early because val top-1 no longer improved."""
 
-    stage: int
-    name: str
-    epochs: int
+    stage: Number
+    name: Name
+    epochs: Number
     """Epochs trained; fewer than planned after early stopping."""
-    best_top1: float | None
+    best_top1: Fraction | None
     """Best val top-1 within the stage."""
 
 
@@ -137,9 +155,9 @@ class RunCompleted:
     """All stages ran, and the kept weights were tested once."""
 
     test: Metrics
-    coarse_top1: float | None
+    coarse_top1: Fraction | None
     """Superclass top-1; None for a data set without superclasses."""
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """Duration of the whole run, including the time before it was resumed."""
 
 
@@ -147,7 +165,7 @@ class RunCompleted:
 class RunStopped:
     """A run stopped on request: everything is saved, and resuming continues from here."""
 
-    by: str
+    by: Name
     """SIGINT, SIGTERM or the stop file."""
 
 
@@ -155,7 +173,7 @@ class RunStopped:
 class RunFailed:
     """A run cannot continue; `reason` is a sentence for the user."""
 
-    reason: str
+    reason: Annotated[str, Bounds(0, 10_000)]
     user_error: bool
     """Whether the user can fix it."""
 
@@ -174,8 +192,6 @@ Event = (
     | RunFailed
 )
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
-_TYPES = {kind: get_type_hints(kind) for kind in (Metrics, *_KINDS.values())}
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity, which earlier versions wrote
 
 
 def to_json(event: Event, time: float) -> str:
@@ -190,15 +206,15 @@ def to_json(event: Event, time: float) -> str:
 def from_json(line: str) -> tuple[Event, float]:
     """Read an event and its time. null in a float field is read as nan, in an optional field as None.
 
-    Raises ValueError if the line is torn, is not an event, or has a value of the wrong type.
+    Raises ValueError if the line is torn, is not an event, or has a value of the wrong type or out of bounds.
     """
     try:
-        fields: dict[str, Any] = _DECODER.decode(line)
+        fields: Any = decode.parse(line, "the line") if len(line) <= LONGEST_LINE else None
         kind, time = _KINDS[fields.pop("event")], fields.pop("time")
-        if type(time) not in (int, float):
-            raise TypeError("time is not a number")
-        return _build(kind, fields), time
-    except (TypeError, KeyError, AttributeError) as error:
+        if type(time) not in (int, float) or not _TIMES.low <= time <= _TIMES.high:
+            raise TypeError("time is not a number of seconds")
+        return decode.build(kind, fields, "event"), time
+    except (UserError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not an event: {line[:80]!r}") from error
 
 
@@ -209,25 +225,3 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _build(kind: Any, fields: dict[str, Any]) -> Any:
-    hints = _TYPES[kind]
-    return kind(**{name: _typed(hints[name], value) for name, value in fields.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """Convert a JSON value to the type of a field. Raises TypeError if it has another type."""
-    if type(value) is hint:  # true for most values, so checked first
-        return value
-    if isinstance(hint, UnionType):
-        return None if value is None else _typed(get_args(hint)[0], value)
-    if hint is float and value is None:
-        return math.nan
-    if hint is float and type(value) is int:
-        return value
-    if hint is Metrics and isinstance(value, dict):
-        return _build(Metrics, value)
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    raise TypeError(f"{value!r} is not a {hint}")

@@ -128,6 +128,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut.png": (lambda: saved(halves((300, 300)), "PNG")[:150], "damaged or truncated"),
     "no-pixels.png": (lambda: bomb(64, 64), "damaged or truncated"),
     "30000-wide.png": (lambda: bomb(30_000, 2_000), "30,000 x 2,000 pixels"),
+    "one-wide.png": (lambda: bomb(1, 25_000_000), "1 x 25,000,000 pixels; a side may have"),
     "bomb.png": (lambda: bomb(60_000, 60_000), "pixels; up to 25 million"),
     "float.tiff": (lambda: saved(Image.new("F", (8, 8), 0.5), "TIFF"), "floating-point"),
 }

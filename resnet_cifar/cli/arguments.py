@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Never
 
+from resnet_cifar.cli.numbers import port, whole
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import PRECISIONS
@@ -59,7 +60,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, argparse.Namespace]:
 
 def _page(parser: Parser) -> None:
     parser.add_argument("--host", help="address to listen on; default: this machine only")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--port", type=port, default=7860)
     parser.add_argument("--share", action="store_true", help="give the page a public address, through gradio's servers")
     parser.add_argument(
         "--auth", metavar="USER:PASSWORD", help="ask for a login; or set RESNET_CIFAR_AUTH, which ps does not show"
@@ -76,7 +77,7 @@ def _train(parser: Parser) -> None:
     run.add_argument("--run", metavar="NAME", help="name or path of the new run; default: the recipe and a number")
     _add_recipe(run)
     stages = parser.add_argument_group("changes to every stage of the recipe")
-    stages.add_argument("--epochs", type=int, metavar="N")
+    stages.add_argument("--epochs", type=whole, metavar="N")
     stages.add_argument(
         "--lr", type=float, metavar="X", help="peak learning rate of the head; the backbone's keeps its ratio"
     )
@@ -90,7 +91,7 @@ def _find_lr(parser: Parser) -> None:
     parser.add_argument("--find-lr", action="store_true", help=argparse.SUPPRESS)
     recipe = parser.add_argument_group("recipe")
     _add_recipe(recipe)
-    recipe.add_argument("--stage", type=int, default=1, metavar="N", help="stage to test; default: the first")
+    recipe.add_argument("--stage", type=whole, default=1, metavar="N", help="stage to test; default: the first")
     _add_batches(parser.add_argument_group("changes to every stage of the recipe"))
     parser.set_defaults(epochs=None, lr=None)  # neither would change the result
     _add_train_data(parser)
@@ -111,7 +112,7 @@ def _evaluate(parser: Parser) -> None:
     parser.add_argument("--evaluate", metavar="RUN", help="run or checkpoint folder")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: average with the mirror image")
-    parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side; default: the checkpoint's")
+    parser.add_argument("--image-size", type=whole, metavar="N", help="pixels a side; default: the checkpoint's")
     _add_data(parser)
     _add_machine(parser)
 
@@ -179,19 +180,19 @@ def _add_recipe(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--init", metavar="START", help="scratch, imagenet, a run, or the path of weights")
     parser.add_argument("--teacher", metavar="RUN", help="run or checkpoint folder to distill from")
     parser.add_argument("--arch", choices=ARCHITECTURES)
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws")
+    parser.add_argument("--seed", type=whole, metavar="N", help="seed of all random draws")
 
 
 def _add_batches(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--batch-size", type=int, metavar="N")
-    parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side, in every epoch")
+    parser.add_argument("--batch-size", type=whole, metavar="N")
+    parser.add_argument("--image-size", type=whole, metavar="N", help="pixels a side, in every epoch")
 
 
 def _add_train_data(parser: Parser) -> None:
     data = parser.add_argument_group("data")
     _add_data(data)
-    data.add_argument("--train-images", type=int, metavar="N", help="use a class-balanced part of train")
-    data.add_argument("--val-images", type=int, metavar="N", help="cut from train; 0: keep the last epoch's weights")
+    data.add_argument("--train-images", type=whole, metavar="N", help="use a class-balanced part of train")
+    data.add_argument("--val-images", type=whole, metavar="N", help="cut from train; 0: keep the last epoch's weights")
 
 
 def _add_data(parser: argparse._ActionsContainer) -> None:

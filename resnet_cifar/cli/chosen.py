@@ -10,9 +10,11 @@ from typing import Any
 from resnet_cifar.cli.arguments import OF_RECIPE, OF_STAGES
 from resnet_cifar.cli.own import own_path, recipe_of_own
 from resnet_cifar.errors import UserError
+from resnet_cifar.paths import absolute
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.presets import OWN_IMAGES, RECIPES, recipe_named
-from resnet_cifar.runs.run_dir import RunDir, locate
+from resnet_cifar.runs.run_dir import LARGEST_RECIPE, RunDir, locate
+from resnet_cifar.system.files import read_text
 
 
 def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
@@ -41,8 +43,7 @@ def recipe_from(args: argparse.Namespace, gpu: bool) -> Recipe:
 
 def weights(named: str) -> Path:
     """Absolute path of weights that are named by a run, a folder or a file; the run may be resumed from elsewhere."""
-    path = Path(os.path.expanduser(named))
-    return path.resolve() if path.suffix in (".safetensors", ".pth") else locate(named)
+    return absolute(named) if Path(named).suffix in (".safetensors", ".pth") else locate(named)
 
 
 def data_folder(args: argparse.Namespace) -> Path | None:
@@ -50,7 +51,7 @@ def data_folder(args: argparse.Namespace) -> Path | None:
     if (own := own_path(getattr(args, "data", None))) is not None:
         return own
     named = args.data_dir or os.environ.get("CIFAR100_DIR")
-    return Path(os.path.expanduser(named)).resolve() if named else None
+    return absolute(named) if named else None
 
 
 def chosen_run(named: str | None) -> RunDir:
@@ -62,14 +63,13 @@ def chosen_run(named: str | None) -> RunDir:
 
 def _recipe_file(named: str) -> Recipe:
     """Read a recipe from a file. Raises UserError if it cannot be read, or names neither a file nor a recipe."""
-    path = Path(os.path.expanduser(named))
-    if path.suffix != ".json" and os.sep not in named:
+    if Path(named).suffix != ".json" and os.sep not in named:
         return recipe_named(named)
+    path = absolute(named)
     try:
-        return Recipe.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UserError(f"cannot read the recipe {path}: {why}.") from error
+        return Recipe.from_json(read_text(path, LARGEST_RECIPE))
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {path}: {error.strerror}.") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -1,9 +1,9 @@
 """A person's own images, as `--data FOLDER|ZIP` names them."""
 
-import os
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.paths import absolute
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import DATASETS
 
@@ -15,7 +15,7 @@ def own_path(data: str | None) -> Path | None:
     """
     if data is None or data in DATASETS:
         return None
-    path = Path(os.path.expanduser(data)).resolve()
+    path = absolute(data)
     if not path.exists():
         raise UserError(f"--data: {data!r} is neither a folder or zip archive nor one of {', '.join(DATASETS)}.")
     return path

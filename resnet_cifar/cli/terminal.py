@@ -40,6 +40,7 @@ _PHASES = {
     "download": "downloading",
     "read images": "reading images",
     "features": "computing features",
+    "train": "training",
     "compile": "compiling",
     "range": "finding a learning rate",
     "evaluate": "evaluating",

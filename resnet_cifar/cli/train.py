@@ -3,13 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnet_cifar.cli import commands
 from resnet_cifar.cli.chosen import data_folder, recipe_from
-from resnet_cifar.errors import UserError
+from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
 from resnet_cifar.runs.run_dir import RunDir, locate
 
@@ -41,7 +42,6 @@ def _run(
     from resnet_cifar.system.background import is_at_work
     from resnet_cifar.system.device import choose_device, prepare, use_free_cores
     from resnet_cifar.system.distributed import World, joined
-    from resnet_cifar.training.session import train
 
     def prepared(world: World) -> Run | None:
         """Prepare on rank 0; an error there ends the other processes too."""
@@ -63,7 +63,8 @@ def _run(
         if world.first:
             _announce(run, device, threads, memory=world.size == 1 and inherited is None)
         consumers, last = _consumers(args, run, began) if world.first else [], None
-        for last in train(run, device=device, data_dir=folders[1], inherited=inherited or (), world=world):
+        new = world.first and prepare_run is _new_run
+        for last in _trained(run, new, device=device, data_dir=folders[1], inherited=inherited or (), world=world):
             for consumer in consumers:
                 consumer.show(last)
         stuck = world.size > 1 and isinstance(last, RunFailed)
@@ -73,6 +74,19 @@ def _run(
     if world.first and isinstance(last, RunCompleted):
         _publish(run, args)
     return _exit_code(last)
+
+
+def _trained(run: RunDir, new: bool, **how: Any) -> Iterator[Event]:
+    """Train a run. A new one that finds the device taken since it was checked leaves no folder."""
+    from resnet_cifar.training.session import train
+
+    try:
+        yield from train(run, **how)
+    except Busy:
+        if new:
+            with suppress(UserError):
+                run.delete()
+        raise
 
 
 def _consumers(args: argparse.Namespace, run: RunDir, began: float) -> "list[Consumer]":

@@ -31,7 +31,10 @@ def load(recipe: Recipe, data_dir: Path | None, device: torch.device) -> Generat
 
 
 def _own(facts: OwnData, path: Path | None, device: torch.device, with_val: bool) -> Generator[Progress, None, Dataset]:
-    """Load a person's own images, whose splits were made when they were first read; without val, it joins train."""
+    """Load a person's own images, whose splits were made when they were first read; without val, it joins train.
+
+    A part from the start of a split has, as far as it can, as many images of each class.
+    """
     if path is None:
         raise UserError("the run's images are your own; name their folder or zip archive with --data.")
     own = yield from read(path, facts.side)
@@ -41,7 +44,8 @@ def _own(facts: OwnData, path: Path | None, device: torch.device, with_val: bool
         )
     whole = Split(own.images, own.labels, facts.spec())
     splits = own.splits if with_val else own.splits.where(own.splits != SPLITS.index("val"), SPLITS.index("train"))
-    train, val, test = (whole.take((splits == place).nonzero().flatten()).to(device) for place in range(3))
+    order = balanced_order(own.labels, seed=0)
+    train, val, test = (whole.take(order[splits[order] == place]).to(device) for place in range(3))
     return Dataset(train, val, test)
 
 

@@ -15,6 +15,8 @@ from resnet_cifar.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
+MAX_SIDE = 32_768
+"""A row costs memory of its own, however narrow it is."""
 _ENOUGH = 1024  # pixels per side; JPEGs are decoded at a reduced size, because networks here see far fewer pixels
 _BAND = 512  # rows converted at once, so that memory hardly exceeds one copy of a large image
 
@@ -50,6 +52,8 @@ def centre_square(image: Image.Image, side: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if max(image.size) > MAX_SIDE:
+        raise UserError(f"{name} has {image.width:,} x {image.height:,} pixels; a side may have {MAX_SIDE:,} of them.")
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(name, f"{image.width:,} x {image.height:,}"))
     if image.format == "JPEG":  # the decoder halves the size while it stays above this

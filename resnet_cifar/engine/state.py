@@ -196,13 +196,13 @@ class Training:
         self.tally = Tally(loss, hits, images, [(a, b, c) for a, b, c in window])
         self.stage_best, self.stale_epochs = facts["stage_best"], facts["stale_epochs"]
         self.micro_batches = facts["micro_batches"]
-        self.model.load_state_dict(_under("model", tensors))
+        self.model.load_state_dict(tensors_under("model", tensors))
         if not self.done:
-            restore_optimizer(self.optimizer, self.model, _under("optimizer", tensors))
+            restore_optimizer(self.optimizer, self.model, tensors_under("optimizer", tensors))
             if self.ema is not None:
-                self.ema.load_state_dict(_under("ema", tensors))
+                self.ema.load_state_dict(tensors_under("ema", tensors))
         if facts["best"] is not None:
-            weights = {name: tensor.to(self.device) for name, tensor in _under("best", tensors).items()}
+            weights = {name: tensor.to(self.device) for name, tensor in tensors_under("best", tensors).items()}
             top1, image_size = facts["best"]
             self.best = Best(top1, image_size, weights)
 
@@ -211,6 +211,7 @@ def _prefixed(prefix: str, tensors: Weights) -> Weights:
     return {f"{prefix}.{name}": tensor.detach() for name, tensor in tensors.items()}
 
 
-def _under(prefix: str, tensors: Weights) -> Weights:
+def tensors_under(prefix: str, tensors: Weights) -> Weights:
+    """Return the tensors of a part of a state: `model`, `optimizer`, `ema` or `best`."""
     start = prefix + "."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

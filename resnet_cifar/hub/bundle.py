@@ -1,6 +1,5 @@
 """The upload folder of a run: checkpoint, card, plot, recipe and metrics. Local paths never get into it."""
 
-import json
 import re
 import shutil
 import tempfile
@@ -11,12 +10,14 @@ from pathlib import Path
 
 from resnet_cifar import events
 from resnet_cifar.events import Event, RunFailed, RunResumed, RunStarted
-from resnet_cifar.hub.card import CARD, CURVES, model_card, parse_json
-from resnet_cifar.model.checkpoint import CONFIG, MODEL, read_tensors
-from resnet_cifar.model.unknown import UNKNOWN
+from resnet_cifar.hub.card import CARD, CURVES, model_card
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, read_config
+from resnet_cifar.model.tensors import read_tensors
+from resnet_cifar.model.unknown import UNKNOWN, read_unknown
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.static_figure import sketch
 from resnet_cifar.runs.record import Record
+from resnet_cifar.runs.results import read_results
 from resnet_cifar.runs.run_dir import RunDir
 
 _REMOVED = "removed before publishing: it names local files."
@@ -33,19 +34,19 @@ def bundle(run: RunDir, repo: str, onnx: bool = False) -> Iterator[Path]:
     weights.
     """
     read_tensors(run.path / MODEL)  # raises where the file is damaged
+    read_config(run.path)
     record = Record(run).read()
+    used = [run.path / MODEL, run.path / CONFIG, *([run.path / UNKNOWN] if read_unknown(run.path) else [])]
     with tempfile.TemporaryDirectory(prefix="resnet_cifar-push-") as name:
         folder = Path(name)
-        for file in (run.path / MODEL, run.path / CONFIG, run.path / UNKNOWN):
-            if file.exists():
-                _link(file, folder / file.name)
+        for file in used:
+            _link(file, folder / file.name)
         (folder / CARD).write_text(str(model_card(run, repo, onnx)), encoding="utf-8")
         folders = _folders_used(run)
         (folder / run.recipe_file.name).write_text(_recipe(record.recipe, folders), encoding="utf-8")
         (folder / run.metrics_file.name).write_text(_metrics(run, folders), encoding="utf-8")
-        if run.eval_file.exists():
-            results = parse_json(run.eval_file.read_text(encoding="utf-8"))
-            (folder / run.eval_file.name).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        if (results := read_results(run)) is not None:
+            (folder / run.eval_file.name).write_text(results.to_json(), encoding="utf-8")
         sketch(record).save(folder / CURVES, optimize=True)
         yield folder
 

@@ -1,6 +1,6 @@
 """Model card of a run: `card_template.md` is its text, this module computes the values and the Hub's metadata."""
 
-import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from html import escape
@@ -18,6 +18,7 @@ from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.config import Recipe, Stage
 from resnet_cifar.recipe.datasets import OwnData
 from resnet_cifar.report.text import learns, percent, sizes, stage_rows
+from resnet_cifar.runs.results import Results, read_results
 from resnet_cifar.runs.run_dir import RunDir
 
 CARD = "README.md"
@@ -32,18 +33,13 @@ _STARTS = {"scratch": "random", "imagenet": "pretrained on ImageNet"}
 _EXTREMES = 5  # classes that the card names at either end
 
 
-def parse_json(text: str) -> Any:
-    """Parse JSON as Python writes it; NaN and Infinity, which other parsers refuse, become None."""
-    return json.loads(text, parse_constant=lambda _: None)
-
-
 def model_card(run: RunDir, repo: str, onnx: bool = False) -> ModelCard:
     """Build the card of a run with weights for `repo` (USER/NAME); `onnx`: mention an ONNX file.
 
-    Raises UserError where the run's recipe or config cannot be read.
+    Raises UserError where the run's recipe, config or results cannot be read.
     """
     recipe, config = run.recipe(), read_config(run.path)
-    results = parse_json(run.eval_file.read_text(encoding="utf-8")) if run.eval_file.exists() else None
+    results = read_results(run)
     name = repo.rpartition("/")[2]
     # Rendering needs Jinja2, which is installed with torch.
     return ModelCard.from_template(
@@ -56,7 +52,7 @@ def model_card(run: RunDir, repo: str, onnx: bool = False) -> ModelCard:
     )
 
 
-def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None) -> dict[str, Any]:
+def card_values(run: RunDir, recipe: Recipe, config: ModelConfig, results: Results | None) -> dict[str, Any]:
     """Compute the values of the template that come from the run."""
     history = [event for event, _ in run.history()]
     started = next((event for event in history if isinstance(event, RunStarted)), None)
@@ -107,7 +103,7 @@ def _own(own: OwnData) -> dict[str, Any]:
     }
 
 
-def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | None, name: str) -> ModelCardData:
+def _metadata(recipe: Recipe, config: ModelConfig, results: Results | None, name: str) -> ModelCardData:
     """Build the YAML of the card. Only a run on CIFAR-100 names a data set of the Hub, and its results there."""
     real = recipe.data == "cifar100"
     measured: dict[str, Any] = {"model_name": name, "eval_results": _eval_results(results)} if real and results else {}
@@ -122,7 +118,7 @@ def _metadata(recipe: Recipe, config: ModelConfig, results: dict[str, Any] | Non
     )
 
 
-def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
+def _eval_results(results: Results) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="image-classification",
@@ -131,7 +127,7 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
             dataset_split="test",
             metric_type="accuracy",
             metric_name=f"{text} accuracy, without test-time augmentation",
-            metric_value=round(results[key], 4),
+            metric_value=round(getattr(results, key), 4),
         )
         for key, text in (("top1", "top-1"), ("top5", "top-5"))
     ]
@@ -142,16 +138,16 @@ def architecture_name(arch: str) -> str:
     return f"ResNet-{arch.removeprefix('resnet')}" if ARCHITECTURES[arch].known_elsewhere else f"ResNet ({arch})"
 
 
-def _results(results: dict[str, Any]) -> dict[str, Any]:
+def _results(results: Results) -> dict[str, Any]:
     """Format test results; None for the superclass accuracy of a data set without superclasses."""
-    ranked = sorted(results["per_class_top1"].items(), key=lambda item: item[1])
+    ranked = sorted(results.per_class_top1.items(), key=lambda item: item[1])
     return {
-        "images": f"{results['images']:,}",
-        "loss": "not finite" if results["loss"] is None else f"{results['loss']:.4f}",
-        "top1": percent(results["top1"]),
-        "top5": percent(results["top5"]),
-        "coarse_top1": None if results["coarse_top1"] is None else percent(results["coarse_top1"]),
-        "ece": None if results.get("ece") is None else percent(results["ece"]),
+        "images": f"{results.images:,}",
+        "loss": f"{results.loss:.4f}" if math.isfinite(results.loss) else "not finite",
+        "top1": percent(results.top1),
+        "top5": percent(results.top5),
+        "coarse_top1": None if results.coarse_top1 is None else percent(results.coarse_top1),
+        "ece": None if results.ece is None else percent(results.ece),
         "worst": _classes(ranked[:_EXTREMES]),
         "best": _classes(ranked[: -_EXTREMES - 1 : -1]),
     }

@@ -1,17 +1,19 @@
 """Usable checkpoints: those in a folder, by name or path, or on the Hub."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.decode import is_plain
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.pull import pull, repo_of
-from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_weights, read_config
+from resnet_cifar.model.checkpoint import CONFIG, MODEL, check_fit, read_config
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.tensors import read_shapes
 from resnet_cifar.paths import CHECKPOINTS
 from resnet_cifar.runs.run_dir import locate
 
@@ -57,13 +59,14 @@ def load_classifier(where: str | None = None, device: str = "auto") -> Classifie
 def _folder(where: str | None) -> Path:
     if where is None:
         return default_checkpoint()
-    repo = None if Path(where).exists() else repo_of(where)
+    repo = None if os.path.lexists(where) else repo_of(where)
     return pull(*repo) if repo else locate(where)
 
 
 def _found(root: Path) -> list[tuple[Path, _Stamp, _Stamp]]:
     """List the folders with weights or a config, each with the stamps of these two files."""
     folders = {file.parent for name in (MODEL, CONFIG) for file in root.glob(f"*/{name}")}
+    folders = {folder for folder in folders if is_plain(folder.name)}
     return [(folder, _stamp(folder / MODEL), _stamp(folder / CONFIG)) for folder in folders]
 
 
@@ -87,7 +90,7 @@ def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
             return f"{name} is missing."
     try:
         config = read_config(folder)
-        load_weights(_outline(config.arch, config.stem, len(config.labels)), _shapes(folder / MODEL), MODEL)
+        check_fit(_outline(config.arch, config.stem, len(config.labels)), read_shapes(folder / MODEL), MODEL)
         Preprocess(config.image_size, config.normalization, _META)(
             torch.empty(1, 3, config.side, config.side, device=_META)
         )
@@ -96,16 +99,6 @@ def _fault(folder: Path, _weights: _Stamp, _config: _Stamp) -> str:
     except (RuntimeError, TypeError, ValueError) as error:
         return f"{CONFIG} does not describe how to prepare an image: {str(error).splitlines()[0]}."
     return ""
-
-
-def _shapes(file: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a file without their values. Raises UserError where its header does not fit its content."""
-    try:
-        with safe_open(file, "pt") as content:
-            names = content.keys()
-            return {name: torch.empty(content.get_slice(name).get_shape(), device=_META) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file} is truncated or is no safetensors file: {error}.") from error
 
 
 @lru_cache(maxsize=8)

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from resnet_cifar.data.dataset import balanced_order
 from resnet_cifar.data.preprocess import Preprocess
+from resnet_cifar.data.split import Split
 from resnet_cifar.engine.features import compute_features
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.inspection.predictions import FOLDER, belongs_to, load_train, precision_of
-from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors, write_tensors
+from resnet_cifar.model.checkpoint import load_checkpoint
+from resnet_cifar.model.tensors import read_tensors, write_tensors
+from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import prepare, runs_in
@@ -49,13 +52,35 @@ class Index:
         """Compute a run's index and store it if the run's folder is writable.
 
         data_dir: None means the folder that the run used last; without one, the data is downloaded. On a CPU, the index
-        holds 100 images of each class. Raises UserError if the checkpoint or the data cannot be used.
+        holds the images of `unknown.safetensors`, whose features are known, or else 100 of each class. Raises UserError
+        if the checkpoint or the data cannot be used.
         """
         prepare(device)
         origin = belongs_to(run)
-        model, config = load_checkpoint(run.path, device)
         train = yield from load_train(run, data_dir)
         learned = _learned_from(run, train.labels)
+        index = cls._of_bank(run, train.labels, learned) if device.type == "cpu" else None
+        if index is None:
+            index = yield from cls._compute(run, train, learned, device)
+        if belongs_to(run) == origin:  # else, training has saved other weights meanwhile
+            with suppress(UserError, OSError):
+                index._store(run, origin)
+        return index
+
+    @classmethod
+    def _of_bank(cls, run: RunDir, labels: Tensor, learned: Tensor) -> "Index | None":
+        """Make an index of the features by which unknown images are noticed; None if the run has none."""
+        unknown = read_unknown(run.path)
+        if unknown is None or not len(unknown.bank) or len(unknown.bank) > len(learned):
+            return None
+        rows, order = learned[: len(unknown.bank)].sort()
+        return cls(_unit(unknown.bank[order]).half().float(), rows, labels[rows], len(learned))
+
+    @classmethod
+    def _compute(
+        cls, run: RunDir, train: Split, learned: Tensor, device: torch.device
+    ) -> Generator[Progress, None, "Index"]:
+        model, config = load_checkpoint(run.path, device)
         rows = learned[: _A_CLASS_ON_A_CPU * len(config.labels)] if device.type == "cpu" else learned
         rows = rows.sort().values
         preprocess = Preprocess(config.image_size, config.normalization, device)
@@ -63,11 +88,7 @@ class Index:
         images, generator = train.take(rows).to(device), torch.Generator(device)
         computed = yield from compute_features(model, images, preprocess, plain, 1, generator, autocast, ALONE)
         features = _unit(computed.inputs(0, len(rows)).cpu()).half().float()  # as they are stored
-        index = cls(features, rows, train.labels[rows], len(learned))
-        if belongs_to(run) == origin:  # else, training has saved other weights meanwhile
-            with suppress(UserError, OSError):
-                index._store(run, origin)
-        return index
+        return cls(features, rows, train.labels[rows], len(learned))
 
     @classmethod
     def stored(cls, run: RunDir) -> "Index | None":
@@ -102,11 +123,11 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def _learned_from(run: RunDir, labels: Tensor) -> Tensor:
-    """Return the rows of the train split that a run learned from, without val, in an order that is class-balanced."""
+    """Return the rows of the train split that a run learned from, without val, in the order of `load`."""
     if not run.recipe_file.exists():
         return balanced_order(labels, seed=0)
     recipe = run.recipe()
     if recipe.own is not None:
-        return balanced_order(labels, recipe.seed)
+        return torch.arange(len(labels))
     wanted = recipe.train_images or len(labels) - recipe.val_images
     return balanced_order(labels, recipe.seed)[recipe.val_images : recipe.val_images + wanted]

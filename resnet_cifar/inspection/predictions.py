@@ -23,7 +23,8 @@ from resnet_cifar.engine.evaluate import predict, summarise
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.model.calibration import Calibration
-from resnet_cifar.model.checkpoint import load_checkpoint, read_config, read_tensors, weights_id, write_tensors
+from resnet_cifar.model.checkpoint import load_checkpoint, read_config, weights_id
+from resnet_cifar.model.tensors import read_tensors, write_tensors
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec
 from resnet_cifar.runs.run_dir import RunDir

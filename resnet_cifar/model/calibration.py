@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from resnet_cifar.recipe.limits import check_range
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -16,6 +18,10 @@ class Calibration:
 
     temperature: float = 1.0
     power: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range("temperature", self.temperature, 1e-3, 1e3)
+        check_range("power", self.power, 1e-3, 1e3)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Return calibrated logits, of which softmax makes probabilities; of the shape (B, classes), as `logits`."""

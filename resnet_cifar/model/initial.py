@@ -1,6 +1,5 @@
 """Initial weights of a run: random, ImageNet's, a checkpoint's, or those of a state dict like torchvision's."""
 
-import json
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -11,13 +10,16 @@ from urllib.request import Request, urlopen
 import torch
 from torch import Tensor
 
+from resnet_cifar import decode
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.model.checkpoint import CONFIG, MODEL, check_finite, load_weights, read_tensors
+from resnet_cifar.model.checkpoint import CONFIG, LARGEST_CONFIG, MODEL, load_weights
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.tensors import check_finite, read_tensors
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import Normalization
+from resnet_cifar.system import files
 from resnet_cifar.system.background import in_background
 
 _HEAD = ("fc.weight", "fc.bias")
@@ -77,11 +79,10 @@ def build(recipe: Recipe, start: Start) -> ResNet:
 def _normalization_beside(path: Path) -> Normalization:
     """Read the normalization from the `config.json` beside a file, ours or timm's; ImageNet's if there is none."""
     try:
-        fields = json.loads((path.parent / CONFIG).read_text(encoding="utf-8"))
+        fields = decode.parse(files.read_text(path.parent / CONFIG, LARGEST_CONFIG), CONFIG)
         fields = fields if "mean" in fields else fields["pretrained_cfg"]
-        (r, g, b), (r_std, g_std, b_std) = fields["mean"], fields["std"]
-        return Normalization((float(r), float(g), float(b)), (float(r_std), float(g_std), float(b_std)))
-    except (OSError, ValueError, KeyError, TypeError):
+        return decode.build(Normalization, {name: fields[name] for name in ("mean", "std")}, CONFIG)
+    except (OSError, UserError, KeyError, TypeError):
         return IMAGENET
 
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.model.checkpoint import read_tensors, weights_id, write_tensors
+from resnet_cifar.model.checkpoint import weights_id
+from resnet_cifar.model.tensors import read_tensors, write_tensors
 
 UNKNOWN = "unknown.safetensors"
 LARGEST = 3_000_000
@@ -140,8 +141,11 @@ def read_unknown(folder: Path) -> Unknown | None:
         tensors, header = read_tensors(folder / UNKNOWN)
         if header["weights"] != weights_id(folder) or header["score"] not in _EXPLANATIONS:
             return None
-        score, stored = cast(Score, header["score"]), {name: tensors[name] for name in _TENSORS}
-        return Unknown(score, tensors["threshold"].item(), k=int(header["k"]), **stored)
+        score, k = cast(Score, header["score"]), int(header["k"])
+        stored = {name: tensors[name] for name in _TENSORS}
+        if score != "gen" and (stored["bank"].ndim != 2 or not 1 <= k <= len(stored["bank"])):
+            return None
+        return Unknown(score, tensors["threshold"].item(), k=k, **stored)
     except (UserError, KeyError, ValueError, RuntimeError):
         return None
 

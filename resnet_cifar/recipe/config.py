@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal, get_args
 
+from resnet_cifar import decode
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe import typed_json
+from resnet_cifar.paths import check_path
+from resnet_cifar.recipe import limits
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS, Augmentation
 from resnet_cifar.recipe.datasets import DATASETS, OWN, DatasetSpec, OwnData, check_own
@@ -85,6 +87,7 @@ class Stage:
     """Epochs without a better val top-1 after which the stage stops early; 0: never."""
 
     def __post_init__(self) -> None:
+        limits.check_text("the name of a stage", self.name, 64, 1)
         for name, low, high in (
             ("epochs", 1, 10_000),
             ("lr", 1e-6, 10),
@@ -107,11 +110,11 @@ class Stage:
             raise UserError(f"{self.name}: trainable is empty; name at least one of {', '.join(EVERYTHING)}.")
         for group in self.trainable:
             check_one_of(f"{self.name}: trainable", group, EVERYTHING)
+        limits.check_distinct(f"{self.name}: trainable", self.trainable)
+        check_range(f"{self.name}: number of changes", len(self.progression), 0, limits.MOST_PARTS)
         starts = [change.after for change in self.progression]
         if starts != sorted(set(starts)):
-            raise UserError(
-                f"{self.name}: progression has changes after {starts} of the epochs; put them in ascending order."
-            )
+            raise UserError(f"{self.name}: progression has changes after {starts}; put them in ascending order.")
         if self.caches_features and (self.augmentation.mixes or self.progression):
             raise UserError(
                 f"{self.name}: the features of {self.views} views are computed once, so neither mixup, cutmix nor "
@@ -196,18 +199,23 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_name("recipe", self.name)
-        if not self.stages:
-            raise UserError(f"recipe {self.name!r} has no stages; it needs at least one.")
+        limits.check_text("about", self.about, 4000)
+        check_path(self.init)
+        check_path(self.teacher or "")
+        check_range("number of stages", len(self.stages), 1, limits.MOST_PARTS)
+        check_range("val_images", self.val_images, 0, 25_000)
+        check_range("distillation_weight", self.distillation_weight, 0, 1)
+        check_range("seed", self.seed, 0, 2**31 - 1)
+        check_range("log_every", self.log_every, 1, 100_000)
         check_one_of("arch", self.arch, tuple(ARCHITECTURES))
         check_one_of("stem", self.stem, STEMS)
         check_one_of("data", self.data, (*DATASETS, OWN))
         check_own(self.data, self.own, self.train_images, self.val_images)
         check_one_of("precision", self.precision, PRECISIONS)
+        total = self.dataset.train_images
         if self.train_images is not None:
-            check_range("train_images", self.train_images, 100, self.dataset.train_images)
-        check_range("val_images", self.val_images, 0, 25_000)
-        least, total = self.train_images or (2 if self.own else 100), self.dataset.train_images
-        if self.val_images + least > total:
+            check_range("train_images", self.train_images, 100, total)
+        if self.val_images + (least := self.train_images or (2 if self.own else 100)) > total:
             raise UserError(
                 f"{self.val_images} val images and at least {least} train images exceed the {total} of the data set; "
                 "lower --val-images or --train-images."
@@ -222,9 +230,6 @@ class Recipe:
             raise UserError(f"ImageNet weights need the stock stem; recipe {self.name!r} has the {self.stem} stem.")
         if self.init == "imagenet" and not ARCHITECTURES[self.arch].known_elsewhere:
             raise UserError(f"there are no ImageNet weights for arch {self.arch!r}; use another, or --init scratch.")
-        check_range("distillation_weight", self.distillation_weight, 0, 1)
-        check_range("seed", self.seed, 0, 2**31 - 1)
-        check_range("log_every", self.log_every, 1, 100_000)
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -241,8 +246,4 @@ class Recipe:
 
         Raises UserError, naming the field and its value, if a field is unknown, missing or of the wrong type.
         """
-        try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"this is not a recipe: it is not JSON ({error}).") from error
-        return typed_json.build(cls, fields, "recipe")
+        return decode.build(cls, decode.parse(text, "this is not a recipe: it"), "recipe")

@@ -5,6 +5,11 @@ from dataclasses import dataclass, replace
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
+from resnet_cifar.recipe.limits import check_distinct, check_range, check_text
+
+LARGEST_SIDE = 1024  # pixels
+MOST_LABELS = 10_000
+_LONGEST_NAME = 255  # characters; file systems take as many
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,11 @@ class Normalization:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        for mean, std in zip(self.mean, self.std, strict=True):
+            check_range("mean", mean, -1000, 1000)
+            check_range("std", std, 1e-6, 1000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +63,23 @@ class OwnData:
     """Pixels a side of the stored images."""
     fingerprint: str
     """Digest of images, labels and splits."""
+
+    def __post_init__(self) -> None:
+        for label in self.labels:
+            check_text("own: label", label, _LONGEST_NAME, 1)
+        check_text("own: fingerprint", self.fingerprint, _LONGEST_NAME, 1)
+        check_range("own: number of labels", len(self.labels), 1, MOST_LABELS)
+        check_distinct("own: labels", self.labels)
+        if len(self.train_counts) != len(self.labels):
+            raise UserError(f"own: train_counts has {len(self.train_counts)} numbers for {len(self.labels)} labels.")
+        for name, counts in (
+            ("train_counts", self.train_counts),
+            ("val_images", (self.val_images,)),
+            ("test_images", (self.test_images,)),
+        ):
+            for count in counts:
+                check_range(f"own: {name}", count, 0, 10**8)
+        check_range("own: side", self.side, 1, LARGEST_SIDE)
 
     @property
     def train_images(self) -> int:

@@ -65,8 +65,8 @@ def sign(descriptor: int, pid: int | None, note: str) -> None:
 def holder(file: Path) -> Holder | None:
     """Return the holder of the lock on `file`, or None if nobody holds it."""
     try:
-        descriptor = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:  # there is none, or whatever is there in its place cannot be locked by a run either
         return None
     try:
         if _try(descriptor, fcntl.LOCK_SH):

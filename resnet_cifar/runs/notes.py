@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from resnet_cifar import decode
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe import typed_json
 from resnet_cifar.system import files
 
 NOTES = "notes.json"
 COLOURS = 10
 """Colours in a palette. As long as a folder has fewer runs, each can have one of its own."""
+_LARGEST = 200_000  # bytes of the file
 _MAX_TEXT, _MAX_TAGS, _MAX_TAG = 4_000, 20, 40  # characters, tags, characters
 
 
@@ -38,8 +39,8 @@ class Notes:
 def read_notes(folder: Path) -> Notes:
     """Read a run's notes. Without a usable file: no text, no tags, and a colour that follows from the name."""
     try:
-        return typed_json.build(Notes, json.loads((folder / NOTES).read_text(encoding="utf-8")), NOTES)
-    except (OSError, ValueError, RecursionError, UserError):
+        return decode.build(Notes, decode.parse(files.read_text(folder / NOTES, _LARGEST), NOTES), NOTES)
+    except (OSError, UserError):
         return Notes(colour=zlib.crc32(folder.name.encode()) % COLOURS)
 
 

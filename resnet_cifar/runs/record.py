@@ -1,20 +1,23 @@
 """Record: everything a run has reported so far, read incrementally from `metrics.jsonl` as the file grows.
 
-Lines that are torn, edited or from another recipe are skipped, so whatever the file holds, reading it never raises.
+Lines that are torn, edited or from another recipe are skipped, whatever the file holds.
 """
 
+import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_cifar import events
+from resnet_cifar.decode import brief, is_plain
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import EpochEnded, Event, Progress, StageStarted, StepLogged
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.schedule import steps_per_epoch
-from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.runs.run_dir import LARGEST_METRICS, RunDir
+from resnet_cifar.system import files
 
 _CHECKED = 256  # bytes before the read position; if they changed, the file was truncated and written again
 
@@ -62,31 +65,44 @@ class Record:
         """Hold it across several reads of `events` that must be consistent with each other."""
 
     def read(self) -> "Record":
-        """Read the lines that were added since the last call. Returns the record itself."""
+        """Read the lines that were added since the last call. Returns the record itself.
+
+        Raises UserError if the file is there and cannot be read.
+        """
         with self.lock:
-            try:
-                with open(self.run.metrics_file, "rb") as file:
-                    file.seek(self.size - len(self._before))
-                    if file.read(len(self._before)) != self._before:
-                        self.events, self.size, self._before = _Events(), 0, b""
-                        file.seek(0)
-                    new = file.read()
-            except FileNotFoundError:
-                return self
+            new = self._new()
             whole = new[: new.rfind(b"\n") + 1]  # the writer may still complete a torn last line
+            if len(new) - len(whole) > events.LONGEST_LINE:
+                whole = new  # no writer left that
             self.size += len(whole)
             self._before = (self._before + whole)[-_CHECKED:]
             for line in whole.splitlines():
                 self._add_line(line)
         return self
 
+    def _new(self) -> bytes:
+        """Return what was added since the last call, or all if the file was truncated and written again."""
+        file, before = self.run.metrics_file, self._before
+        try:
+            content = files.read_bytes(file, LARGEST_METRICS, self.size - len(before))
+            if content.startswith(before):
+                return content[len(before) :]
+            self.events, self.size, self._before = _Events(), 0, b""
+            return files.read_bytes(file, LARGEST_METRICS)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise files.cannot_read(file, error) from error
+
     def _add_line(self, line: bytes) -> None:
         try:
             event, time = events.from_json(line.decode(errors="replace"))
         except ValueError:
             return
-        if isinstance(event, StageStarted | _OF_STAGE) and not 0 <= event.stage < len(self.recipe.stages):
+        if isinstance(event, StageStarted | _OF_STAGE) and event.stage >= len(self.recipe.stages):
             return  # written for another recipe
+        if isinstance(event, StepLogged | EpochEnded) and event.epoch >= self.recipe.stages[event.stage].epochs:
+            return
         self._add(event, time)
 
     def _add(self, event: Event, time: float) -> None:
@@ -175,7 +191,7 @@ class Record:
         part = 0.0
         step = so_far.steps[-1] if so_far.steps else None
         if step and (step.stage, step.epoch) == (stage.stage, self.epochs_done(stage.stage)):
-            part = step.images / max(1, stage.images)
+            part = min(1.0, step.images / stage.images)
         if so_far.progress is not None and so_far.progress.phase == "train":
             part = max(part, _part(so_far.progress))
         return part
@@ -189,7 +205,7 @@ class Record:
 
 
 def _part(progress: Progress) -> float:
-    return progress.done / max(1, progress.total)
+    return min(1.0, progress.done / max(1, progress.total))
 
 
 def val_top1(ended: EpochEnded) -> float | None:
@@ -209,19 +225,21 @@ class Records:
         created = {}
         for file in self.root.glob("*/recipe.json"):
             with suppress(OSError):  # it may be deleted at this moment
-                created[file.parent.name] = file.stat().st_mtime_ns
+                if is_plain(file.parent.name):
+                    created[file.parent.name] = file.stat().st_mtime_ns
         self._known = {key: record for key, record in self._known.items() if key[0] in created}
         return sorted(created, key=lambda name: (-created[name], name))
 
     def get(self, name: str) -> Record:
         """Return a run's record, up to date. Raises UserError if there is no such run or its recipe cannot be read."""
         run = RunDir(self.root / name)
-        if not name or run.path.parent != self.root or not run.recipe_file.is_file():
-            raise UserError(f"there is no run {name!r} here; the runs are: {', '.join(self.names()) or 'none yet'}.")
+        if not name or run.path.parent != self.root or not os.path.lexists(run.recipe_file):
+            known = ", ".join(self.names()) or "none yet"
+            raise UserError(f"there is no run {brief(name)} here; the runs are: {known}.")
         try:
             key = name, run.recipe_file.stat().st_mtime_ns  # a new run may have the name of a deleted one
         except OSError as error:
-            raise UserError(f"there is no run {name!r} here any more.") from error
+            raise files.cannot_read(run.recipe_file, error) from error
         record = self._known.get(key) or Record(run)
         self._known[key] = record
         return record.read()

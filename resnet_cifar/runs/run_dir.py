@@ -8,14 +8,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from resnet_cifar import events
 from resnet_cifar.errors import Busy, UserError
-from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.paths import CHECKPOINTS, absolute, check_path
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs import locks
@@ -30,7 +30,10 @@ _ENDS: dict[type, Status] = {
     events.RunFailed: "failed",
 }
 _BEGINNINGS = (events.RunStarted, events.RunResumed)
-_TAIL = 16_384  # bytes; longer than any event
+LARGEST_METRICS = 256 * 10**6
+"""Most bytes of `metrics.jsonl` that are read: over a million events."""
+LARGEST_RECIPE = 8 * 10**6
+"""Most bytes of `recipe.json`; a recipe for a person's own images lists their classes."""
 _NAME_LENGTH = 64  # characters, the most that `check_name` allows
 
 
@@ -38,7 +41,8 @@ def locate(run: str) -> Path:
     """Return the folder of a run, given its name (under `checkpoints/`) or, if `run` has a slash, its path."""
     if not run.strip() or run in (".", ".."):
         raise UserError(f"{run!r} is not a valid name for a run; use letters, digits and dashes, or a path.")
-    return Path(os.path.expanduser(run)).resolve() if os.sep in run else CHECKPOINTS / run
+    check_path(run)
+    return absolute(run) if os.sep in run else CHECKPOINTS / run
 
 
 class RunDir:
@@ -107,7 +111,7 @@ class RunDir:
     def open(cls, path: Path) -> "RunDir":
         """Return the existing run in `path`. Raises UserError if there is none."""
         run = cls(path)
-        if not run.recipe_file.is_file():
+        if not os.path.lexists(run.recipe_file):
             there = sorted(recipe.parent.name for recipe in path.parent.glob("*/recipe.json"))
             known = f"it contains: {', '.join(there)}" if there else "it contains no runs yet"
             raise UserError(f"there is no run {path.name!r} in {path.parent}; {known}.")
@@ -116,8 +120,10 @@ class RunDir:
     def recipe(self) -> Recipe:
         """Read the run's recipe. Raises UserError if it cannot be read."""
         try:
-            return Recipe.from_json(self.recipe_file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, UserError) as error:
+            return Recipe.from_json(files.read_text(self.recipe_file, LARGEST_RECIPE))
+        except OSError as error:
+            raise files.cannot_read(self.recipe_file, error) from error
+        except UserError as error:
             raise UserError(f"{self.recipe_file} can't be used: {error}") from error
 
     @contextmanager
@@ -184,19 +190,25 @@ class RunDir:
             metrics.truncate(min(size, metrics.tell()))
 
     def history(self) -> Iterator[tuple[events.Event, float]]:
-        """Yield each event with its Unix time. Lines that are not an event are skipped."""
-        if self.metrics_file.exists():
-            with open(self.metrics_file, encoding="utf-8", errors="replace") as metrics:
-                yield from _parse(metrics)
+        """Yield each event with its Unix time. Lines that are not an event are skipped.
+
+        Raises UserError if the file is there and cannot be read.
+        """
+        try:
+            metrics = files.read_bytes(self.metrics_file, LARGEST_METRICS)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise files.cannot_read(self.metrics_file, error) from error
+        yield from _parse(metrics.split(b"\n"))
 
     def last_event(self) -> events.Event | None:
-        """Return the last event, skipping a torn last line; None if there is none."""
-        if not self.metrics_file.exists():
+        """Return the last event, skipping a torn last line; None if there is none that can be read."""
+        try:
+            tail = files.read_bytes(self.metrics_file, LARGEST_METRICS, start=-events.LONGEST_LINE)
+        except OSError:
             return None
-        with open(self.metrics_file, "rb") as metrics:
-            metrics.seek(max(0, metrics.seek(0, os.SEEK_END) - _TAIL))
-            tail = metrics.read().decode(errors="replace").splitlines()
-        return next((event for event, _ in _parse(reversed(tail))), None)
+        return next((event for event, _ in _parse(reversed(tail.split(b"\n")))), None)
 
     def data_dir(self) -> Path | None:
         """Return the folder of the data that the run used last."""
@@ -221,9 +233,9 @@ def _writing(file: Path) -> Iterator[None]:
         raise files.cannot_write(file, error) from error
 
 
-def _parse(lines: Iterator[str]) -> Iterator[tuple[events.Event, float]]:
+def _parse(lines: Iterable[bytes]) -> Iterator[tuple[events.Event, float]]:
     for line in lines:
         try:
-            yield events.from_json(line)
+            yield events.from_json(line.decode(errors="replace"))
         except ValueError:
             continue

@@ -1,5 +1,9 @@
-"""Atomic file writes: after a crash at any moment, a file has either its old or its new content."""
+"""Files: after a crash at any moment, a file has either its old or its new content; reads are bounded.
 
+Nothing else than a regular file is read: a pipe would wait for a writer, a device would never end.
+"""
+
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,6 +13,7 @@ from pathlib import Path
 from resnet_cifar.errors import UserError
 
 _LEFTOVER = ".tmp*"
+_MEGABYTE = 10**6
 
 
 @contextmanager
@@ -36,6 +41,53 @@ def cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(
         f"cannot write {target}: {error.strerror}. Free disk space or fix permissions; what was saved before is kept."
     )
+
+
+def read_bytes(file: Path, largest: int, start: int = 0) -> bytes:
+    """Return a file's content from byte `start` on; if it is negative, that many of the last bytes.
+
+    Raises OSError if it cannot be read, is not a regular file, or has more than `largest` bytes.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as content:
+        size = _size(os.fstat(descriptor), file, largest)
+        place = content.seek(start if start >= 0 else max(0, size + start))
+        return content.read(max(0, size - place))  # never more than was checked, even if it grows
+
+
+def check_readable(file: Path, largest: int) -> None:
+    """Raise OSError if a file is missing, is not a regular file, or has more than `largest` bytes."""
+    _size(os.stat(file), file, largest)
+
+
+def _size(status: os.stat_result, file: Path, largest: int) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EISDIR, "it is not a file", str(file))
+    if status.st_size > largest:
+        sizes = f"{status.st_size / _MEGABYTE:,.1f} MB; at most {largest / _MEGABYTE:,.1f} MB are read"
+        raise OSError(errno.EFBIG, f"it has {sizes}", str(file))
+    return status.st_size
+
+
+def read_text(file: Path, largest: int) -> str:
+    """Return a text file's content. Raises OSError, as `read_bytes`, and if it is not UTF-8."""
+    try:
+        return read_bytes(file, largest).decode()
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, "it is not text in UTF-8", str(file)) from error
+
+
+def cannot_read(target: Path, error: OSError) -> UserError:
+    """Build the error for a file that cannot be read."""
+    return UserError(f"{target} can't be used: {error.strerror or error}.")
+
+
+def remove(target: Path) -> None:
+    """Remove a file if it is there. Raises UserError if it cannot be removed."""
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot remove {target}: {error.strerror}; remove it yourself.") from error
 
 
 def write_text(target: Path, text: str) -> None:

@@ -4,10 +4,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+from resnet_cifar.errors import UserError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,7 +48,12 @@ class StopRequests:
         return self._signal or ("stop file" if os.path.exists(self._stop_file) else None)
 
     def __enter__(self) -> "StopRequests":
-        self._stop_file.unlink(missing_ok=True)  # a request to an earlier process
+        try:
+            self._stop_file.unlink(missing_ok=True)  # a request to an earlier process
+        except OSError as error:  # it would end this one at once
+            if os.path.lexists(self._stop_file):
+                why = f"which asks the run to stop: {error.strerror}"
+                raise UserError(f"cannot remove {self._stop_file}, {why}.") from error
         if threading.current_thread() is threading.main_thread():
             numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._record) for number in numbers}
@@ -56,7 +63,8 @@ class StopRequests:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        self._stop_file.unlink(missing_ok=True)
+        with suppress(OSError):  # the run has ended with its event; the next one refuses to start
+            self._stop_file.unlink(missing_ok=True)
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name

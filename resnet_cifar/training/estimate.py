@@ -135,7 +135,7 @@ class Estimates:
             except UserError:
                 continue
             begun = record.events.start
-            if begun is None or (torch.device(begun.device).type, begun.precision) != (self._device.type, precision):
+            if begun is None or (begun.device.partition(":")[0], begun.precision) != (self._device.type, precision):
                 continue
             pace = _pace(record, recipe, stage, any_size)
             if pace is not None:

@@ -5,12 +5,10 @@ import traceback
 import torch
 
 from resnet_cifar.errors import Diverged, UserError
-from resnet_cifar.events import RunFailed
+from resnet_cifar.events import LONGEST_REASON, RunFailed
 from resnet_cifar.recipe.config import Stage
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import is_out_of_memory
-
-_LONGEST_REASON = 2000  # characters; the traceback has the rest
 
 
 def failure(error: Exception, run: RunDir, stage: Stage, image_size: int, device: torch.device) -> RunFailed:
@@ -25,7 +23,7 @@ def failure(error: Exception, run: RunDir, stage: Stage, image_size: int, device
     else:
         traceback.print_exc()
         reason, by_user = f"{type(error).__name__}: {error}", False
-    return RunFailed(reason=reason[:_LONGEST_REASON], user_error=by_user)
+    return RunFailed(reason=reason[:LONGEST_REASON], user_error=by_user)
 
 
 def _out_of_memory(run: RunDir, stage: Stage, image_size: int, device: torch.device) -> str:

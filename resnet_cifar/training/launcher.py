@@ -18,19 +18,21 @@ from pathlib import Path
 import torch
 
 from resnet_cifar.errors import Busy, UserError
-from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
+from resnet_cifar.events import LONGEST_REASON, RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.paths import SOURCE
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs.locks import Holder, device_file, holder, sign
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import count, identity
+from resnet_cifar.system.files import read_bytes, remove, write_text
 from resnet_cifar.training.preflight import check, using
 
 LOG = "train.log"
 PACKAGE = "resnet_cifar"
 
 _NICENESS = 10  # keeps the page responsive on the same cores
+_LARGEST_LOG = 10**9  # bytes
 _GRACE = 30.0  # seconds between asking a run to stop and killing it; a step on a CPU can take several
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH", "KEY", "CREDENTIAL")
 
@@ -53,7 +55,7 @@ class Launcher:
         use, or for a run that would fail later.
         """
         check(recipe, data_dir, self.device, processes)
-        with self.locked_devices(processes, "a new one") as device_locks:
+        with self.locked_devices(processes, note="") as device_locks:  # it has no name yet
             run = self.create(recipe, name, notes)
             self.spawn(run, data_dir, device_locks, processes)
         return run
@@ -87,13 +89,13 @@ class Launcher:
         """
         if run.queued_file.exists():
             with suppress(Busy), run.locked():  # Busy: it starts at this moment
-                run.queued_file.unlink(missing_ok=True)
+                remove(run.queued_file)
                 return
         held = run.holder()
         if held is None or held.pid in self._stopping:
             return
         if held.pid is None:
-            run.stop_file.touch()  # no process to signal: it may train in another container
+            write_text(run.stop_file, "")  # no process to signal: it may train in another container
             return
         try:
             os.kill(held.pid, signal.SIGTERM)  # only the leader: it stops its workers itself
@@ -155,7 +157,7 @@ class Launcher:
                 child = _start(arguments, processes, log, locks)
             except OSError as error:
                 raise UserError(f"cannot start the training process: {error}.") from error
-            run.queued_file.unlink(missing_ok=True)
+            remove(run.queued_file)
             for lock in locks:  # signed here, so that the run can be stopped before its process has imported torch
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
@@ -171,18 +173,17 @@ class Launcher:
         reported = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _metrics_stamp(run) != before
         if reported or child.pid in self._stopping or code == -signal.SIGTERM:
             return
-        with suppress(UserError), run.locked():  # Busy: the run has been resumed meanwhile
-            run.append(_failure((run.path / LOG).read_bytes()[log_size:], code))
+        with suppress(UserError, OSError), run.locked():  # Busy: the run has been resumed meanwhile
+            run.append(_failure(read_bytes(run.path / LOG, _LARGEST_LOG, log_size), code))
 
 
 def log_tail(run: RunDir, lines: int = 12) -> str | None:
     """Return the last lines that a run's process printed; None if no launcher started it."""
     try:
-        with open(run.path / LOG, "rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
+        tail = read_bytes(run.path / LOG, _LARGEST_LOG, start=-200 * lines)
+    except OSError:
         return None
+    return "\n".join(tail.decode(errors="replace").splitlines()[-lines:])
 
 
 def _processes(run: RunDir) -> int:
@@ -230,7 +231,7 @@ def _failure(log: bytes, code: int) -> RunFailed:
     # Rank 0 prints the first prefix, the other processes the second; these often only saw another process end.
     for prefix in ("error: ", "error, in process ") if code > 0 else ():
         if errors := [line for line in lines if line.startswith(prefix)]:
-            return RunFailed(reason=errors[-1].partition(": ")[2], user_error=prefix == "error: ")
+            return RunFailed(reason=errors[-1].partition(": ")[2][:LONGEST_REASON], user_error=prefix == "error: ")
     signals = [int(match[1]) for line in lines if (match := re.match(r" +exitcode +: -(\d+)", line))]
     number = -code if code < 0 else signals[-1] if signals else 0  # torchrun lists the first failure last
     if number:
@@ -238,7 +239,7 @@ def _failure(log: bytes, code: int) -> RunFailed:
         reason = f"the training process was killed by signal {number} ({name}), usually because memory ran out; "
         return RunFailed(reason=reason + "resuming continues from the last save.", user_error=False)
     reason = lines[-1] if lines else f"the training process ended with exit code {code}."
-    return RunFailed(reason=reason, user_error=False)
+    return RunFailed(reason=reason[:LONGEST_REASON], user_error=False)
 
 
 def _environment() -> dict[str, str]:

@@ -99,7 +99,8 @@ def check_batches(recipe: Recipe, processes: int) -> None:
 def _busy(device: torch.device, holder: locks.Holder) -> Busy:
     if holder.note == FINDER:
         return Busy(f"the {describe(device)} is busy with {FINDER}; stop it, or wait until it ends.")
+    run = f"run {holder.note!r}" if holder.note else "a run that begins at this moment"
     return Busy(
-        f"the {describe(device)} is busy with run {holder.note!r}; stop that run, or wait until it ends. "
+        f"the {describe(device)} is busy with {run}; stop that run, or wait until it ends. "
         "A device trains one run at a time."
     )

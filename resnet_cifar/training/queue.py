@@ -11,15 +11,19 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+from resnet_cifar import decode
+from resnet_cifar.decode import Bounds, Place
 from resnet_cifar.errors import Busy, UserError
-from resnet_cifar.events import RunFailed
+from resnet_cifar.events import LONGEST_REASON, RunFailed
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system import files
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.preflight import check_request
 
+_LARGEST = 100_000  # bytes of `queued.json`
 _PAUSE = 1.0  # seconds between two tries to start the next run
 
 
@@ -27,9 +31,9 @@ _PAUSE = 1.0  # seconds between two tries to start the next run
 class _Request:
     """Content of `queued.json`: what the start needs beside the recipe."""
 
-    data_dir: str | None
-    processes: int
-    time: float
+    data_dir: Place | None
+    processes: Annotated[int, Bounds(1, 1024)]
+    time: Annotated[float, Bounds(0, 1e11)]
     """Unix time at which the run was queued."""
 
 
@@ -111,20 +115,20 @@ class Queue:
 
 def _read(run: RunDir) -> _Request:
     try:
-        request = _Request(**json.loads(run.queued_file.read_text(encoding="utf-8")))
-        if not isinstance(request.data_dir, str | None) or type(request.processes) is not int or request.processes < 1:
-            raise TypeError("a value of the wrong type")
+        text = files.read_text(run.queued_file, _LARGEST)
+        return decode.build(_Request, decode.parse(text, "its content"), "its content")
     except FileNotFoundError as error:
         raise Busy(f"run {run.name!r} has left the queue.") from error
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise files.cannot_read(run.queued_file, error) from error
+    except UserError as error:
         raise UserError(f"{run.queued_file} can't be used: {error}") from error
-    return request
 
 
 def _queued_at(run: RunDir) -> float:
     try:
-        return float(json.loads(run.queued_file.read_text(encoding="utf-8"))["time"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return _read(run).time
+    except UserError:
         return 0.0  # it is the next one, and fails with the reason
 
 
@@ -132,5 +136,5 @@ def _fail(run: RunDir, error: UserError) -> None:
     """Take a run that cannot start off the queue, and record why."""
     with suppress(UserError), run.locked():  # UserError: another process starts it, or has deleted it
         if run.queued_file.exists():
-            run.append(RunFailed(reason=str(error), user_error=True))
-            run.queued_file.unlink()
+            run.append(RunFailed(reason=str(error)[:LONGEST_REASON], user_error=True))
+            files.remove(run.queued_file)

@@ -37,6 +37,7 @@ from resnet_cifar.model.initial import Start, build, read_start
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system import files
 from resnet_cifar.system.device import choose_precision, runs_in
 from resnet_cifar.system.distributed import ALONE, World
 from resnet_cifar.system.memory import PeakMemory
@@ -74,7 +75,7 @@ def train(
             stack.enter_context(using(device, run.handle, inherited))
         if world.first:
             stack.enter_context(run.locked(os.getpid(), inherited))
-            run.queued_file.unlink(missing_ok=True)  # whoever trains it
+            files.remove(run.queued_file)  # whoever trains it
         stop = stack.enter_context(StopRequests(run.stop_file, once=world.size == 1))
         check_unfinished(run)
         check_batches(run.recipe(), world.size)
@@ -118,7 +119,7 @@ class _Session:
             for event in self.stopwatch.timed(self._work()):
                 event = self._record(event)
                 if isinstance(event, RunCompleted):
-                    self.run.last_file.unlink(missing_ok=True)
+                    files.remove(self.run.last_file)
                 yield event
                 if isinstance(event, RunCompleted):
                     return
@@ -163,9 +164,11 @@ class _Session:
         teacher = read_teacher(self.recipe, self.device, start.normalization, autocast)
         training = Training(model, self.recipe, self.device, self.precision, self.world, teacher)
         if saved is not None:
-            training.restore(tensors, saved)
+            self.saves.restore(training, tensors, saved)
             self.stopwatch.restore(saved["times"])
         self.training, self.normalization = training, start.normalization
+        if saved is None:
+            self._save()  # before the first step: from here on, a missing save is a lost one
         self.stopwatch.lap()
         yield from loop.train(training, dataset, start.normalization)
         yield from self._finish(training, dataset, start.normalization)
@@ -178,11 +181,10 @@ class _Session:
         return Start(None, Normalization(tuple(mean), tuple(std)), "")
 
     def _first_event(self, saved: dict[str, Any] | None) -> Event:
-        data_dir = str(self.data_dir) if self.data_dir else None
         where: dict[str, Any] = {
             "device": str(self.device),
             "precision": self.precision,
-            "data_dir": data_dir,
+            "data_dir": str(self.data_dir) if self.data_dir else None,
             "processes": self.world.size,
         }
         if saved is None:

@@ -9,6 +9,8 @@ import torch
 from resnet_cifar.cli import main as cli
 from resnet_cifar.cli.arguments import COMMANDS, parse
 from resnet_cifar.cli.chosen import recipe_from
+from resnet_cifar.training.preflight import using
+from tests.builders import CPU
 from tests.cli.conftest import SMALL
 
 
@@ -21,6 +23,11 @@ from tests.cli.conftest import SMALL
         ),
         (["--epochs", "0"], "epochs is 0; it must lie between 1 and 10000"),
         (["--epochs", "many"], "invalid int value: 'many'"),
+        (["--epochs", "9" * 400], "9 ... is too large"),
+        (["--seed", "9" * 5000], "argument --seed: invalid int value"),
+        (["--resume", "x" * 300], "no file system takes it"),
+        (["--run", f"folder/{'x' * 300}"], "no file system takes it"),
+        (["--init", f"/tmp/{'x' * 300}.pth"], "no file system takes it"),
         (["--lr", "-1"], "lr is -1.0; it must lie between"),
         (["--lr", "nan"], "lr is nan"),
         (["--batch-size", "1"], "batch_size is 1"),
@@ -123,6 +130,7 @@ def test_flags_change_the_recipe():
         ("--evaluate x --seed 3", "--evaluate does not take --seed 3"),
         ("--evaluate x --json", "--evaluate does not take --json; see python app.py --evaluate --help"),
         ("--evaluate x --push y", "--evaluate does not take --push y"),
+        ("--port 99999", "99999 is not a port; use 1 to 65535"),
         ("--evaluate=x --port 1", "--evaluate does not take --port 1"),
         ("--classify x --data synthetic", "--classify does not take --data synthetic"),
         ("--push x", "required: --repo"),
@@ -164,3 +172,12 @@ def test_starts_and_teachers_are_named_alike(tmp_path: Path, monkeypatch: pytest
         _, args = parse(["--train-only", "--recipe", "quick", "--init", named, "--teacher", named])
         recipe = recipe_from(args, gpu=False)
         assert recipe.init == recipe.teacher == str(path)
+
+
+def test_of_two_starts_at_once_the_loser_leaves_no_folder(main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The device is taken after it was found free; whoever took it has not signed its lock yet."""
+    monkeypatch.setattr("resnet_cifar.training.preflight.check_free", lambda _: None)
+    with using(CPU, ""):
+        code, error = main("--train-only", *SMALL, "--run", tmp_path / "run")
+    assert code == 2 and "busy with a run that begins at this moment" in error and "''" not in error
+    assert list(tmp_path.iterdir()) == []

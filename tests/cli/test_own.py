@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from resnet_cifar.cli import main as cli
-from resnet_cifar.model.checkpoint import read_config
+from resnet_cifar.model.checkpoint import MODEL, read_config
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.recipe.presets import OWN_IMAGES
 from resnet_cifar.runs.run_dir import RunDir
@@ -36,7 +36,7 @@ def colours(tmp_path: Path) -> Path:
 def recipe_file(tmp_path: Path) -> Path:
     """The recipe `own` for a tiny network from random weights."""
     stages = tuple(
-        replace(stage, epochs=2, image_size=32, batch_size=16, warmup_epochs=0.0) for stage in OWN_IMAGES.stages
+        replace(stage, epochs=8, image_size=32, batch_size=16, warmup_epochs=0.0) for stage in OWN_IMAGES.stages
     )
     file = tmp_path / "small.json"
     file.write_text(replace(OWN_IMAGES, stages=stages, arch="tiny", init="scratch").to_json())
@@ -65,9 +65,14 @@ def test_a_run_goes_on_only_with_its_own_images(colours: Path, recipe_file: Path
     archive = shutil.make_archive(str(tmp_path / "colours"), "zip", colours)
     assert main("--train-only", "--recipe", recipe_file, "--data", archive, "--run", run.path)[0] == 0
     lines = run.metrics_file.read_text().splitlines()
-    run.metrics_file.write_text("\n".join(lines[:1]) + "\n")  # as if it had been killed before its first save
+
+    def kill_before_its_first_save() -> None:
+        run.metrics_file.write_text("\n".join(lines[:1]) + "\n")
+        (run.path / MODEL).unlink()
+
+    kill_before_its_first_save()
     assert main("--train-only", "--resume", run.path) == (0, "")
-    run.metrics_file.write_text("\n".join(lines[:1]) + "\n")
+    kill_before_its_first_save()
     (colours / "grass" / "0.png").unlink()
     shutil.make_archive(str(tmp_path / "colours"), "zip", colours)
     code, error = main("--train-only", "--resume", run.path)

@@ -11,9 +11,10 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from PIL import Image
 
 from resnet_cifar.hub.bundle import bundle
-from resnet_cifar.hub.card import TEMPLATE, card_values, model_card, parse_json
+from resnet_cifar.hub.card import TEMPLATE, card_values, model_card
 from resnet_cifar.model.checkpoint import read_config
 from resnet_cifar.report.text import STAGE_COLUMNS
+from resnet_cifar.runs.results import read_results
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import checkpoint, recipe, told
 from tests.hub.rules import faults
@@ -84,7 +85,7 @@ def test_a_stage_name_cannot_break_a_table(tmp_path):
 def test_the_template_names_only_values_that_are_there(run: RunDir):
     """Jinja2 renders a name that it does not know as nothing."""
     used = jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(TEMPLATE.read_text()))
-    values = card_values(run, run.recipe(), read_config(run.path), parse_json(run.eval_file.read_text()))
+    values = card_values(run, run.recipe(), read_config(run.path), read_results(run))
     assert used == {"card_data", "title", "repo", "onnx", *values}
     used_of_results = set(re.findall(r"results\.(\w+)", TEMPLATE.read_text()))
     assert used_of_results == set(values["results"])

@@ -14,9 +14,10 @@ from resnet_cifar.hub import push as pushing
 from resnet_cifar.hub.catalog import load_classifier
 from resnet_cifar.hub.pull import pull
 from resnet_cifar.hub.push import account, check_rights, plan, push
-from resnet_cifar.model.checkpoint import load_checkpoint, read_tensors
+from resnet_cifar.model.checkpoint import load_checkpoint
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.model.export import ONNX
+from resnet_cifar.model.tensors import read_tensors
 from resnet_cifar.runs.run_dir import RunDir
 from tests.awkward import halves
 from tests.builders import CPU, app, content, result

@@ -10,10 +10,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from resnet_cifar.data.dataset import load, official_splits
+from resnet_cifar.data.preprocess import CIFAR100, Preprocess
+from resnet_cifar.engine.unknown import fit_unknown, outputs
 from resnet_cifar.inspection import neighbours
 from resnet_cifar.inspection.neighbours import Index
+from resnet_cifar.model.checkpoint import load_checkpoint
 from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.model.unknown import as_bank, write_unknown
 from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system.device import runs_in
 from tests.builders import CPU, checkpoint, recipe, result
 
 
@@ -87,6 +92,24 @@ def test_on_a_cpu_it_holds_as_many_images_of_each_class(tiny: RunDir, monkeypatc
     index = result(Index.build(tiny, None, CPU))
     assert len(index) == 200 and index.train_images == 300
     assert (torch.bincount(index.labels) == 2).all()
+
+
+def test_features_by_which_unknown_images_are_noticed_are_the_index(tiny: RunDir):
+    """They are of the same images as if they were computed, but of 8 bits each."""
+    computed = result(Index.build(tiny, None, CPU))
+    data = result(load(tiny.recipe(), None, CPU))
+    model, _ = load_checkpoint(tiny.path, CPU)
+    how = Preprocess(32, CIFAR100, CPU), runs_in(CPU, "fp32")
+    of_val = result(outputs(model, data.val, *how))
+    features = result(outputs(model, data.train, *how)).features
+    unknown = result(fit_unknown(model, data.train, data.val, of_val, *how))
+    write_unknown(tiny.path, replace(unknown, bank=as_bank(features[:250])))
+    index = result(Index.build(tiny, None, CPU))
+    assert len(index) == 250 and index.train_images == 300
+    places = {row: place for place, row in enumerate(computed.rows.tolist())}
+    same = computed.features[[places[row] for row in index.rows.tolist()]]
+    assert (F.cosine_similarity(index.features, same) > 0.999).all()
+    assert torch.equal(Index.stored(tiny).features, index.features)
 
 
 def test_it_is_stored_until_the_weights_change(tiny: RunDir):

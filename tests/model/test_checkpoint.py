@@ -9,15 +9,9 @@ import torchvision
 
 from resnet_cifar.data.preprocess import CIFAR100
 from resnet_cifar.errors import Diverged, UserError
-from resnet_cifar.model.checkpoint import (
-    ModelConfig,
-    load_checkpoint,
-    read_config,
-    read_tensors,
-    save_checkpoint,
-    write_tensors,
-)
+from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint, read_config, save_checkpoint
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.tensors import read_tensors, write_tensors
 from resnet_cifar.recipe.classes import FINE
 from tests.builders import CPU
 

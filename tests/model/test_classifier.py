@@ -96,7 +96,7 @@ UNUSABLE = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing."),
     "cut": (cut, "model.safetensors is truncated"),
     "empty": (put("model.safetensors", b""), "model.safetensors is truncated"),
-    "pickle": (put("model.safetensors", b"\x80\x02}q\x00." * 99), "is no safetensors file"),
+    "pickle": (put("model.safetensors", b"\x80\x02}q\x00." * 99), "is truncated or not a safetensors file"),
     "no json": (put("config.json", b"{"), "config.json does not describe a model of this project"),
     "a list": (put("config.json", b"[]"), "config.json does not describe a model of this project"),
     "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of this project"),
@@ -104,8 +104,15 @@ UNUSABLE = {
     "deeper": (change(arch="resnet18"), "and should be"),
     "stem": (change(stem="cifar"), "conv1.weight is 8x3x7x7 and should be 8x3x3x3"),
     "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x64 and should be 2x64"),
-    "mean": (change(mean=[0.5, 0.5]), "config.json does not describe how to prepare an image"),
-    "side": (change(image_size=0), "config.json does not describe how to prepare an image"),
+    "mean": (change(mean=[0.5, 0.5]), "mean is [0.5, 0.5], with 2 items; it must have 3"),
+    "mean of nothing": (change(mean=[float("nan")] * 3), "mean[0] is nan; it must lie between"),
+    "std": (change(std=[0, 0.2, 0.2]), "std is 0; it must lie between"),
+    "no end": (change(image_size=float("inf")), "image_size is inf; it must be a whole number"),
+    "large": (change(image_size=10**6), "image_size is 1000000; it must lie between 1 and 1024"),
+    "no names": (change(label_names=list(range(100))), "label_names[0] is 0; it must be text"),
+    "twice": (change(label_names=["fox"] * 100), "label_names names 'fox' twice"),
+    "deep": (put("config.json", b"[" * 1000), "is nested more than 16 levels deep"),
+    "side": (change(image_size=0), "image_size is 0; it must lie between 1 and 1024"),
 }
 
 

@@ -12,10 +12,11 @@ from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.engine.state import Training
 from resnet_cifar.engine.step import Batch, train_step
 from resnet_cifar.errors import UserError
-from resnet_cifar.model.checkpoint import ModelConfig, read_tensors, save_checkpoint
+from resnet_cifar.model.checkpoint import ModelConfig, save_checkpoint
 from resnet_cifar.model.distillation import Teacher, read_teacher
 from resnet_cifar.model.initial import Start, build
 from resnet_cifar.model.resnet import ResNet
+from resnet_cifar.model.tensors import read_tensors
 from resnet_cifar.recipe import cost
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.recipe.classes import FINE

@@ -9,8 +9,9 @@ import torchvision
 
 from resnet_cifar.data.preprocess import CIFAR100, IMAGENET
 from resnet_cifar.errors import UserError
-from resnet_cifar.model.checkpoint import ModelConfig, save_checkpoint, write_tensors
+from resnet_cifar.model.checkpoint import ModelConfig, save_checkpoint
 from resnet_cifar.model.initial import build, read_file, read_start
+from resnet_cifar.model.tensors import write_tensors
 from resnet_cifar.recipe.config import Recipe
 from tests.builders import recipe, result
 

@@ -146,6 +146,12 @@ def test_a_stage_refuses_a_progression_that_cannot_be(changes: dict, told: str):
         (("seed",), None, "seed is None; it must be a whole number"),
         (("seed",), -1, "seed is -1"),
         (("name",), "../x", r"'../x' is not a valid name for a recipe"),
+        (("stages", 0, "trainable"), ["fc", "fc"], "trainable names 'fc' twice"),
+        (("stages", 0, "name"), "", "the name of a stage has 0 characters"),
+        (("stages", 0, "epochs"), 10**400, r"epochs is 1000.* \.\.\.; it must lie between"),
+        (("init",), "x" * 300, "no file system takes it"),
+        (("about",), "\ud800", "no file or page can hold"),
+        (("stages",), [], "number of stages is 0"),
     ],
 )
 def test_a_recipe_file_is_refused_by_field_and_value(path: tuple, value: object, told: str):

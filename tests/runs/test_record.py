@@ -119,10 +119,11 @@ def test_a_stage_that_starts_twice_counts_once(run: RunDir):
 
 EDITED: dict[str, list[object]] = {
     "stage": [0.0, "0", None, True, [0]],
-    "epoch": [None, "1", 0.5],
-    "step": [None, "1", 0.5],
-    "loss": ["low", [1], True],
-    "images": [None, "all"],
+    "epoch": [None, "1", 0.5, -1, 2, 10**400],
+    "step": [None, "1", 0.5, -1, 10**30],
+    "loss": ["low", [1], True, 10**400],
+    "images": [None, "all", 0],
+    "lr": [None, -1, 1e300],
     "images_per_second": ["fast"],
     "time": ["now", None, [], float("nan")],
 }

@@ -79,7 +79,7 @@ def test_of_many_starts_at_once_one_wins_and_leaves_one_folder(tmp_path: Path):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(attempt, launchers))
     (run,) = [result for result in results if isinstance(result, RunDir)]
-    assert sum("busy with run" in str(result) for result in results) == 7
+    assert sum("is busy with " in str(result) for result in results) == 7
     assert [folder.name for folder in tmp_path.iterdir()] == ["tiny-1"]
     Launcher(tmp_path, CPU).stop(run)  # any launcher can
     assert wait(lambda: run.status() != "running") < within(2)

@@ -2,14 +2,16 @@
 
 import json
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from resnet_cifar import events
 from resnet_cifar.data import cifar100
@@ -19,6 +21,7 @@ from resnet_cifar.engine.evaluate import test as run_test
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.calibration import Calibration
 from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint
+from resnet_cifar.model.tensors import read_tensors, write_tensors
 from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import runs_in
@@ -167,17 +170,79 @@ def test_killed_at_random_three_times_a_run_ends_the_same(uninterrupted: RunDir,
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_before_it_saved_begins_again(new_run: Callable[..., RunDir]):
+@pytest.mark.parametrize("killed_at", [events.RunStarted, events.StepLogged])
+def test_a_run_that_was_killed_before_it_saved_a_step_begins_again(new_run: Callable[..., RunDir], killed_at: type):
     run = new_run(recipe())
     for event in train(run, device=CPU, data_dir=None):
-        if isinstance(event, events.StepLogged):
+        if isinstance(event, killed_at):
             break
     with open(run.metrics_file, "a") as metrics:
         metrics.write('{"event": "EpochEn')
-    assert run.status() == "interrupted" and not run.last_file.exists()
+    assert run.status() == "interrupted" and run.last_file.exists() is (killed_at is events.StepLogged)
     said = finish(run)
-    assert isinstance(said[0], events.RunStarted) and isinstance(said[-1], events.RunCompleted)
+    assert isinstance(said[0], events.RunStarted if killed_at is events.RunStarted else events.RunResumed)
+    assert isinstance(said[-1], events.RunCompleted)
+    assert next((e.epoch, e.step) for e, _ in run.history() if isinstance(e, events.StepLogged)) == (0, 2)
     assert len([e for e, _ in run.history() if isinstance(e, events.RunStarted)]) == 1
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    run = RunDir.create(tmp_path_factory.mktemp("runs") / "stopped", recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.EpochEnded):
+            run.stop_file.touch()
+    return run
+
+
+def without(key: str) -> Callable[[RunDir], object]:
+    def harm(run: RunDir) -> None:
+        tensors, header = read_tensors(run.last_file)
+        facts = {name: value for name, value in json.loads(header["resume"]).items() if name != key}
+        write_tensors(run.last_file, tensors, {"resume": json.dumps(facts)})
+
+    return harm
+
+
+def one_digit(run: RunDir) -> None:
+    """Another place to go on from, which no checksum of the tensors covers."""
+    content = run.last_file.read_bytes()
+    assert content.count(b'\\"epoch\\": 1') == 1
+    run.last_file.write_bytes(content.replace(b'\\"epoch\\": 1', b'\\"epoch\\": 0'))
+
+
+def no_header(run: RunDir) -> None:
+    save_file(read_tensors(run.last_file)[0], run.last_file)
+
+
+UNRESUMABLE: dict[str, tuple[Callable[[RunDir], object], str]] = {
+    "lost": (lambda run: run.last_file.unlink(), "has trained, but its last.safetensors is missing"),
+    "one digit": (one_digit, "header does not match the sha256"),
+    "no header": (no_header, "is not JSON"),
+    "no position": (without("position"), "the field 'position' is missing"),
+    "no record": (lambda run: run.metrics_file.unlink(), "metrics.jsonl is not what it was"),
+    "an empty record": (lambda run: run.metrics_file.write_bytes(b""), "metrics.jsonl is not what it was"),
+    "a shorter record": (lambda run: run.cut(run.metrics_file.stat().st_size // 2), "metrics.jsonl is not what it was"),
+    "another recipe": (
+        lambda run: run.recipe_file.write_text(recipe(stem="cifar").to_json()),
+        "model does not fit this network: conv1.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNRESUMABLE)
+def test_a_run_that_cannot_be_resumed_says_so_twice_and_keeps_its_record(stopped: RunDir, tmp_path: Path, name: str):
+    run = RunDir(Path(shutil.copytree(stopped.path, tmp_path / "run")))
+    harm, told = UNRESUMABLE[name]
+    harm(run)
+    before = {file.name: file.read_bytes() for file in run.path.iterdir() if file.name != ".lock"}
+    for _ in range(2):  # the second time, the record ends with the first refusal
+        said = finish(run)
+        assert len(said) == 1 and isinstance(said[0], events.RunFailed) and said[0].user_error
+        assert told in said[0].reason and "start a new run with --recipe" in said[0].reason
+    after = {file.name: file.read_bytes() for file in run.path.iterdir()}
+    for file, content in before.items():
+        assert after[file].startswith(content) if file == "metrics.jsonl" else after[file] == content
 
 
 def test_one_run_at_a_time_trains_on_a_device(new_run: Callable[..., RunDir]):
@@ -264,3 +329,14 @@ def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir]):
     second = [event for event in said if isinstance(event, events.EpochEnded)][1]
     assert first.seconds > second.seconds / 4  # a single step of seven was left, but all of them count
     assert first.images_per_second < 4 * second.images_per_second
+
+
+def test_a_stop_file_that_cannot_be_removed_ends_in_a_sentence(new_run: Callable[..., RunDir]):
+    """As on a disk that has become read-only."""
+    run = new_run(recipe())
+    for event in train(run, device=CPU, data_dir=None):
+        if isinstance(event, events.StepLogged) and not run.stop_file.exists():
+            run.stop_file.mkdir()
+    assert event == events.RunStopped(by="stop file") and run.status() == "stopped"
+    with pytest.raises(UserError, match="cannot remove .*stop, which asks the run to stop"):
+        next(train(run, device=CPU, data_dir=None))

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client
 
 from resnet_cifar.cli import main as cli
+from resnet_cifar.errors import UserError
 from resnet_cifar.ui.page import serve
+from resnet_cifar.ui.refusals import refuse
 from tests.builders import recipe, told
 from tests.ui.conftest import free_port
 
@@ -105,3 +108,10 @@ def test_files_of_the_server_are_not_served(served: Callable[..., str], tmp_path
     from resnet_cifar.ui.chart import PLOTLY_JS
 
     assert httpx.get(f"{url}gradio_api/file={PLOTLY_JS}").status_code == 200
+
+
+def test_a_refusal_is_plain_text():
+    """Gradio shows the message of an error as markup: an image in it would be asked for."""
+    refusal = refuse(UserError("there is no model '<img src=//far.away/x>' & none like it."))
+    assert isinstance(refusal, gr.Error) and "<" not in refusal.message and "'" in refusal.message
+    assert refusal.reason == "there is no model '<img src=//far.away/x>' & none like it."

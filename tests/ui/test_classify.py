@@ -156,7 +156,8 @@ def test_models_are_ranked_and_barely_trained_ones_hidden(root: Path, tmp_path: 
     for name, top1 in (("good", 0.6), ("best", 0.7), ("bad", 0.05), ("unknown", None), ("broken", "high")):
         folder = checkpoint(tmp_path / name)
         if top1 is not None:
-            (folder / "eval.json").write_text(json.dumps({"top1": top1, "per_class_top1": {"fox": 0.5}}))
+            results = {"images": 9, "loss": 1, "top1": top1, "top5": 1, "per_class_top1": {"fox": 0.5}}
+            (folder / "eval.json").write_text(json.dumps(results))
     models = Models(tmp_path, Rights())
     good, others = models.ranked()
     assert good == ["best", "good"] and sorted(others) == ["bad", "broken", "unknown"] and models.default() == "best"

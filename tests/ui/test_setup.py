@@ -113,7 +113,7 @@ def test_a_form_is_filled_from_a_run_and_from_a_file(setup: Setup, tmp_path: Pat
     for bad, says in (
         ("{", "not JSON"),
         ('{"name": "x"}', "'stages' is missing"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "nested more than 16 levels deep"),
     ):
         assert says in asked(setup, "recipe_of_file", {"name": "bad.json", "text": bad})["error"]
     filled["recipe"]["seed"] = "x"
@@ -156,3 +156,10 @@ def test_recipes_say_what_they_learn_from_and_what_they_cost(setup: Setup, tmp_p
     assert "ImageNet" in shown["transfer"]["start"] and "3 stages" in shown["transfer"]["data"]
     costs = asked(setup, "recipe_costs", {})["answer"]
     assert {cost["text"] for cost in costs.values()} == {"not measured yet"}
+
+
+@pytest.mark.parametrize("question", [None, "x", [], {}, {"form": {}, "stage": "x"}, {"form": None, "stage": 10**400}])
+def test_an_odd_question_of_a_page_gets_a_sentence(setup: Setup, question: object):
+    for answer in setup._answers():
+        told = answer(question)
+        assert "answer" in told or len(told["error"]) > 20, answer.__name__

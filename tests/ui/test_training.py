@@ -13,7 +13,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from resnet_cifar.model.checkpoint import read_tensors
+from resnet_cifar.model.tensors import read_tensors
 from resnet_cifar.recipe.augmentation import AUGMENTATIONS
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.launcher import Launcher
@@ -116,7 +116,7 @@ def test_one_of_two_simultaneous_starts_is_refused(app: App, opened: Callable):
         describe_run(page, epochs=100)
     for page in pages:
         page.evaluate("document.querySelector('#start').click()")
-    wait(lambda: any(page.get_by_text("is busy with run").count() for page in pages), 10)
+    wait(lambda: any(page.get_by_text("is busy with ").count() for page in pages), 10)
     (folder,) = app.root.iterdir()
     assert RunDir(folder).recipe().stages[0].epochs == 100
     for page in pages:  # and both show the running one

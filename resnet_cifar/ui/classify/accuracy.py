@@ -1,15 +1,16 @@
 """Accuracy of a checkpoint, as its folder records it: on test, or on val while the run is not complete."""
 
-import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.record import Record
+from resnet_cifar.runs.results import read_results
 from resnet_cifar.runs.run_dir import RunDir
 
 _BARELY = 0.1
@@ -47,28 +48,17 @@ def accuracy_of(folder: Path) -> Accuracy:
 def _read(folder: Path, *_stamps: tuple[int, int]) -> Accuracy:
     """Read the files; the stamps are part of the cache's key."""
     run = RunDir(folder)
-    results, data = _json(run.eval_file), str(_json(run.recipe_file).get("data", ""))
-    if _is_fraction(results.get("top1")):
-        classes = results.get("per_class_top1")
-        known = classes.items() if isinstance(classes, dict) else ()
-        return Accuracy(results["top1"], "test", data, {name: top1 for name, top1 in known if _is_fraction(top1)})
-    try:
+    data = best = results = None
+    with suppress(UserError):
+        data = run.recipe().data
+    with suppress(UserError):
+        results = read_results(run)
+    if results is not None and math.isfinite(results.top1):
+        known = {name: top1 for name, top1 in results.per_class_top1.items() if math.isfinite(top1)}
+        return Accuracy(results.top1, "test", data or "", known)
+    with suppress(UserError):
         best = Record(run).read().best()
-    except UserError:
-        best = None
-    return Accuracy(best[1] if best else None, "val", data)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+    return Accuracy(best[1] if best else None, "val", data or "")
 
 
 def _stamp(file: Path) -> tuple[int, int]:

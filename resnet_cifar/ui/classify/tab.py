@@ -13,7 +13,7 @@ from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.notes import fault_note, fetching_note, introduction, more_models
 from resnet_cifar.ui.classify.zone import image_zone
 from resnet_cifar.ui.options import DOWNLOADS, PREDICTIONS, QUIET
-from resnet_cifar.ui.refusals import refuse
+from resnet_cifar.ui.refusals import Refusal, refuse
 
 _COMPARE, _STOP = "Compare with a second model", "Stop comparing"
 _CHOSEN = """element.addEventListener("click", event => {
@@ -133,8 +133,8 @@ def choose(
             yield gr.skip(), gr.skip(), gr.update(value=fetching_note(str(name)), visible=True)
         if name is not None:
             models.classifier(name)
-    except (UserError, gr.Error) as error:
-        reason = error.message if isinstance(error, gr.Error) else str(error)
+    except (UserError, Refusal) as error:
+        reason = error.reason if isinstance(error, Refusal) else str(error)
         yield gr.skip(), current, gr.update(value=fault_note(reason, current), visible=True)
         return
     yield name, gr.skip(), gr.update(visible=False)

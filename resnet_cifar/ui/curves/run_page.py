@@ -13,12 +13,13 @@ from resnet_cifar.recipe.diff import recipe_facts, stage_facts
 from resnet_cifar.report.text import STAGE_COLUMNS, duration, file_size, gibibytes, percent, stage_rows
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.status import State, state
+from resnet_cifar.system.files import read_bytes
 from resnet_cifar.ui.rights import Rights
 
 _MODEL = ("Architecture", "Stem", "Initial weights", "Teacher", "Weight of the teacher")
 _DATA = ("Data", "Train images", "Val images", "Seed")
 _RESULTS = [column.capitalize() for column in STAGE_COLUMNS]
-_LONGEST_CARD = 100_000  # characters
+_LARGEST_CARD = 400_000  # bytes
 
 
 def run_page() -> gr.HTML:
@@ -124,7 +125,7 @@ def _files(folder: Path) -> str:
 
 def _card(folder: Path) -> str:
     try:
-        text = (folder / CARD).read_text(encoding="utf-8", errors="replace")[:_LONGEST_CARD]
+        text = read_bytes(folder / CARD, _LARGEST_CARD).decode(errors="replace")
     except OSError:
         return ""
     return f'<details class="card"><summary>Model card</summary><pre tabindex="0">{escape(text)}</pre></details>'

@@ -67,7 +67,7 @@ class Bar:
             return ""
         sentence = self._load.sentence()
         if at_work is not None:
-            run = html.escape(Path(at_work).name)  # it may be noted by its path
+            run = html.escape(Path(at_work).name) or "the run at work"  # it may be noted by its path
             return f"<p class='aside'>A queued run starts when {run} has ended, as long as this page is served.</p>"
         return f"<p class='busy' role='status'>{sentence}</p>" if sentence else ""
 

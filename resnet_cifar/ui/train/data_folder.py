@@ -6,12 +6,13 @@ from typing import Any
 
 from resnet_cifar.data.cifar100 import find
 from resnet_cifar.errors import UserError
+from resnet_cifar.paths import absolute
 
 
 def path_of(text: str) -> Path:
     """Return the absolute path that is typed. Raises UserError if it is none."""
     try:
-        return Path(text).expanduser().resolve()
+        return absolute(text)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"{text!r} is not a valid path: {error}.") from error
 

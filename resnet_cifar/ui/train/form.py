@@ -12,8 +12,8 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
+from resnet_cifar import decode
 from resnet_cifar.errors import UserError
-from resnet_cifar.recipe import typed_json
 from resnet_cifar.recipe.augmentation import Augmentation
 from resnet_cifar.recipe.config import Change, Recipe, Stage
 from resnet_cifar.recipe.datasets import OWN, OwnData
@@ -97,7 +97,7 @@ def recipe_of(form: Form, weights: Callable[[str], str] = str) -> tuple[Recipe, 
     `weights` turns what is typed for weights into a path, or raises UserError. Raises UserError if the base of the
     form is not a recipe.
     """
-    base = _tree(typed_json.build(Recipe, form["base"], "recipe"))
+    base = _tree(decode.build(Recipe, form["base"], "recipe"))
     reader = _Reader(weights)
     typed = form["recipe"]
     draft = reader.fields(Recipe, typed, base, ())

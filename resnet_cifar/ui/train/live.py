@@ -83,7 +83,7 @@ def _activity(state: State, stopping: bool) -> str:
     if state.status != "running":
         return ""
     if state.phase is not None:
-        return _PHASES[state.phase]
+        return _PHASES.get(state.phase, html.escape(state.phase))
     if state.updated == 0 or not state.epochs_planned:
         return "starting"
     return f"{roughly(state.seconds_left)} left" if state.seconds_left is not None else "starting"

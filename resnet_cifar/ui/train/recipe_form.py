@@ -96,6 +96,8 @@ def asked(rights: Rights, name: str, answer: Callable[[Any], Any]) -> Answer:
             return {"answer": answer(question)}
         except UserError as error:
             return {"error": str(error)}
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+            return {"error": "The page sent something that cannot be read; reload it."}
 
     checked.__name__ = name
     return checked
