@@ -6,7 +6,7 @@ import pytest
 
 from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.training.preflight import check_free, using
-from resnet_cifar.ui.train import errands
+from resnet_cifar.ui.train import tasks
 from resnet_cifar.ui.train.finder import Finder
 from tests.builders import CPU, recipe, stage, wait
 
@@ -53,10 +53,10 @@ def test_it_can_be_stopped_and_frees_the_device():
 
 
 def test_a_test_that_no_page_waits_for_ends(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(errands, "_WAITS", 0.0)
+    monkeypatch.setattr(tasks, "_WAITS", 0.0)
     tests = Finder(CPU)
     ticket = tests.begin(SLOW, 0, None)
-    wait(lambda: tests._errands[ticket].error is not None)
+    wait(lambda: tests._tasks[ticket].error is not None)
     check_free(CPU)
 
 
@@ -68,6 +68,6 @@ def test_a_busy_device_is_refused_in_words():
 def test_a_failure_becomes_a_sentence(tmp_path: Path):
     tests = Finder(CPU)
     ticket = tests.begin(recipe(data="cifar100"), 0, tmp_path / "nowhere")
-    wait(lambda: tests._errands[ticket].error is not None)
+    wait(lambda: tests._tasks[ticket].error is not None)
     with pytest.raises(UserError, match="there is no data folder"):
         tests.answer(ticket)

@@ -123,10 +123,10 @@ def test_a_reading_can_be_stopped(tmp_path: Path, kept: Path, monkeypatch: pytes
         (tmp_path / "colours" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "colours" / name).write_bytes(content)
     reader = Reader(Rights())
-    monkeypatch.setattr(own_images, "with_start", lambda recipe: (wait(lambda: reader._errands[0].stopped), recipe)[1])
+    monkeypatch.setattr(own_images, "with_start", lambda recipe: (wait(lambda: reader._tasks[0].stopped), recipe)[1])
     ticket = reader.begin({"folder": str(tmp_path / "colours")})
     reader.stop(ticket)
-    wait(lambda: reader._errands[ticket].error is not None)
+    wait(lambda: reader._tasks[ticket].error is not None)
     with pytest.raises(UserError, match="Stopped"):
         reader.answer(ticket)
     assert not kept.exists()
@@ -168,7 +168,7 @@ def test_a_trap_is_a_sentence_and_leaves_nothing(trap: str, tmp_path: Path, kept
     encrypted(file) if make is encrypted else packed(file, make())
     reader = Reader(Rights())
     ticket = reader.begin({"folder": str(file)})
-    wait(lambda: reader._errands[ticket].error is not None)
+    wait(lambda: reader._tasks[ticket].error is not None)
     with pytest.raises(UserError, match=sentence):
         reader.answer(ticket)
     assert not kept.exists()

@@ -13,7 +13,7 @@ from resnet_cifar.system.device import prepare, release_memory, threads_of_a_run
 from resnet_cifar.training.estimate import ONE_AT_A_TIME
 from resnet_cifar.training.preflight import check_free
 from resnet_cifar.training.rate_finder import find_rate, reason
-from resnet_cifar.ui.train.errands import Errand, Errands
+from resnet_cifar.ui.train.tasks import Task, Tasks
 
 _WORDS = {
     "download": "Downloading",
@@ -24,7 +24,7 @@ _WORDS = {
 }
 
 
-class Finder(Errands):
+class Finder(Tasks):
     """Finds learning rates on a device. Safe to use from several threads."""
 
     def __init__(self, device: torch.device) -> None:
@@ -34,38 +34,38 @@ class Finder(Errands):
     def begin(self, recipe: Recipe, stage: int, data_dir: Path | None) -> int:
         """Start a test and return its ticket. Raises Busy while the device trains."""
         check_free(self._device)
-        return self._begin(lambda errand: self._find(errand, recipe, stage, data_dir))
+        return self._begin(lambda task: self._find(task, recipe, stage, data_dir))
 
-    def _find(self, errand: Errand, recipe: Recipe, stage: int, data_dir: Path | None) -> dict[str, Any] | None:
+    def _find(self, task: Task, recipe: Recipe, stage: int, data_dir: Path | None) -> dict[str, Any] | None:
         """Run the test; None if it was given up."""
-        if not _acquired(ONE_AT_A_TIME, errand):  # a trial at the same time would measure too low a speed
+        if not _acquired(ONE_AT_A_TIME, task):  # a trial at the same time would measure too low a speed
             return None
         try:
-            found = self._found(errand, recipe, stage, data_dir)
+            found = self._found(task, recipe, stage, data_dir)
         finally:
             ONE_AT_A_TIME.release()
             release_memory(self._device)
         return None if found is None else _result(found)
 
-    def _found(self, errand: Errand, recipe: Recipe, stage: int, data_dir: Path | None) -> RangeTest | None:
+    def _found(self, task: Task, recipe: Recipe, stage: int, data_dir: Path | None) -> RangeTest | None:
         prepare(self._device)
         with threads_of_a_run():
             work = find_rate(recipe, stage, data_dir, self._device)
-            while not errand.given_up:
+            while not task.given_up:
                 try:
                     progress = next(work)
                 except StopIteration as end:
                     return end.value
-                errand.tell(_WORDS[progress.phase], progress.done / max(1, progress.total))
+                task.tell(_WORDS[progress.phase], progress.done / max(1, progress.total))
             work.close()
         return None
 
 
-def _acquired(lock: threading.Lock, errand: Errand) -> bool:
+def _acquired(lock: threading.Lock, task: Task) -> bool:
     """Acquire a lock; False if the test was given up meanwhile."""
     while not lock.acquire(timeout=0.2):
-        errand.tell(_WORDS["trial"])
-        if errand.given_up:
+        task.tell(_WORDS["trial"])
+        if task.given_up:
             return False
     return True
 

@@ -18,7 +18,7 @@ from resnet_cifar.training.own import learning, read_for, with_start
 from resnet_cifar.ui.classify.uploads import uploaded
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.data_folder import path_of
-from resnet_cifar.ui.train.errands import Errand, Errands
+from resnet_cifar.ui.train.tasks import Task, Tasks
 from resnet_cifar.ui.train.form import form_of
 from resnet_cifar.ui.train.own_report import report_html
 
@@ -26,7 +26,7 @@ MAX_MEGABYTES = 2_000
 """Size of the largest archive that can be uploaded where images of that size are allowed at all."""
 
 
-class Reader(Errands):
+class Reader(Tasks):
     """Reads a person's images for those who may start runs. Safe to use from several threads."""
 
     def __init__(self, rights: Rights) -> None:
@@ -37,7 +37,7 @@ class Reader(Errands):
     def begin(self, question: Mapping[str, Any]) -> int:
         """Start to read an upload (`path` and `name`) or a `folder`, and return the ticket."""
         path, name = self._named(question)
-        return self._begin(lambda errand: self._read(errand, path, name))
+        return self._begin(lambda task: self._read(task, path, name))
 
     def file(self, images: object) -> Path:
         """Return where the images of a form are. Raises UserError if there are none."""
@@ -69,26 +69,26 @@ class Reader(Errands):
             raise UserError("The folder is empty; enter the path of a folder, or of a zip archive.")
         return path_of(text), text
 
-    def _read(self, errand: Errand, path: Path, name: str) -> dict[str, Any] | None:
+    def _read(self, task: Task, path: Path, name: str) -> dict[str, Any] | None:
         """Read the images; None if that was given up."""
-        errand.tell("Looking for initial weights")
+        task.tell("Looking for initial weights")
         recipe = with_start(OWN_IMAGES)
-        errand.tell("Looking at the files")
-        own = _result(read_for(recipe, path, own_store.UPLOADED), errand)
+        task.tell("Looking at the files")
+        own = _result(read_for(recipe, path, own_store.UPLOADED), task)
         if own is None:
             return None
         form = form_of(learning(recipe, own), f"your images {name}", str(own.file))
         return {"form": form, "report": report_html(own)}
 
 
-def _result(work: Generator[Progress, None, OwnImages], errand: Errand) -> OwnImages | None:
+def _result(work: Generator[Progress, None, OwnImages], task: Task) -> OwnImages | None:
     """Run work to its end, and tell how far it is; None if it was given up."""
-    while not errand.given_up:
+    while not task.given_up:
         try:
             progress = next(work)
         except StopIteration as end:
             own: OwnImages = end.value
             return own
-        errand.tell(f"Reading images: {progress.done:,} of {progress.total:,}", progress.done / progress.total)
+        task.tell(f"Reading images: {progress.done:,} of {progress.total:,}", progress.done / progress.total)
     work.close()
     return None

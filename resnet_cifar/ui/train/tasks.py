@@ -9,10 +9,10 @@ from typing import Any
 from resnet_cifar.errors import UserError
 from resnet_cifar.system.device import is_out_of_memory
 
-_WAITS = 30.0  # seconds without a question after which an errand ends: its page has been closed
+_WAITS = 30.0  # seconds without a question after which a task ends: its page has been closed
 
 
-class Errand:
+class Task:
     """Work that has been begun, or its end."""
 
     def __init__(self) -> None:
@@ -31,52 +31,52 @@ class Errand:
         self.answer = {"words": words, "part": part}
 
 
-Work = Callable[[Errand], dict[str, Any] | None]
+Work = Callable[[Task], dict[str, Any] | None]
 """Returns the result; None if it was given up, which it must look for about every second."""
 
 
-class Errands:
-    """Base of what does errands: each has a ticket. Safe to use from several threads."""
+class Tasks:
+    """Base of what does tasks: each has a ticket. Safe to use from several threads."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._numbers = itertools.count()
-        self._errands: dict[int, Errand] = {}
+        self._tasks: dict[int, Task] = {}
 
     def _begin(self, work: Work) -> int:
         """Start work in a thread, and return its ticket."""
-        ticket, errand = next(self._numbers), Errand()
-        for old in [number for number, one in list(self._errands.items()) if one.given_up]:
-            self._errands.pop(old, None)
-        self._errands[ticket] = errand
-        threading.Thread(target=self._run, args=(errand, work), name=self._title, daemon=True).start()
+        ticket, task = next(self._numbers), Task()
+        for old in [number for number, one in list(self._tasks.items()) if one.given_up]:
+            self._tasks.pop(old, None)
+        self._tasks[ticket] = task
+        threading.Thread(target=self._run, args=(task, work), name=self._title, daemon=True).start()
         return ticket
 
     def answer(self, ticket: int) -> dict[str, Any]:
-        """Return how far an errand is (`words`, `part`), or its result. Raises UserError if it failed or stopped."""
-        errand = self._errands.get(ticket)
-        if errand is None:
+        """Return how far a task is (`words`, `part`), or its result. Raises UserError if it failed or stopped."""
+        task = self._tasks.get(ticket)
+        if task is None:
             raise UserError(f"This {self._title} has ended; start it again.")
-        errand.asked = time.monotonic()
-        if errand.error is not None:
-            raise errand.error
-        return errand.answer
+        task.asked = time.monotonic()
+        if task.error is not None:
+            raise task.error
+        return task.answer
 
     def stop(self, ticket: int) -> None:
-        """End an errand before its next step."""
-        if ticket in self._errands:
-            self._errands[ticket].stopped = True
+        """End a task before its next step."""
+        if ticket in self._tasks:
+            self._tasks[ticket].stopped = True
 
-    def _run(self, errand: Errand, work: Work) -> None:
+    def _run(self, task: Task, work: Work) -> None:
         try:
-            result = work(errand)
+            result = work(task)
             if result is not None:
-                errand.answer = result
+                task.answer = result
             else:
-                errand.error = UserError("Stopped.")
+                task.error = UserError("Stopped.")
         except UserError as error:
-            errand.error = error
+            task.error = error
         except Exception as error:  # whatever it is: a page waits for an answer
             words = f"{type(error).__name__}: {error}".splitlines()[0]
             why = "there is not enough memory" if is_out_of_memory(error) else words
-            errand.error = UserError(f"The {self._title} failed: {why}.")
+            task.error = UserError(f"The {self._title} failed: {why}.")
