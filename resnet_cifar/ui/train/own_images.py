@@ -18,9 +18,9 @@ from resnet_cifar.training.own import learning, read_for, with_start
 from resnet_cifar.ui.classify.uploads import uploaded
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.data_folder import path_of
-from resnet_cifar.ui.train.tasks import Task, Tasks
 from resnet_cifar.ui.train.form import form_of
 from resnet_cifar.ui.train.own_report import report_html
+from resnet_cifar.ui.train.tasks import Task, Tasks
 
 MAX_MEGABYTES = 2_000
 """Size of the largest archive that can be uploaded where images of that size are allowed at all."""
