@@ -134,9 +134,7 @@ def _robustness(parser: Parser) -> None:
 
 def _classify(parser: Parser) -> None:
     parser.add_argument("--classify", metavar="FILE", nargs="+", help="image files")
-    parser.add_argument(
-        "--run", metavar="RUN", help="run or checkpoint to ask; default: the shipped model, else the newest"
-    )
+    _add_run(parser, "ask")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_device(parser)
 
@@ -152,18 +150,16 @@ def _push(parser: Parser) -> None:
 
 def _deploy(parser: Parser) -> None:
     parser.add_argument("--deploy-space", metavar="USER/NAME", help="Space to make or update")
-    parser.add_argument(
-        "--run", metavar="RUN", help="run or checkpoint to deploy; default: the shipped model, else the newest"
-    )
+    _add_run(parser, "deploy")
+    hardware = "the Hub's name, as cpu-basic or t4-small; default: as the Space is, and ZeroGPU if it is new"
+    parser.add_argument("--hardware", metavar="NAME", help=hardware)
     _add_visibility(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
 
 
 def _export(parser: Parser) -> None:
     parser.add_argument("--export", choices=("onnx",), required=True)
-    parser.add_argument(
-        "--run", metavar="RUN", help="run or checkpoint to export; default: the shipped model, else the newest"
-    )
+    _add_run(parser, "export")
 
 
 def _only(flag: str) -> Callable[[Parser], None]:
@@ -171,6 +167,11 @@ def _only(flag: str) -> Callable[[Parser], None]:
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
 
     return add
+
+
+def _add_run(parser: Parser, verb: str) -> None:
+    default = "the shipped model, else the newest"
+    parser.add_argument("--run", metavar="RUN", help=f"run or checkpoint to {verb}; default: {default}")
 
 
 def _add_recipe(parser: argparse._ActionsContainer) -> None:

@@ -179,9 +179,11 @@ def deploy(args: argparse.Namespace) -> int:
 
     run = chosen_run(args.run)
     if args.dry_run:
-        _show(plan_app(run, args.deploy_space, public=args.public))
+        _show(plan_app(run, args.deploy_space, public=args.public, hardware=args.hardware))
+        print(f"hardware: {args.hardware or 'as the Space is, and ZeroGPU if it is new'}")
         return 0
-    print(f"the Space with {run.name} is at {watch(deploy(run, args.deploy_space, public=args.public))}")
+    work = deploy(run, args.deploy_space, public=args.public, hardware=args.hardware)
+    print(f"the Space with {run.name} is at {watch(work)}")
     return 0
 
 

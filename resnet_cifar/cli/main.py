@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name, args = parse(sys.argv[1:] if arguments is None else arguments)
         if name not in _WITHOUT_TORCH:
             with ending_at_once():
-                import torch  # noqa: F401
+                from resnet_cifar.model import zero_gpu  # noqa: F401  # torch, and on ZeroGPU `spaces` before it
         return _COMMANDS[name](args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,13 +3,16 @@
 Only an empty Space, or one that was deployed from here, is ever written to.
 """
 
+import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, SpaceHardware
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
@@ -23,25 +26,42 @@ MARKER = ".resnet_cifar-space"
 _MARKER_TEXT = "Deployed with `python app.py --deploy-space`; the next deployment replaces all files in this Space.\n"
 _NEW_SPACE = {".gitattributes", "README.md"}  # what the Hub itself puts into an empty Space
 
+ZERO_GPU: str = SpaceHardware.ZERO_A10G.value
+"""ZeroGPU, the hardware of a new Space: all that the Hub gives to a free account."""
+HARDWARE: tuple[str, ...] = tuple(one.value for one in sorted(SpaceHardware, key=lambda one: one.value != ZERO_GPU))
+"""Names of the hardware that a Space can have, ZeroGPU first."""
+_ON_ZERO_GPU = {  # lines to replace, by file
+    # https://huggingface.co/docs/hub/spaces-zerogpu: Python 3.12 or 3.10, torch 2.8 to 2.11
+    "README.md": {"python_version: .*": f'python_version: "3.12"\nsuggested_hardware: {ZERO_GPU}'},
+    "requirements.txt": {"torch>=.*": "torch==2.11.0", "torchvision>=.*": "torchvision==0.26.0\nspaces>=0.51,<1"},
+}
+T = TypeVar("T")
+
 _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png", "resnet_cifar/**/*.*")
 _SUFFIXES = (".py", ".css", ".js", ".csv", ".txt", ".md", ".png", ".jpg", "")
 
 
-def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = None) -> Generator[Progress, None, str]:
+def deploy(
+    run: RunDir, repo: str, *, public: bool = False, hardware: str | None = None, api: HfApi | None = None
+) -> Generator[Progress, None, str]:
     """Create or update the Space `repo` (USER/NAME) with the app and a run's weights; returns its address.
 
-    One commit replaces all files, then the Space restarts. Raises UserError where the token may not write there, the
-    run has no usable weights, or the Space holds files that were not deployed from here.
+    One commit replaces all files, then the Space restarts. `hardware`: one of HARDWARE; by default an existing Space
+    keeps its own, and a new one gets ZeroGPU. Raises UserError where the token may not write there, the Hub refuses the
+    hardware, the run has no usable weights, or the Space holds files that were not deployed from here.
     """
     api = api or HfApi()
+    check_hardware(hardware)
     yield from with_timeout(lambda: check_rights(api, repo))
-    with space_bundle(run) as folder:
-        yield from with_retries(
-            lambda: api.create_repo(repo, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True),
-            done=0,
-        )
-        present = yield from with_retries(lambda: api.list_repo_files(repo, repo_type="space"), done=0)
-        _check_replaceable(api, repo, present)
+    present = yield from with_retries(lambda: _hardware_of(api, repo), done=0)
+    chosen = hardware or present or ZERO_GPU
+    with space_bundle(run, chosen) as folder:
+        if present is None:
+            yield from _with_hardware(chosen, lambda: _create(api, repo, public, chosen))
+        files = yield from with_retries(lambda: api.list_repo_files(repo, repo_type="space"), done=0)
+        _check_replaceable(api, repo, files)
+        if present not in (None, chosen):
+            yield from _with_hardware(chosen, lambda: api.request_space_hardware(repo, SpaceHardware(chosen)))
         yield from with_retries(
             lambda: api.upload_folder(
                 repo_id=repo,
@@ -54,6 +74,50 @@ def deploy(run: RunDir, repo: str, *, public: bool = False, api: HfApi | None = 
         )
     yield Progress(phase="upload", done=2, total=2)
     return f"{api.endpoint}/spaces/{repo}"
+
+
+def check_hardware(hardware: str | None) -> None:
+    """Raise UserError unless the Hub has such hardware; None is left to the Space."""
+    if hardware is not None and hardware not in HARDWARE:
+        raise UserError(f"--hardware is {hardware!r}; it must be one of {', '.join(HARDWARE)}.")
+
+
+def _create(api: HfApi, repo: str, public: bool, hardware: str) -> None:
+    api.create_repo(
+        repo,
+        repo_type="space",
+        space_sdk="gradio",
+        space_hardware=SpaceHardware(hardware),
+        private=not public,
+        exist_ok=True,
+    )
+
+
+def _hardware_of(api: HfApi, repo: str) -> str | None:
+    """Return the hardware that a Space has or has asked for; None if there is no such Space, or it never had any."""
+    try:
+        runtime = api.get_space_runtime(repo)
+    except RepositoryNotFoundError:
+        return None
+    return runtime.requested_hardware or runtime.hardware
+
+
+def _with_hardware(hardware: str, work: Callable[[], T]) -> Generator[Progress, None, T]:
+    """Run a request that needs `hardware`. Raises UserError with what an account may have, where the Hub refuses it."""
+    try:
+        return (yield from with_retries(work, done=0))
+    except UserError as error:
+        cause = error.__cause__
+        if not isinstance(cause, HfHubHTTPError) or cause.response.status_code not in (402, 403):
+            raise
+        why = cause.server_message or cause.response.status_code
+        free = f"choose {ZERO_GPU}, ZeroGPU (in a terminal --hardware {ZERO_GPU}), of which a free account may have two"
+        if hardware == ZERO_GPU:
+            free = "delete or update one of the two that a free account may have on ZeroGPU"
+        raise UserError(
+            f"the Hugging Face Hub refuses a Space on {hardware} ({why}); nothing was uploaded. Either {free}, or get "
+            "a paid plan or credit at https://huggingface.co/settings/billing."
+        ) from cause
 
 
 def _check_replaceable(api: HfApi, repo: str, files: list[str]) -> None:
@@ -69,20 +133,21 @@ def _check_replaceable(api: HfApi, repo: str, files: list[str]) -> None:
     )
 
 
-def plan_app(run: RunDir, repo: str, *, public: bool = False) -> Plan:
-    """List what `deploy` would upload, without a request.
+def plan_app(run: RunDir, repo: str, *, public: bool = False, hardware: str | None = None) -> Plan:
+    """List what `deploy` would upload to a new Space, without a request.
 
-    Raises UserError where `repo` is not a valid name or the run has no usable weights.
+    Raises UserError where `repo` is not a valid name, there is no such hardware, or the run has no usable weights.
     """
     check_name(repo)
-    with space_bundle(run) as folder:
+    check_hardware(hardware)
+    with space_bundle(run, hardware or ZERO_GPU) as folder:
         found = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         files = {str(file.relative_to(folder)): file.stat().st_size for file in found}
         return Plan(repo, public, files, (folder / "README.md").read_text(encoding="utf-8"))
 
 
 @contextmanager
-def space_bundle(run: RunDir) -> Iterator[Path]:
+def space_bundle(run: RunDir, hardware: str = ZERO_GPU) -> Iterator[Path]:
     """Build the Space's files in a temporary folder. Raises UserError where the run has no usable weights."""
     if not IS_CHECKOUT:
         raise UserError("a Space is deployed from a checkout of the project, and this is an installed package.")
@@ -92,8 +157,19 @@ def space_bundle(run: RunDir) -> Iterator[Path]:
             if file.is_file() and file.suffix in _SUFFIXES and "__pycache__" not in file.parts:
                 _copy(file, folder / file.relative_to(ROOT))
         shutil.copytree(checkpoint, folder / "checkpoints" / run.name)
+        if hardware == ZERO_GPU:
+            _fit_zero_gpu(folder)
         (folder / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
         yield folder
+
+
+def _fit_zero_gpu(folder: Path) -> None:
+    """Name the versions that ZeroGPU supports in the README's front matter and in the requirements."""
+    for name, changes in _ON_ZERO_GPU.items():
+        text = (folder / name).read_text(encoding="utf-8")
+        for line, instead in changes.items():
+            text = re.sub(f"^{line}$", instead, text, count=1, flags=re.MULTILINE)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _copy(file: Path, target: Path) -> None:

@@ -17,11 +17,16 @@ def endpoints(records: Records, rights: Rights) -> None:
     """Add the endpoints to the page; they bypass the queue, so they can be polled."""
 
     def runs() -> list[dict[str, Any]]:
-        """List all runs with their status, newest first."""
+        """List all runs, the newest first: name, recipe, status (as running, completed or failed), how far each is,
+        seconds left, loss, and accuracy on val and test as fractions. Takes no arguments.
+        """
         return all_runs(records, rights)
 
     def run(name: str) -> dict[str, Any]:
-        """Get a run's status and its latest epoch."""
+        """Get the state of one run, as in /runs, with the metrics of its latest epoch.
+
+        name: the run's name, as listed by /runs.
+        """
         return one_run(records, rights, name)
 
     api(runs, api_name="runs", **POLLED)

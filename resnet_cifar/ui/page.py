@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_space, is_zero_gpu_space
+from gradio.utils import get_space
 from starlette.middleware import Middleware
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.model.zero_gpu import ON_ZERO_GPU, PAGE_DEVICE
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import choose_device, describe
 from resnet_cifar.training.launcher import Launcher
@@ -49,11 +50,11 @@ _TICK = 1.0  # seconds between updates of the page
 
 def build(root: Path, rights: Rights) -> gr.Blocks:
     """Build the page for a folder of checkpoints."""
-    models, records, device = Models(root, rights), Records(root), choose_device("auto")
+    models, records, device = Models(root, rights), Records(root), choose_device(PAGE_DEVICE)
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
         timer = gr.Timer(_TICK)
-        titled = partial(header, describe(device))
+        titled = partial(header, "ZeroGPU" if ON_ZERO_GPU else describe(device))
         with gr.Row(elem_id="top"):
             top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False, scale=1)
             if rights.owner:
@@ -198,8 +199,11 @@ def _can_log_in() -> bool:
 
 
 def _why_no_training_on_space() -> str | None:
-    if is_zero_gpu_space():
-        return "This Space gets a GPU for only a minute at a time (ZeroGPU), which is too short for training."
+    if ON_ZERO_GPU:
+        return (
+            "This Space has a GPU only for seconds at a time (ZeroGPU), which is too short for training. Train on your "
+            "own machine and deploy the run, or give the Space a GPU of its own in its settings."
+        )
     if choose_device("auto").type != "cuda":
         return "This Space has no GPU to train with."
     return None

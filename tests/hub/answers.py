@@ -68,6 +68,12 @@ class Call:
     def repo_to_change(self) -> Repo:
         return self.repo(MAY_PROPOSE if "create_pr" in self.query else MAY_WRITE)
 
+    def need_hardware(self, hardware: str | None) -> None:
+        """Raise Refusal if the account may not have the requested Space on such hardware."""
+        on_zero_gpu = [repo for repo in self.hub.repos.values() if repo.hardware == "zero-a10g" and repo.id != self.id]
+        if hardware and self.token:
+            self.token.need(hardware, len(on_zero_gpu))
+
     def url(self) -> str:
         return f"{self.hub.url}/{self.id}" if self.kind == "models" else f"{self.hub.url}/{self.kind}/{self.id}"
 
@@ -92,7 +98,10 @@ class Call:
             raise Refusal(403, f'You don\'t have the rights to create a {kind} under the namespace "{namespace}"')
         if (self.kind, self.id) in self.hub.repos:
             return Answer.json({"error": f"You already created this {kind} repo", "url": self.url()}, 409)
-        self.hub.new_repo(self.kind, self.id, wanted.get("visibility", "public"), wanted.get("sdk"))
+        hardware = wanted.get("hardware", "cpu-basic") if kind == "space" else None
+        self.need_hardware(hardware)
+        repo = self.hub.new_repo(self.kind, self.id, wanted.get("visibility", "public"), wanted.get("sdk"))
+        repo.hardware = hardware
         return {"url": self.url(), "name": self.id, "id": self.id}
 
     @route("POST", "/api/validate-yaml")
@@ -106,6 +115,17 @@ class Call:
             found = [str(error)]
         report = {"errors": [{"message": fault} for fault in found], "warnings": []}
         return Answer.json(report, 400) if found else report
+
+    @route("GET", f"/api/{REPO}/runtime")
+    def runtime(self) -> Any:
+        return {"stage": "RUNNING", "hardware": {"current": None, "requested": self.repo().hardware}}
+
+    @route("POST", f"/api/{REPO}/hardware")
+    def request_hardware(self) -> Any:
+        repo, hardware = self.repo(MAY_WRITE), self.json["flavor"]
+        self.need_hardware(hardware)
+        repo.hardware = hardware
+        return self.runtime()
 
     @route("GET", f"/api/{REPO}")
     @route("GET", f"/api/{REPO}/revision/{REV}")

@@ -22,6 +22,8 @@ class Token:
     orgs: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()  # "me", "an-org", "me/a-model", "spaces/me/a-space"
     permissions: tuple[str, ...] = (MAY_READ, MAY_WRITE)
+    pro: bool = False  # whether the account has a paid plan
+    credit: bool = False  # or pays for hardware by the minute
     by_login: bool = False  # made by a login in a browser: whoami does not report its permissions
 
     def may(self, permission: str, kind: str, repo_id: str) -> bool:
@@ -32,6 +34,15 @@ class Token:
             name = repo_id if kind == "models" else f"{kind}/{repo_id}"
             return permission in self.permissions and (namespace in self.scope or name in self.scope)
         return namespace in (self.user, *self.orgs) and (permission == MAY_READ or self.role == "write")
+
+    def need(self, hardware: str, zero_gpu_spaces: int) -> None:
+        """Raise Refusal if the account may not have one more Space on such hardware."""
+        if hardware == "zero-a10g" and zero_gpu_spaces >= 2 and not self.pro:
+            raise Refusal(403, "You have reached the limit of ZeroGPU Spaces")
+        if hardware == "cpu-basic" and not self.pro:
+            raise Refusal(402, "Subscribe to PRO for Spaces on cpu-basic")
+        if hardware not in ("zero-a10g", "cpu-basic") and not self.credit:
+            raise Refusal(402, f"Add credit for Spaces on {hardware}")
 
     def described(self) -> dict[str, Any]:
         """Return what whoami reports of it."""
@@ -88,6 +99,7 @@ class Repo:
     id: str
     visibility: str = "public"
     sdk: str | None = None
+    hardware: str | None = None
     refs: dict[str, Commit] = field(default_factory=dict)  # "main", "refs/pr/1"
     lfs: dict[str, File] = field(default_factory=dict)  # uploaded files by sha256
 

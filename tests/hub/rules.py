@@ -65,6 +65,9 @@ def _of_space(fields: dict[str, Any]) -> list[str]:
         found.append("emoji must be one")
     if not re.fullmatch(r"3\.\d+(\.\d+)?", str(fields.get("python_version", "3.11"))):
         found.append("python_version must be 3.x or 3.x.x")
+    on_zero_gpu = fields.get("suggested_hardware") == "zero-a10g"
+    if on_zero_gpu and not re.match(r"3\.1[02]\b", str(fields.get("python_version", "3.10"))):
+        found.append("ZeroGPU has Python 3.10 and 3.12 only")
     if len(fields.get("short_description", "")) > 60:
         found.append("short_description must have 60 characters or fewer")
     found += [f"{scope!r} is no scope" for scope in fields.get("hf_oauth_scopes", []) if scope not in _SCOPES]

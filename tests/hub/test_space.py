@@ -2,21 +2,28 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.space import MARKER, deploy, space_bundle
+from resnet_cifar.hub.space import MARKER, deploy, plan_app, space_bundle
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT, result
-from tests.hub.contents import READ, WRITE
+from tests.hub.contents import READ, WRITE, Token
 from tests.hub.rules import faults
 from tests.hub.server import HubServer
 
 
 def front_matter() -> dict:
     return yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+
+
+def staged(folder: Path) -> tuple[dict, list[str]]:
+    """Front matter and requirements of a Space's files."""
+    fields = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    return fields, (folder / "requirements.txt").read_text().split()
 
 
 def test_the_front_matter_and_the_requirements_agree():
@@ -32,7 +39,13 @@ def test_the_front_matter_keeps_the_hubs_rules():
     assert not faults("space", fields)
     assert fields["hf_oauth"] is True and fields["hf_oauth_scopes"] == ["contribute-repos"]
     assert {"title", "emoji", "colorFrom", "colorTo", "models", "datasets", "python_version"} <= set(fields)
-    for field, value in (("colorTo", "teal"), ("hf_oauth_scopes", ["all"]), ("license", "MIT"), ("sdkversion", "6")):
+    for field, value in (
+        ("suggested_hardware", "zero-a10g"),
+        ("colorTo", "teal"),
+        ("hf_oauth_scopes", ["all"]),
+        ("license", "MIT"),
+        ("sdkversion", "6"),
+    ):
         assert faults("space", fields | {field: value})
 
 
@@ -61,10 +74,63 @@ def test_a_space_is_created_and_updated(hub: HubServer, small: RunDir):
     assert files["app.py"] == (ROOT / "app.py").read_bytes()
 
 
+def test_only_zero_gpu_changes_the_versions(small: RunDir):
+    with space_bundle(small, "cpu-basic") as folder:
+        as_here, packages = staged(folder)
+    assert as_here == front_matter() and packages == (ROOT / "requirements.txt").read_text().split()
+    with space_bundle(small) as folder:
+        fields, pinned = staged(folder)
+    assert not faults("space", fields)
+    assert fields == as_here | {"python_version": "3.12", "suggested_hardware": "zero-a10g"}
+    assert {"torch==2.11.0", "torchvision==0.26.0", "spaces>=0.51,<1"} <= set(pinned)
+    assert {re.split("[=>]", one)[0] for one in pinned} == {re.split("[=>]", one)[0] for one in packages} | {"spaces"}
+    assert {one for one in packages if not one.startswith("torch")} <= set(pinned)
+
+
+def test_a_free_account_gets_two_spaces_on_zero_gpu_and_is_told_both_ways_out(hub: HubServer, small: RunDir):
+    for name in ("me/one", "me/two"):
+        result(deploy(small, name))
+        assert hub.repo("spaces", name).hardware == "zero-a10g"
+    for hardware, way in (
+        (None, "delete or update one"),
+        ("cpu-basic", "--hardware zero-a10g"),
+        ("t4-small", "--hardware zero-a10g"),
+    ):
+        with pytest.raises(UserError) as error:
+            result(deploy(small, "me/three", hardware=hardware))
+        assert way in str(error.value) and "paid plan or credit" in str(error.value)
+    assert ("spaces", "me/three") not in hub.repos
+    result(deploy(small, "me/two"))  # an update
+
+
+def test_a_space_keeps_its_hardware_unless_another_is_asked_for(hub: HubServer, small: RunDir):
+    hub.tokens[WRITE] = Token(pro=True)
+    result(deploy(small, "me/app", hardware="cpu-basic"))
+    result(deploy(small, "me/app"))
+    space, python = hub.repo("spaces", "me/app"), b'python_version: "3.12"'
+    assert space.hardware == "cpu-basic" and python not in hub.files("spaces", "me/app")["README.md"]
+    before = hub.files("spaces", "me/app")
+    with pytest.raises(UserError, match="refuses a Space on t4-small"):
+        result(deploy(small, "me/app", hardware="t4-small"))
+    assert space.hardware == "cpu-basic" and hub.files("spaces", "me/app") == before
+    result(deploy(small, "me/app", hardware="zero-a10g"))
+    assert space.hardware == "zero-a10g" and python in hub.files("spaces", "me/app")["README.md"]
+
+
+def test_unknown_hardware_is_refused_before_any_request(hub: HubServer, small: RunDir):
+    for work in (
+        lambda: plan_app(small, "me/app", hardware="t5"),
+        lambda: result(deploy(small, "me/app", hardware="t5")),
+    ):
+        with pytest.raises(UserError, match="--hardware is 't5'; it must be one of zero-a10g, cpu-basic"):
+            work()
+    assert not hub.requests
+
+
 def test_a_new_and_empty_space_is_used(hub: HubServer, small: RunDir):
     hub.new_repo("spaces", "me/app", sdk="gradio")
     result(deploy(small, "me/app"))
-    assert hub.files("spaces", "me/app")["README.md"] == (ROOT / "README.md").read_bytes()
+    assert hub.files("spaces", "me/app")["app.py"] == (ROOT / "app.py").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,12 @@ def test_the_prediction_is_the_classifiers(client: Client, root: Path, image: Pa
     assert client.predict(handle_file(image), None, api_name="/classify") == answer  # the newest one
 
 
-def test_nothing_else_is_offered(client: Client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/classify", "/runs", "/run"]
+def test_nothing_else_is_offered_and_arguments_are_described(client: Client):
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(named) == ["/classify", "/runs", "/run"]
+    for endpoint in named.values():  # what a Space's /agents.md says is made from this
+        for parameter in endpoint["parameters"]:
+            assert f" {parameter['parameter_name']}: " in endpoint["description"]
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -103,6 +103,10 @@ def test_the_app_is_published_with_a_run(page, hub: HubServer):
     files = hub.files("spaces", "me/app")
     examples = {f"resnet_cifar/ui/classify/examples/{name}.jpg" for name in EXAMPLES}
     assert {"app.py", "checkpoints/tiny/model.safetensors", *examples} <= set(files)
+    page.get_by_label("Hardware of the Space").click()
+    page.get_by_role("option", name="cpu-basic").click()
+    page.get_by_role("button", name="Publish", exact=True).click()
+    page.get_by_text("choose zero-a10g, ZeroGPU").wait_for()
 
 
 def test_why_a_run_cannot_be_published_is_shown(page, hub: HubServer):

@@ -115,6 +115,7 @@ def test_the_owner_of_a_space_has_rights_after_logging_in(request_, may: bool, m
     LocalContext.request.set(request_)
     assert rights.change is may and rights.offers_changes
     assert rights.train is (may and torch.cuda.is_available())
+    assert torch.cuda.is_available() or rights.why_no_training == "This Space has no GPU to train with."
     assert rights.hub().token != "hf_of_the_space"
     monkeypatch.setenv("OAUTH_CLIENT_SECRET", "")  # without it, anyone could forge a login
     assert rights_of(local=False, password=False, read_only=False, space="lab/app").owner is None

@@ -17,6 +17,16 @@ from tests.hub.login import CLIENT
 from tests.hub.server import HubServer
 from tests.ui.conftest import App, describe_run, free_port
 
+SPACES = """
+import sys
+assert "torch" not in sys.modules, "ZeroGPU wants to be imported before torch"
+gradio_auto_wrap = lambda function: function
+def GPU(duration):
+    assert 1 <= duration <= 60
+    print("one function gets a GPU:", duration, flush=True)
+    return lambda function: function
+"""
+"""What the app uses of ZeroGPU's package; with it, there is a GPU at once, and it is a CPU."""
 OF_SPACE = {"SYSTEM": "spaces", "SPACE_ID": "me/app", "HF_TOKEN": "hf_of_the_space"}
 
 
@@ -40,20 +50,24 @@ def run(folder: Path) -> RunDir:
 
 @pytest.fixture(scope="module")
 def space(hub: HubServer, run: RunDir, folder: Path) -> Iterator[str]:
-    """Deploy a Space from the terminal and start it in its own folder; its URL."""
+    """Deploy a Space on ZeroGPU from the terminal and start it in its own folder; its URL."""
     done = app("--deploy-space", "me/app", "--run", run.path, env=hub.environment(folder / "home", HF_TOKEN=WRITE))
     assert done.returncode == 0 and f"is at {hub.url}/spaces/me/app" in done.stdout
     for name, content in hub.files("spaces", "me/app").items():
         file = folder / "space" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+    (folder / "space" / "spaces.py").write_text(SPACES)
     port = free_port()
-    env = hub.environment(folder / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url)
+    env = hub.environment(folder / "home", **OF_SPACE, **CLIENT, OPENID_PROVIDER_URL=hub.url, SPACES_ZERO_GPU="true")
     with Popen([sys.executable, "app.py", "--port", str(port)], cwd=folder / "space", env=env, stdout=PIPE) as process:
         try:
             assert process.stdout is not None
-            while b"This Space classifies" not in (line := process.stdout.readline()):  # after a message of Gradio
-                assert line, "it did not start"
+            lines: list[bytes] = []
+            while not lines or b"This Space classifies" not in lines[-1]:  # after a message of Gradio
+                lines.append(process.stdout.readline())
+                assert lines[-1], "it did not start"
+            assert [b"one function" in line for line in lines].count(True) == 1
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
@@ -109,7 +123,7 @@ def test_the_owner_logs_in_and_publishes_under_their_own_name(space: str, hub: H
     page.get_by_role("link", name=f"{hub.url}/me/tiny").wait_for()
     assert "model.safetensors" in hub.files("models", "me/tiny")
     page.get_by_role("tab", name="Train").click()
-    page.get_by_text("This Space has no GPU").wait_for()
+    page.get_by_text("a GPU only for seconds at a time (ZeroGPU)").wait_for()
     assert page.get_by_role("button", name="Start training").count() == 0
     used = {request.token for request in hub.requests if request.token}
     assert used and all(token.startswith("hf_oauth_") for token in used)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from resnet_cifar.data.images import decode
 from resnet_cifar.errors import UserError
+from resnet_cifar.model.checkpoint import read_config
 from resnet_cifar.model.classifier import Prediction
 from resnet_cifar.ui.classify.cards import (
     error_card,
@@ -106,7 +107,8 @@ def classify(models: Models, names: Sequence[str | None], sent: Sequence[Any]) -
     """
     opened = [_opened(one) for one in sent[:BATCH]]
     images = [image for _, image, _ in opened if isinstance(image, Image.Image)]
-    answers = [_answers(models, name, images) for name in names[:2]]
+    live = any(isinstance(one, Mapping) and "frame" in one for one in sent)
+    answers = [_answers(models, name, images, live) for name in names[:2]]
     results: list[Result] = []
     place = 0
     for name, image, preview in opened:
@@ -128,17 +130,15 @@ def _result(name: str, image: Image.Image, preview: str, answers: Sequence[_Answ
     return Result(name, cards, first, thumbnail(image), preview, error, next(iter(labels), ""))
 
 
-def _answers(models: Models, name: str | None, images: Sequence[Image.Image]) -> list[_Answer]:
+def _answers(models: Models, name: str | None, images: Sequence[Image.Image], live: bool) -> list[_Answer]:
     if name is None:
         return [(None, no_model_card(), "there is no model yet.")] * len(images)
     try:
-        classifier, accuracy = models.classifier(name), models.accuracy(name)
+        predictions = models.predict(name, images, _TOP, live)
+        config, accuracy = read_config(models.folder(name)), models.accuracy(name)
     except UserError as error:
         return [(None, error_card(str(error)), str(error))] * len(images)
-    return [
-        (prediction, prediction_card(prediction, name, classifier.config, accuracy), "")
-        for prediction in classifier.predict(images, _TOP)
-    ]
+    return [(prediction, prediction_card(prediction, name, config, accuracy), "") for prediction in predictions]
 
 
 def _opened(sent: Any) -> tuple[str, Image.Image | UserError, str]:

@@ -1,21 +1,28 @@
 """The models that the page offers: checkpoints in a folder and downloads from the Hub. Each is loaded once."""
 
-from collections.abc import Generator
-from functools import lru_cache
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import gradio as gr
+from PIL import Image
+
+from resnet_cifar.data.images import centre_square
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.catalog import checkpoints_in, unusable_in
 from resnet_cifar.hub.pull import pull, repo_of
 from resnet_cifar.inspection.predictions import data_of
+from resnet_cifar.model import zero_gpu
 from resnet_cifar.model.checkpoint import MODEL, read_config
-from resnet_cifar.model.classifier import Classifier
+from resnet_cifar.model.classifier import Classifier, Prediction
 from resnet_cifar.recipe.datasets import OWN
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import in_background
 from resnet_cifar.ui.classify.accuracy import Accuracy, accuracy_of
 from resnet_cifar.ui.rights import Rights
+
+T = TypeVar("T")
 
 
 class Models:
@@ -85,13 +92,33 @@ class Models:
 
     def classifier(self, name: str | None) -> Classifier:
         """Load a model. Raises UserError if there is no such model or it is damaged."""
+        return self._use(name, lambda folder, version: zero_gpu.classifier(folder, version, zero_gpu.PAGE_DEVICE))
+
+    def predict(
+        self, name: str | None, images: Sequence[Image.Image], top: int = 5, live: bool = False
+    ) -> list[Prediction]:
+        """Classify images with a model, as Classifier.predict. Raises UserError as `classifier`.
+
+        On ZeroGPU this uses the visitor's daily minutes of a GPU, or, where none is given, the CPU. `live`: always the
+        CPU there, because a webcam's images would use the minutes up.
+        """
+
+        def send(folder: Path, version: int) -> list[Prediction]:
+            side = read_config(folder).side
+            small = [centre_square(image, side) for image in images]  # they go to another process on ZeroGPU
+            return zero_gpu.predict(folder, version, small, top)
+
+        if images and not live:
+            try:
+                return self._use(name, send)
+            except gr.Error as refusal:  # only on ZeroGPU
+                print(f"ZeroGPU: {refusal.message}; classified on the CPU", flush=True)
+        return self.classifier(name).predict(images, top)
+
+    def _use(self, name: str | None, work: Callable[[Path, int], T]) -> T:
+        """Call `work` with a model's folder and the version of its weights; errors hide paths from strangers."""
         folder = self.folder(name)
         try:
-            return _load(folder, (folder / MODEL).stat().st_mtime_ns)
+            return work(folder, (folder / MODEL).stat().st_mtime_ns)
         except UserError as error:
             raise UserError(self._rights.without(folder.parent, error)) from error
-
-
-@lru_cache(maxsize=4)
-def _load(folder: Path, _version: int) -> Classifier:
-    return Classifier.load(folder)

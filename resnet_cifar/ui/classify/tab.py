@@ -16,6 +16,14 @@ from resnet_cifar.ui.options import DOWNLOADS, PREDICTIONS, QUIET
 from resnet_cifar.ui.refusals import Refusal, refuse
 
 _COMPARE, _STOP = "Compare with a second model", "Stop comparing"
+_DESCRIPTION = (
+    "Classify an image. image: an uploaded file in any common format; only its central square is used. model: a run's "
+    "name, as listed by /runs, or USER/NAME of one that the page has loaded from the Hub; without it, the page's most "
+    "accurate model. Returns label, the most likely class (of "
+    "CIFAR-100, or the model's own); superclass, one of CIFAR-100's 20, or null; known, false if the image probably "
+    "shows none of the classes, null if the model cannot tell; and confidences, the five most likely classes with "
+    "their probabilities from 0 to 1, the most likely first."
+)
 _CHOSEN = """element.addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button) trigger("choose", { name: button.value });
@@ -87,7 +95,8 @@ def _second_box(models: Models, answering: gr.State, second: gr.State) -> None:
 
 def _endpoint(models: Models) -> None:
     """Add `/classify`: takes an image and, optionally, a model's name."""
-    image, model = ImageInput(visible=False), gr.Textbox(visible=False, label="model")
+    image = ImageInput(visible=False, label="image of one thing")
+    model = gr.Textbox(visible=False, label="model, or nothing for the best one")
     answer = gr.JSON(visible=False, label="answer")
     call = gr.Button(visible=False)
     call.click(
@@ -95,9 +104,7 @@ def _endpoint(models: Models) -> None:
         [image, model],
         answer,
         api_name="classify",
-        api_description="Classify an image: its class, the superclass, whether it is known (false: probably "
-        "none of the classes; null: the model cannot tell), and the most likely classes. model: a run's "
-        "name or USER/NAME on the Hugging Face Hub; without one, the page's default.",
+        api_description=_DESCRIPTION,
         **PREDICTIONS,
     )
 
@@ -155,7 +162,7 @@ def classify_as_json(models: Models, image: Image.Image | None, model: str | Non
     if image is None:
         raise refuse("no image was sent; send one.")
     try:
-        return models.classifier(model or models.default()).predict([image])[0].as_json()
+        return models.predict(model or models.default(), [image])[0].as_json()
     except UserError as error:
         raise refuse(error) from error
 

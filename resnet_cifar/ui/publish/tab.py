@@ -13,7 +13,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.card import CURVES, CURVES_TEXT
 from resnet_cifar.hub.push import Plan, account, plan, push, with_timeout
-from resnet_cifar.hub.space import deploy, plan_app
+from resnet_cifar.hub.space import HARDWARE, deploy, plan_app
 from resnet_cifar.model.checkpoint import MODEL
 from resnet_cifar.model.export import can_export
 from resnet_cifar.report.text import file_size
@@ -27,6 +27,7 @@ from resnet_cifar.ui.rights import Rights
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 _STEPS = ("creating the repo", "uploading", "done")
 _WEIGHTS, _SPACE = "Weights", "Space: the app with these weights"
+_HARDWARE = [("As it is, and ZeroGPU if it is new", ""), *((name, name) for name in HARDWARE)]
 
 
 def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
@@ -45,6 +46,13 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
             onnx = gr.Checkbox(
                 False, label="Include ONNX", info="for runtimes without torch", visible=can_export(), min_width=200
             )
+            hardware = gr.Dropdown(
+                _HARDWARE,
+                label="Hardware of the Space",
+                info="zero-a10g is ZeroGPU, which a free account can have twice; the others need a paid plan or credit",
+                visible=False,
+                min_width=320,
+            )
     with gr.Row(elem_classes="actions"):
         show = gr.Button("Preview", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish", interactive=False)
@@ -54,9 +62,9 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
     opened(partial(logged_in, rights), None, [who, publish], **UPLOADS)
     for event in (opened, run.focus):
         event(partial(_choices, records), run, run, **QUIET)
-    weights_options = [as_pr, onnx]
-    kind.change(_options, kind, weights_options, **QUIET)
-    form = [kind, run, repo, public, *weights_options]
+    options = [as_pr, onnx, hardware]
+    kind.change(_options, kind, options, **QUIET)
+    form = [kind, run, repo, public, *options]
     show.click(partial(dry_run, records, rights), form, [status, fold, card], **UPLOADS)
     publish.click(partial(upload, records, rights), form, status, **UPLOADS)
     return run
@@ -94,7 +102,15 @@ def logged_in(rights: Rights) -> tuple[str, Any]:
 
 
 def dry_run(
-    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool, onnx: bool
+    records: Records,
+    rights: Rights,
+    kind: str,
+    run: str | None,
+    repo: str,
+    public: bool,
+    as_pr: bool,
+    onnx: bool,
+    hardware: str,
 ) -> Iterator[tuple[str, Any, str]]:
     """Yield what would be uploaded: files and model card. Sends no request."""
     rights.need()
@@ -102,7 +118,7 @@ def dry_run(
     try:
         source, target = _run(records, run), _repo(repo)
         if kind == _SPACE:
-            planned = plan_app(source, target, public=public)
+            planned = plan_app(source, target, public=public, hardware=hardware or None)
         else:
             planned = plan(source, target, public=public, create_pr=as_pr, onnx=onnx)
     except UserError as error:
@@ -112,14 +128,22 @@ def dry_run(
 
 
 def upload(
-    records: Records, rights: Rights, kind: str, run: str | None, repo: str, public: bool, as_pr: bool, onnx: bool
+    records: Records,
+    rights: Rights,
+    kind: str,
+    run: str | None,
+    repo: str,
+    public: bool,
+    as_pr: bool,
+    onnx: bool,
+    hardware: str,
 ) -> Iterator[str]:
     """Upload a run as a model repo or a Space; yield the progress as HTML."""
     rights.need()
     try:
         source, target, hub = _run(records, run), _repo(repo), rights.hub()
         if kind == _SPACE:
-            work = deploy(source, target, public=public, api=hub)
+            work = deploy(source, target, public=public, hardware=hardware or None, api=hub)
         else:
             work = push(source, target, public=public, create_pr=as_pr, onnx=onnx, api=hub)
         began = time.monotonic()
@@ -133,10 +157,14 @@ def upload(
         raise refuse(error) from error
 
 
-def _options(kind: str) -> tuple[Any, Any]:
-    """Show the options of a model repo, and hide them for a Space."""
+def _options(kind: str) -> tuple[Any, Any, Any]:
+    """Show the options of a model repo or that of a Space."""
     is_weights = kind == _WEIGHTS
-    return gr.update(visible=is_weights), gr.update(visible=is_weights and can_export())
+    return (
+        gr.update(visible=is_weights),
+        gr.update(visible=is_weights and can_export()),
+        gr.update(visible=not is_weights),
+    )
 
 
 def _run(records: Records, name: str | None) -> RunDir:
