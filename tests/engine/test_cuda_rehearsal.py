@@ -23,7 +23,10 @@ from resnet_cifar.system.device import runs_in
 from tests.builders import of_kind, result
 from tests.engine.fake_cuda import CUDA, fake_cuda
 
-pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available", "ignore:Accessing the data pointer")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:CUDA is not available", "ignore:Accessing the data pointer"),
+    pytest.mark.slow,  # fake tensors take as long as real ones, for several recipes
+]
 
 # A report and a save, the end of an evaluation, and the results of a test.
 WAITS = {"Tally.read", "measure", "coarse_top1", "reliability", "per_class_top1"}

@@ -19,6 +19,8 @@ from tests.faults import damage
 from tests.faults.conftest import LONG
 from tests.faults.looks import REFUSALS, USES, VIEWS, classify, publish
 
+pytestmark = pytest.mark.slow  # harms files, and looks at runs, some hundred times
+
 FILES = (
     *("recipe.json", "config.json", "metrics.jsonl", "eval.json", "notes.json", "queued.json", "train.log", ".lock"),
     *("last.safetensors", "model.safetensors", "unknown.safetensors", "README.md", "stop"),
