@@ -26,6 +26,7 @@ from resnet_cifar.ui.page import serve
 from resnet_cifar.ui.rights import Rights
 from tests.awkward import halves, saved
 from tests.builders import CPU, checkpoint, recipe, result, told, wait, within
+from tests.ui.accessibility import serious
 from tests.ui.conftest import free_port
 
 PLOT = "document.querySelector('#inspect .confusion .plot')"
@@ -211,7 +212,6 @@ def test_a_dropped_image_is_explained_and_has_neighbours(page, runs: Path, tmp_p
 @pytest.mark.parametrize("page", [(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"], indirect=True)
 def test_accessibility_of_every_view(page):
     """axe-core, WCAG AA: about 8 s."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     choose(page, "first", "Calibration")
     page.locator("#inspect .numbers dd").first.wait_for()
     for view in VIEWS:
@@ -223,9 +223,7 @@ def test_accessibility_of_every_view(page):
             page.locator("#why .examples button").first.click()
             page.locator("#why .answers li").first.wait_for()
         page.wait_for_timeout(300)
-        found = axe.run(page).response["violations"]
-        serious = [(v["id"], v["nodes"][0]["html"][:160]) for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious, view
+        assert not serious(page), view
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view  # nothing sticks out
 
 

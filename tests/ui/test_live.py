@@ -14,8 +14,8 @@ from resnet_cifar.system.device import identity
 from resnet_cifar.training.trial import Trial
 from resnet_cifar.ui.page import serve
 from tests.builders import CPU, checkpoint, recipe, told, wait
+from tests.ui.accessibility import serious
 from tests.ui.conftest import free_port
-from tests.ui.test_tabs import serious
 
 PLOT = "document.querySelector('#live-chart .plot')"
 NOTIFICATIONS = """

@@ -10,8 +10,8 @@ from resnet_cifar.data.images import decode
 from resnet_cifar.model.classifier import Classifier
 from tests.awkward import halves, saved
 from tests.builders import checkpoint
+from tests.ui.accessibility import serious
 from tests.ui.conftest import on_both_screens, screen
-from tests.ui.test_tabs import serious
 
 NAMES = ("upright.png", "=SUM(A1)<b>.png", "cut.png", "wide.jpg")
 

@@ -7,6 +7,7 @@ import pytest
 
 from resnet_cifar.ui.page import serve
 from tests.builders import checkpoint, recipe, staged_recipe, told
+from tests.ui.accessibility import serious
 from tests.ui.chromium import requests_elsewhere
 from tests.ui.conftest import free_port
 
@@ -35,12 +36,6 @@ def page(request: pytest.FixtureRequest, browser, runs: Path) -> Iterator:
     assert not elsewhere and not errors
     page.close()
     app.close()
-
-
-def serious(page) -> list[tuple[str, str]]:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page).response["violations"]
-    return [(v["id"], v["nodes"][0]["html"][:160]) for v in found if v["impact"] in ("serious", "critical")]
 
 
 @pytest.mark.parametrize(
