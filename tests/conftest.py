@@ -36,8 +36,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than there are cores, because tests that wait for a page or a child leave theirs idle."""
-    return (os.cpu_count() or 1) + 2
+    """One worker more than there are cores, because tests that wait for a page or a child leave theirs idle."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
