@@ -23,7 +23,7 @@ function buildOwn(box) {
   });
   const invite = make("div", { className: "invite" },
     make("p", { className: "big", textContent: "Drop a zip archive of your images here" }),
-    make("p", { className: "note", textContent: "A folder of images for each class: class/image, split/class/image or class/split/image. Nothing leaves this machine." }),
+    make("p", { className: "note", textContent: "A folder of images for each class: class/image, split/class/image or class/split/image." }),
     make("div", { className: "tools" }, button("Choose a zip archive", "", () => input.click(), "choose")));
   box.append(input, invite);
   if (constants.own.folders) box.append(folderField());
