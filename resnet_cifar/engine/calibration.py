@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_cifar.engine.optimizer import eager
 from resnet_cifar.model.calibration import IDENTITY, Calibration
 
 BINS = 15
@@ -72,7 +73,7 @@ def _minimize(surprise: Tensor, labels: Tensor, start: list[float]) -> list[floa
     logarithms = [torch.tensor(math.log(value), dtype=torch.double, device=surprise.device) for value in start]
     for logarithm in logarithms:
         logarithm.requires_grad_()
-    optimizer = torch.optim.LBFGS(logarithms, max_iter=100, line_search_fn="strong_wolfe")
+    optimizer = eager(torch.optim.LBFGS)(logarithms, max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
