@@ -9,7 +9,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from resnet_cifar.errors import UserError
 
@@ -49,6 +51,16 @@ def centre_square(image: Image.Image, side: int) -> Image.Image:
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     return image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Convert pixels (3, H, W), uint8, to an RGB image."""
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())  # importing torchvision's would take a second
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """Convert an RGB image to pixels (3, H, W), uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

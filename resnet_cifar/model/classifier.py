@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnet_cifar.data.images import centre_square
+from resnet_cifar.data.images import centre_square, to_image
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint
 from resnet_cifar.model.resnet import ResNet
@@ -104,4 +104,4 @@ class Classifier:
         normalization = self.config.normalization
         mean, std = (torch.tensor(values, device=self._device) for values in (normalization.mean, normalization.std))
         pixels = (inputs.permute(0, 2, 3, 1) * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
-        return [Image.fromarray(image.numpy()) for image in pixels.cpu()]
+        return [to_image(image) for image in pixels.permute(0, 3, 1, 2).cpu()]

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from resnet_cifar.data.images import to_image
 from resnet_cifar.errors import UserError
 from resnet_cifar.inspection.predictions import Predictions
 from resnet_cifar.ui.inspect.inspected import HIDDEN, Inspected
@@ -47,7 +48,7 @@ def _tile(answered: Predictions, row: int, images: Tensor | None) -> dict[str, A
 
 def png(image: Tensor) -> str:
     """Encode (3, H, W) uint8 as a data URL; the page enlarges it."""
-    return data_url(Image.fromarray(image.permute(1, 2, 0).numpy()), "PNG")
+    return data_url(to_image(image), "PNG")
 
 
 def data_url(image: Image.Image, format: str) -> str:

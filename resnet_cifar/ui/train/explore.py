@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
 
 from resnet_cifar.data.batches import Images
 from resnet_cifar.data.dataset import balanced_order, load, official_splits
+from resnet_cifar.data.images import to_image
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.data.split import Split
 from resnet_cifar.errors import UserError
@@ -169,7 +169,7 @@ def _urls(images: Tensor) -> list[str]:
 
 def _url(image: Tensor) -> str:
     """Encode (3, S, S) in 0..1 as a JPEG; small ones are enlarged by a whole factor, pixel by pixel."""
-    shown = to_pil_image(image)
+    shown = to_image(image.mul(255).round().byte())
     factor = -(-_SHOWN // shown.width)
     shown = shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)
     file = io.BytesIO()

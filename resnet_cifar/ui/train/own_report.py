@@ -4,8 +4,7 @@ import base64
 import io
 from html import escape
 
-from torchvision.transforms.functional import to_pil_image
-
+from resnet_cifar.data.images import to_image
 from resnet_cifar.data.own_store import OwnImages
 
 _SIDE = 64  # pixels of an image, at most
@@ -34,7 +33,7 @@ def _sentence(remark: str) -> str:
 
 
 def _image(own: OwnImages, row: int) -> str:
-    image = to_pil_image(own.images[row])
+    image = to_image(own.images[row])
     image.thumbnail((_SIDE, _SIDE))
     file = io.BytesIO()
     image.save(file, "PNG")

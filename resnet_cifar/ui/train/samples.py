@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from resnet_cifar.data.augment import augment, mix
 from resnet_cifar.data.dataset import balanced_order, load, official_splits
+from resnet_cifar.data.images import to_image, to_pixels
 from resnet_cifar.errors import UserError
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.augmentation import Augmentation
@@ -84,7 +84,7 @@ def _tensor(image: Image.Image) -> Tensor:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     small = image.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.LANCZOS)
-    return pil_to_tensor(small)
+    return to_pixels(small)
 
 
 def _augmented(images: Tensor, labels: Tensor, classes: int, policy: Augmentation, seed: int) -> Tensor:
@@ -107,5 +107,5 @@ def _url(image: Tensor) -> str:
     """Encode (3, H, W) uint8 as a PNG, doubled so that it stays sharp on the page."""
     doubled = F.interpolate(image[None], scale_factor=2, mode="nearest")[0]
     file = io.BytesIO()
-    to_pil_image(doubled).save(file, "PNG")
+    to_image(doubled).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
