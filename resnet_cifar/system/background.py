@@ -1,7 +1,5 @@
 """Blocking work, such as a download, in a thread: its caller can report progress and react to a stop request."""
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
@@ -49,12 +47,3 @@ def in_background(work: Callable[[], T], progress: Callable[[], Progress]) -> Ge
     if errors:
         raise errors.pop()  # pop: otherwise list, frame and traceback would form a cycle that keeps tensors alive
     return results[0]
-
-
-def give_way() -> None:
-    """Give the calling thread, and the threads that it starts, what is left of the cores by all others.
-
-    Linux only: elsewhere, threads of a process have no priorities of their own.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # at 10, answers took up to half as long again

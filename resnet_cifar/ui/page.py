@@ -21,6 +21,7 @@ from resnet_cifar.model.zero_gpu import ON_ZERO_GPU, PAGE_DEVICE
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import choose_device, describe
 from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.answering import Answering
 from resnet_cifar.ui.chart import PLOTLY_JS
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
@@ -151,7 +152,7 @@ def serve(
             ssr_mode=False,  # on by default on a Space, where a Node server would render pages
             max_file_size=f"{max_megabytes(rights)}mb",
             blocked_paths=[str(root)],
-            app_kwargs={"middleware": [Middleware(SameOrigin, local=local)]},
+            app_kwargs={"middleware": [Middleware(SameOrigin, local=local), Middleware(Answering)]},
         )
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}. Choose another --port or --host.") from error

@@ -1,13 +1,10 @@
 import gc
-import os
-import sys
-import threading
 import weakref
 
 import pytest
 
 from resnet_cifar.events import Progress
-from resnet_cifar.system.background import give_way, in_background
+from resnet_cifar.system.background import in_background
 from tests.builders import result
 
 
@@ -31,15 +28,3 @@ def test_an_error_comes_through_and_lets_go_of_what_the_work_held():
         assert held[0]() is None
     finally:
         gc.enable()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
-def test_only_the_thread_that_gives_way_has_the_lowest_priority():
-    def priority() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    before, found = priority(), []
-    thread = threading.Thread(target=lambda: (give_way(), found.append(priority())))
-    thread.start()
-    thread.join()
-    assert found == [19] and priority() == before

@@ -19,6 +19,7 @@ from resnet_cifar.model.classifier import Classifier, Prediction
 from resnet_cifar.recipe.datasets import OWN
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import in_background
+from resnet_cifar.system.priority import REQUESTS
 from resnet_cifar.ui.classify.accuracy import Accuracy, accuracy_of
 from resnet_cifar.ui.rights import Rights
 
@@ -108,12 +109,13 @@ class Models:
             small = [centre_square(image, side) for image in images]  # they go to another process on ZeroGPU
             return zero_gpu.predict(folder, version, small, top)
 
-        if images and not live:
-            try:
-                return self._use(name, send)
-            except gr.Error as refusal:  # only on ZeroGPU
-                print(f"ZeroGPU: {refusal.message}; classified on the CPU", flush=True)
-        return self.classifier(name).predict(images, top)
+        with REQUESTS.answering():
+            if images and not live:
+                try:
+                    return self._use(name, send)
+                except gr.Error as refusal:  # only on ZeroGPU
+                    print(f"ZeroGPU: {refusal.message}; classified on the CPU", flush=True)
+            return self.classifier(name).predict(images, top)
 
     def _use(self, name: str | None, work: Callable[[Path, int], T]) -> T:
         """Call `work` with a model's folder and the version of its weights; errors hide paths from strangers."""

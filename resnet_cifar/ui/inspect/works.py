@@ -9,7 +9,7 @@ from typing import Any
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
-from resnet_cifar.system.background import give_way
+from resnet_cifar.system.priority import giving_way
 
 Work = Generator[Progress, None, Any]
 """A computation that stores its own result."""
@@ -66,8 +66,7 @@ class Works:
         return {"phase": phase, "done": done, "total": total, "left": left, "stopping": job.stopped.is_set()}
 
     def _run(self, name: str, job: _Job) -> None:
-        give_way()
-        with self._turn:
+        with giving_way(), self._turn:
             try:
                 self._work(job)
             except UserError as error:
