@@ -3,8 +3,9 @@
 import json
 import runpy
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,26 @@ from resnet_cifar.recipe.presets import RECIPES
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT
 
+Bench = Callable[..., str]
 
-def bench(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    script = [sys.executable, str(ROOT / "benchmarks" / name), *map(str, arguments)]
-    return subprocess.run(script, capture_output=True, text=True, cwd=ROOT)
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """Run a benchmark as Python does, but in this process; returns what it prints."""
+
+    def run(script: Path, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", [str(script.parent), *sys.path])
+        with suppress(SystemExit):
+            runpy.run_path(str(script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("[a-z]*.py")), ids=lambda script: script.stem)
-def test_a_benchmark_says_what_it_takes(script: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
-    monkeypatch.setattr(sys, "path", [str(script.parent), *sys.path])  # as Python does for a script
-    with pytest.raises(SystemExit, match="0"):
-        runpy.run_path(str(script), run_name="__main__")
-    assert f"usage: {script.name}" in capsys.readouterr().out
+def test_a_benchmark_says_what_it_takes(script: Path, bench: Bench):
+    assert f"usage: {script.name}" in bench(script, "--help")
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, "no TrivialAugment + no mixing"])
@@ -48,20 +56,19 @@ HAS_NOT = {
 }
 
 
-@pytest.mark.process
-def test_what_ships_is_trained_with_a_teacher_and_tested_and_a_cut_is_no_harm(tmp_path: Path):
-    """Two runs of a tiny network and two starts: about 15 s."""
+@pytest.mark.slow
+def test_what_ships_is_trained_with_a_teacher_and_tested_and_a_cut_is_no_harm(tmp_path: Path, bench: Bench):
+    """Two runs of a tiny network: about 6 s."""
+    final = ROOT / "benchmarks" / "final.py"
     small = ["--data=synthetic", "--train-images=600", "--val-images=100", "--epochs=1", "--image-size=32"]
     small += ["--arch=tiny", "--batch-size=100", "--device=cpu"]
     (tmp_path / "teacher").mkdir()  # cut off before it had begun
-    done = bench("final.py", "--runs", tmp_path, *small)
-    assert done.returncode == 0, done.stderr
+    bench(final, "--runs", tmp_path, *small)
     assert json.loads((tmp_path / "final" / "recipe.json").read_text())["teacher"] == str(tmp_path / "teacher")
     weights = (tmp_path / "final" / "model.safetensors").read_bytes()
     shipped = RunDir(tmp_path / "resnet34-cifar100")
     shutil.rmtree(shipped.path)
-    again = bench("final.py", "--runs", tmp_path, *small)
-    assert again.returncode == 0, again.stderr
+    printed = bench(final, "--runs", tmp_path, *small)
     assert (tmp_path / "final" / "model.safetensors").read_bytes() == weights
     assert {file.name for file in shipped.path.iterdir()} == {
         *("README.md", "config.json", "curves.png", "eval.json", "metrics.jsonl", "model.safetensors", "recipe.json"),
@@ -69,6 +76,6 @@ def test_what_ships_is_trained_with_a_teacher_and_tested_and_a_cut_is_no_harm(tm
         "inspection",
     }
     result, last = json.loads((shipped.path / "eval.json").read_text()), shipped.last_event()
-    assert f"test top-1 {100 * result['top1']:.2f} %" in again.stdout
+    assert f"test top-1 {100 * result['top1']:.2f} %" in printed
     assert isinstance(last, RunCompleted) and last.test.top1 == result["top1"]  # everywhere it is the shipped file's
     assert stored(shipped, "test").summary() == result and len(stored(shipped, "val")) == 100

@@ -129,10 +129,3 @@ def test_shares_cover_everything_once_and_all_have_as_many_batches(total: int, b
     assert len({len(own) for own in batches}) == 1 and batches[0][-1][1] == total
     seen = [index for own in batches for part, _ in own for index in range(total)[part]]
     assert sorted(seen) == list(range(total))
-
-
-def test_what_the_first_one_refuses_ends_the_others_quietly(tmp_path: Path):
-    """Starts torchrun: about 8 s."""
-    (tmp_path / "there").mkdir()
-    told = torchrun(f"--run {tmp_path / 'there'} --recipe quick --data synthetic").communicate(timeout=60)[0]
-    assert told.count("error: ") == 1 and "already" in told and "gloo" not in told

@@ -14,7 +14,7 @@ from resnet_cifar.runs.locks import Holder
 from resnet_cifar.runs.notes import read_notes
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training import launcher
-from resnet_cifar.training.launcher import Launcher, log_tail
+from resnet_cifar.training.launcher import LOG, Launcher, log_tail
 from tests.builders import CPU, recipe, stage, start, wait, within
 
 pytestmark = pytest.mark.process
@@ -135,9 +135,8 @@ def test_who_only_holds_the_lock_is_never_signalled(launching: Launcher, tmp_pat
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_that_can_not_begin_and_one_that_is_killed_say_so(
-    launching: Launcher, tmp_path: Path, monkeypatch, processes
-):
+def test_a_run_that_can_not_begin_says_so(launching: Launcher, tmp_path: Path, monkeypatch, processes):
+    """And if the first of two processes refuses it, the other one ends without a word."""
     monkeypatch.setattr(launcher, "count", lambda _: 2)
     run = RunDir.create(tmp_path / "torn", recipe())
     run.append(events.RunStarted(recipe="", device="cpu", precision="fp32", data_dir=None, processes=processes))
@@ -145,21 +144,32 @@ def test_a_run_that_can_not_begin_and_one_that_is_killed_say_so(
     run.recipe_file.write_text("{}")
     launching.resume(run)
     wait(lambda: run.status() == "failed")
-    last = run.last_event()
+    last, printed = run.last_event(), (run.path / LOG).read_text()
     assert isinstance(last, events.RunFailed) and last.user_error and "recipe.json can't be used" in last.reason
-    run.recipe_file.write_text(LONG.to_json())
-    run.last_file.unlink()
-    launching.resume(run)
+    assert printed.count("error: ") == 1 and "gloo" not in printed
+
+
+def test_a_run_that_is_killed_says_so(launching: Launcher):
+    run = launching.start(LONG, None)
     wait(lambda: trains(run))
-    holder = run.holder()
-    assert holder is not None and holder.pid is not None
-    children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
-    worker = holder.pid if processes == 1 else int(children[1])
-    os.kill(worker, signal.SIGKILL)
+    (leader,) = kill(run)
     wait(lambda: run.status() == "failed")
     last = run.last_event()
-    assert isinstance(last, events.RunFailed) and "memory" in last.reason
-    assert ("SIGKILL" if processes == 1 else "another process of the run ended") in last.reason
+    assert isinstance(last, events.RunFailed) and "memory" in last.reason and "SIGKILL" in last.reason
+    assert not Path(f"/proc/{leader}").exists()
+
+
+def kill(run: RunDir, rank: int | None = None) -> list[int]:
+    """Kill a run's process, or one of several; their ids."""
+    holder = run.holder()
+    assert holder is not None and holder.pid is not None
+    workers = [holder.pid] if rank is None else workers_of(holder.pid)
+    os.kill(workers[rank or 0], signal.SIGKILL)
+    return workers
+
+
+def workers_of(leader: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{leader}/task/{leader}/children").read_text().split()]
 
 
 def test_a_run_that_does_not_listen_is_killed_after_a_while(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
@@ -175,7 +185,7 @@ def test_a_run_that_does_not_listen_is_killed_after_a_while(launching: Launcher,
 
 
 def test_several_processes_train_a_run_and_end_together(launching: Launcher, monkeypatch: pytest.MonkeyPatch):
-    """Starts torchrun twice, two processes each: about 25 s."""
+    """Starts torchrun three times, two processes each: about 25 s."""
     monkeypatch.setattr(launcher, "count", lambda _: 2)
     run = launching.start(LONG, None, processes=2)
     wait(lambda: trains(run))
@@ -188,13 +198,20 @@ def test_several_processes_train_a_run_and_end_together(launching: Launcher, mon
     wait(lambda: trains(run))
     begun = [event for event, _ in run.history() if isinstance(event, events.RunStarted | events.RunResumed)]
     assert [event.processes for event in begun] == [2, 2]
+    kill(run, rank=1)
+    wait(lambda: run.status() == "failed")
+    last = run.last_event()
+    assert isinstance(last, events.RunFailed) and "another process of the run ended" in last.reason
+    assert "memory" in last.reason
+    launching.resume(run)
+    wait(lambda: trains(run))
     monkeypatch.setattr(launcher, "_GRACE", 0.5)
     holder = run.holder()
-    assert holder is not None
-    workers = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+    assert holder is not None and holder.pid is not None
+    workers = workers_of(holder.pid)
     assert len(workers) == 2
     for worker in workers:
-        os.kill(int(worker), signal.SIGSTOP)
+        os.kill(worker, signal.SIGSTOP)
     launching.stop(run)
     assert wait(lambda: run.status() != "running") < within(5)
     wait(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 5)  # nobody trains without its locks

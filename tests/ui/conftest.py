@@ -108,11 +108,12 @@ class App:
 
 
 def describe_run(page, epochs: int) -> None:
-    """Fill in the form: `quick` with the tiny network, on synthetic images. An epoch takes about a second."""
+    """Fill in the form: `quick` with the tiny network, on synthetic images. An epoch takes about half a second."""
     page.get_by_label("quick", exact=True).check()
     page.get_by_label("advanced settings of the run").click()
     page.get_by_label("Architecture").select_option("tiny")
     page.get_by_label("Data", exact=True).select_option("synthetic")
+    page.get_by_label("Train images").fill("4000")
     page.get_by_label("Epochs of stage 1").fill(str(epochs))
 
 

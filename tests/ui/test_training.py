@@ -76,10 +76,10 @@ def points(page) -> int:
 
 
 def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened: Callable):
-    """Trains 20 epochs of 8,000 images, and torch is imported twice: about 25 s."""
+    """Trains 12 epochs of 4,000 images, and torch is imported twice: about 20 s."""
     page = opened("Train")
     page.get_by_text("No runs yet").wait_for()
-    describe_run(page, epochs=10)
+    describe_run(page, epochs=12)
     press_start(page)
     page.wait_for_selector(".live .state.running")
     page.get_by_role("tab", name="Curves").click()
@@ -103,7 +103,7 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     assert "done in" in page.inner_text("pre.log")
     page.get_by_role("tab", name="Curves").click()
     cells = page.locator("#runs tbody tr td").all_inner_texts()
-    assert {"quick-1", "quick", "10 / 10", "completed"} <= set(cells)
+    assert {"quick-1", "quick", "12 / 12", "completed"} <= set(cells)
     page.get_by_role("tab", name="Classify").click()
     page.get_by_label("Model").click()
     page.get_by_role("option", name="quick-1").wait_for()  # without a restart
