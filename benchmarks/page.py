@@ -32,10 +32,15 @@ def start_app(port: int) -> tuple[subprocess.Popen[str], float]:
     began = time.perf_counter()
     command = [sys.executable, str(_APP), "--port", str(port)]
     app = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    wait_for_page(app)
+    return app, time.perf_counter() - began
+
+
+def wait_for_page(app: subprocess.Popen[str]) -> None:
+    """Wait until a process that serves a page prints its address."""
     assert app.stdout is not None
     if "the page is at" not in app.stdout.readline():
         raise SystemExit("the page did not open")
-    return app, time.perf_counter() - began
 
 
 def response_time(client: Client, image: Path) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.system.load import busy_cores, cores, free_threads
+from resnet_cifar.system.load import Load, busy_cores, cores, free_threads
 
 Autocast = Callable[[], AbstractContextManager[None]]
 
@@ -41,6 +41,21 @@ def use_free_cores() -> str:
     count = free_threads(busy)
     torch.set_num_threads(count)
     return _threads(count) + ("" if count == cores() else f": other programs use {busy:.1f} of {cores()} cores")
+
+
+class Threads:
+    """Keeps the number of torch's threads on a CPU at that of the free cores, unless OMP_NUM_THREADS is set."""
+
+    def __init__(self, window: float) -> None:
+        """`window`: seconds over which the load is averaged."""
+        self._load = Load(window)
+
+    def follow(self) -> None:
+        """Set the number for what the calling thread computes from now on."""
+        if not os.environ.get("OMP_NUM_THREADS"):
+            count = free_threads(self._load.busy())
+            if count != torch.get_num_threads():
+                torch.set_num_threads(count)
 
 
 @contextmanager

@@ -18,12 +18,33 @@ def cores() -> int:
 
 def busy_cores() -> float:
     """Measure how many of these cores other programs use now. Takes 0.3 s on Linux."""
-    before, ours, began = _times(), time.process_time(), time.monotonic()
-    if not before:
-        return min(float(cores()), os.getloadavg()[0])
+    load = Load()
     time.sleep(_WINDOW)
-    used = sum(_busy_part(before[core], now) for core, now in _times().items() if core in before)
-    return max(0.0, used - (time.process_time() - ours) / (time.monotonic() - began))
+    return load.busy()
+
+
+class Load:
+    """How many of these cores other programs use, from one question to the next."""
+
+    def __init__(self, window: float = _WINDOW) -> None:
+        self._window = window
+        self._busy = 0.0
+        self._read()
+
+    def _read(self) -> None:
+        self._times, self._ours, self._at = _times(), time.process_time(), time.monotonic()
+
+    def busy(self) -> float:
+        """Return the mean since the last answer. It stays the same for `window` seconds."""
+        before, ours, at = self._times, self._ours, self._at
+        if time.monotonic() - at < self._window:
+            return self._busy
+        self._read()
+        if not before:
+            return min(float(cores()), os.getloadavg()[0])
+        used = sum(_busy_part(before[core], now) for core, now in self._times.items() if core in before)
+        self._busy = max(0.0, used - (self._ours - ours) / (self._at - at))
+        return self._busy
 
 
 def free_threads(busy: float) -> int:

@@ -38,7 +38,7 @@ from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.datasets import Normalization
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system import files
-from resnet_cifar.system.device import choose_precision, runs_in
+from resnet_cifar.system.device import Threads, choose_precision, runs_in
 from resnet_cifar.system.distributed import ALONE, World
 from resnet_cifar.system.memory import PeakMemory
 from resnet_cifar.system.signals import StopRequests
@@ -86,17 +86,11 @@ class _Session:
     """One process's part in a run."""
 
     def __init__(
-        self,
-        run: RunDir,
-        device: torch.device,
-        data_dir: Path | None,
-        save_every: float,
-        stop: StopRequests,
-        world: World,
+        self, run: RunDir, device: torch.device, data: Path | None, save_every: float, stop: StopRequests, world: World
     ) -> None:
         self.run = run
         self.device = device
-        self.data_dir = data_dir
+        self.data_dir = data
         self.save_every = save_every
         self.stop = stop
         self.world = world
@@ -105,6 +99,7 @@ class _Session:
         self.saves = Saves(run, self.recipe)
         self.stopwatch = Stopwatch()
         self.memory = PeakMemory(device)
+        self.threads = Threads(window=5.0)  # beside a busy program, two that wait for each other are slower than one
         self.ready = False
         """Whether data and initial weights are here."""
         self.others_wait = world.size > 1
@@ -117,6 +112,7 @@ class _Session:
         """Yield the run's events; the last one ends it, whatever happens."""
         try:
             for event in self.stopwatch.timed(self._work()):
+                self.threads.follow()
                 event = self._record(event)
                 if isinstance(event, RunCompleted):
                     files.remove(self.run.last_file)

@@ -14,7 +14,8 @@ POLLED: dict[str, Any] = {"queue": False}
 QUIET: dict[str, Any] = POLLED | {"show_progress": "hidden", "api_visibility": "private"}
 """Timers and updates that must not wait. Their refusals are not shown."""
 
-PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 2}
+PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 16}
+"""One computes, while others wait to be answered with it; those after them are already read."""
 
 INSPECTIONS: dict[str, Any] = {"concurrency_id": "inspections", "show_progress": "hidden", "api_visibility": "private"}
 """Explanations of single images in the Inspect tab, one at a time. Its long computations have a thread of their own."""

@@ -21,6 +21,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.background import in_background
 from resnet_cifar.system.priority import REQUESTS
 from resnet_cifar.ui.classify.accuracy import Accuracy, accuracy_of
+from resnet_cifar.ui.classify.batches import Batches
 from resnet_cifar.ui.rights import Rights
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Models:
         self.root = root
         self._rights = rights
         self._downloaded: dict[str, Path] = {}
+        self._batches = Batches()
 
     def names(self) -> list[str]:
         """List the usable models: the one that ships first, then the newest, then downloads."""
@@ -106,16 +108,16 @@ class Models:
 
         def send(folder: Path, version: int) -> list[Prediction]:
             side = read_config(folder).side
-            small = [centre_square(image, side) for image in images]  # they go to another process on ZeroGPU
+            small = [centre_square(image, side) for image in images]  # they go to another process
             return zero_gpu.predict(folder, version, small, top)
 
         with REQUESTS.answering():
-            if images and not live:
+            if zero_gpu.ON_ZERO_GPU and images and not live:
                 try:
                     return self._use(name, send)
-                except gr.Error as refusal:  # only on ZeroGPU
+                except gr.Error as refusal:
                     print(f"ZeroGPU: {refusal.message}; classified on the CPU", flush=True)
-            return self.classifier(name).predict(images, top)
+            return self._batches.predict(self.classifier(name), images, top)
 
     def _use(self, name: str | None, work: Callable[[Path, int], T]) -> T:
         """Call `work` with a model's folder and the version of its weights; errors hide paths from strangers."""

@@ -1,0 +1,140 @@
+"""How many answers `/classify` gives to many clients at once, how quickly, and how quick a run beside them stays.
+
+Needs a checkpoint in `checkpoints/`. The clients use plain HTTP and take little of the cores.
+"""
+
+import argparse
+import asyncio
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import httpx
+import torch
+
+from benchmarks.page import wait_for_page
+from resnet_cifar.events import StepLogged
+from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.paths import CHECKPOINTS, SOURCE
+from resnet_cifar.recipe.presets import recipe_named
+from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.training.launcher import Launcher
+from resnet_cifar.ui.classify.examples import example_image
+
+_IMAGES = 8_000
+_SERVE = """
+import sys
+from pathlib import Path
+from resnet_cifar.ui.page import serve
+serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+async def ask(client: httpx.AsyncClient, session: str, image: bytes) -> str:
+    """Classify an image, in one session as gradio's own client does; returns its label."""
+    files = {"files": ("image.jpg", image, "image/jpeg")}
+    (path,) = (await client.post("/gradio_api/upload", files=files)).raise_for_status().json()
+    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, SHIPPED], "session_hash": session}
+    called = (await client.post("/gradio_api/call/classify", json=data)).raise_for_status().json()
+    answer = await client.get(f"/gradio_api/call/classify/{called['event_id']}")
+    if "event: complete" not in answer.text:
+        raise SystemExit(f"an error instead of an answer: {answer.text[:500]}")
+    return answer.text.partition('"label": "')[2].partition('"')[0]
+
+
+async def load(url: str, clients: int, seconds: float, image: bytes) -> tuple[list[float], set[str]]:
+    """Let clients ask one after the other, all at the same time; returns seconds of each answer, and the labels."""
+    took: list[float] = []
+    labels: set[str] = set()
+    deadline = time.monotonic() + seconds
+
+    async def one(session: str) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+            while (began := time.monotonic()) < deadline:
+                labels.add(await ask(client, session, image))
+                took.append(time.monotonic() - began)
+
+    await asyncio.gather(*(one(f"client{number}") for number in range(clients)))
+    return took, labels
+
+
+def start_run(root: Path) -> RunDir:
+    """Start a run of `quick` on synthetic images that takes hours; returns it once it trains."""
+    recipe = recipe_named("quick")
+    (stage,) = recipe.stages
+    long = replace(recipe, data="synthetic", train_images=_IMAGES, val_images=100, log_every=1)
+    long = replace(long, stages=(replace(stage, epochs=9_999),))
+    run = Launcher(root, torch.device("cpu")).start(long, None)
+    while not trained(run):
+        time.sleep(0.5)
+    return run
+
+
+def trained(run: RunDir) -> int:
+    """Images that a run has trained on."""
+    steps = [event for event, _ in run.history() if isinstance(event, StepLogged)]
+    return steps[-1].epoch * _IMAGES + steps[-1].images if steps else 0
+
+
+class Speed:
+    """Speed of a run from now on, in images per second."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run, self._began, self._before = run, time.monotonic(), trained(run)
+
+    def __str__(self) -> str:
+        return f"{(trained(self._run) - self._before) / (time.monotonic() - self._began):.0f} images/s"
+
+
+def main() -> None:
+    """Measure and print."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--port", type=int, default=7862)
+    flags.add_argument("--clients", type=int, default=32)
+    flags.add_argument("--seconds", type=float, default=30)
+    flags.add_argument("--without-run", action="store_true")
+    args = flags.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / SHIPPED).symlink_to(CHECKPOINTS / SHIPPED)
+        photo = io.BytesIO()
+        example_image("cup").save(photo, "JPEG")
+        image = photo.getvalue()
+        serve = [sys.executable, "-c", _SERVE, folder, str(args.port)]
+        page = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=SOURCE)
+        run = None
+        try:
+            wait_for_page(page)
+            url = f"http://127.0.0.1:{args.port}"
+            _, expected = asyncio.run(load(url, 1, 3, image))
+            run = None if args.without_run else start_run(root)
+            if run:
+                speed = Speed(run)
+                time.sleep(args.seconds / 2)
+                print(f"the run alone        {speed}")
+                speed = Speed(run)
+            took, labels = asyncio.run(load(url, args.clients, args.seconds, image))
+            took.sort()
+            print(f"answers a second     {len(took) / args.seconds:6.1f}")
+            shown = (f"{1000 * took[int(part * len(took))]:.0f}" for part in (0.5, 0.95, 0.99))
+            print(f"median, p95, p99     {', '.join(shown)} ms")
+            print(f"the same answer      {'yes' if labels == expected else f'no: {labels}'}")
+            if run:
+                print(f"the run beside them  {speed}")
+        finally:
+            if run:
+                Launcher(root, torch.device("cpu")).stop(run)
+                while run.holder():
+                    time.sleep(0.2)
+            page.kill()
+
+
+if __name__ == "__main__":
+    main()
