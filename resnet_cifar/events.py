@@ -67,7 +67,10 @@ class RunResumed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Progress of a `phase`: download, read images, features, compile, train, range, evaluate, test, upload, export."""
+    """Progress of a `phase`.
+
+    download, download from the Hub, read images, features, compile, train, range, evaluate, test, upload, export.
+    """
 
     phase: Name
     done: Amount

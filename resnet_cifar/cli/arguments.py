@@ -9,7 +9,7 @@ from resnet_cifar.cli.numbers import port, whole
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import PRECISIONS
-from resnet_cifar.recipe.datasets import DATASETS
+from resnet_cifar.recipe.datasets import CIFAR100_SOURCES, DATASETS
 from resnet_cifar.training.reporters import REPORTERS
 
 OF_RECIPE = ("arch", "data", "train_images", "val_images", "seed", "precision")
@@ -203,9 +203,9 @@ def _add_data(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_data_dir(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder of cifar-100-python; default: CIFAR100_DIR, or download"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of CIFAR-100; default: CIFAR100_DIR, or download")
+    source = "where to download CIFAR-100; default: official, and hub where that is down or slow"
+    parser.add_argument("--data-source", choices=CIFAR100_SOURCES, help=source)
 
 
 def _add_machine(parser: argparse._ActionsContainer) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,12 +47,35 @@ def weights(named: str) -> Path:
     return absolute(named) if Path(named).suffix in (".safetensors", ".pth") else locate(named)
 
 
-def data_folder(args: argparse.Namespace) -> Path | None:
-    """Folder of the data, from --data, --data-dir or CIFAR100_DIR; None: download."""
-    if (own := own_path(getattr(args, "data", None))) is not None:
+def data_folder(args: argparse.Namespace, data: str | None = None) -> Path | None:
+    """Folder of the data, from --data, --data-dir, --data-source or CIFAR100_DIR; None: download when it is needed.
+
+    data: name of the run's data set, where it is known; else --data says it.
+    """
+    named = getattr(args, "data", None)
+    if args.data_source is not None:
+        return _downloaded(args.data_source, args.data_dir, data or named or "cifar100")
+    if (own := own_path(named)) is not None:
         return own
-    named = args.data_dir or os.environ.get("CIFAR100_DIR")
-    return absolute(named) if named else None
+    folder = args.data_dir or os.environ.get("CIFAR100_DIR")
+    return absolute(folder) if folder else None
+
+
+def _downloaded(source: str, folder: str | None, data: str) -> Path:
+    """Download CIFAR-100 from `source`, unless it is in `data/` already. Raises UserError if it is not needed."""
+    from resnet_cifar.cli.terminal import watch
+    from resnet_cifar.data.cifar100 import download
+    from resnet_cifar.paths import DATA
+
+    if folder is not None:
+        raise UserError(
+            f"--data-source {source} downloads CIFAR-100, but --data-dir {folder} has it; give one of them."
+        )
+    if data != "cifar100":
+        raise UserError(f"--data-source {source} is for CIFAR-100, and the data here is {data}; leave it out.")
+    found = watch(download(DATA, source))
+    print(f"CIFAR-100 is in {found}", file=sys.stderr)  # standard output may be JSON
+    return found
 
 
 def chosen_run(named: str | None) -> RunDir:

@@ -38,6 +38,7 @@ T = TypeVar("T")
 _LINE_EVERY = 10.0  # seconds between two lines if the output is not a terminal
 _PHASES = {
     "download": "downloading",
+    "download from the Hub": "downloading from the Hub",
     "read images": "reading images",
     "features": "computing features",
     "train": "training",
@@ -48,6 +49,7 @@ _PHASES = {
     "upload": "uploading",
     "export": "exporting",
 }
+_UNITS = {"download": "B", "download from the Hub": "B", "upload": "steps", "export": "steps", "range": "steps"}
 
 
 class TerminalView:
@@ -166,8 +168,7 @@ class Bar:
 
     def progress(self, event: Progress) -> None:
         """Show an event's progress."""
-        unit = {"download": "B", "upload": "steps", "export": "steps", "range": "steps"}.get(event.phase, "img")
-        self.move(_PHASES[event.phase], event.done, event.total, unit)
+        self.move(_PHASES[event.phase], event.done, event.total, _UNITS.get(event.phase, "img"))
 
     def note(self, text: str, speed: str = "") -> None:
         """Show `text` beside the bar from now on. `speed` is only for plain lines: tqdm measures its own."""

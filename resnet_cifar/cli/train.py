@@ -134,7 +134,8 @@ def _new_run(args: argparse.Namespace, device: "torch.device") -> Run:
     from resnet_cifar.training.preflight import check
 
     _check_afterwards(args)
-    recipe, data_dir = recipe_from(args, device.type == "cuda"), data_folder(args)
+    recipe = recipe_from(args, device.type == "cuda")
+    data_dir = data_folder(args, recipe.data)
     check(recipe, data_dir, device)
     run = RunDir.create_numbered(recipe) if args.run is None else RunDir.create(locate(args.run), recipe)
     return run.path, data_dir
@@ -148,8 +149,9 @@ def _resumed_run(args: argparse.Namespace, device: "torch.device") -> Run:
     if args.inherited_locks is None:
         check_free(device)
         check_unfinished(run)
-    own = run.recipe().own is not None  # then CIFAR100_DIR is of no concern
-    named = args.data_dir if own else data_folder(args)
+    recipe = run.recipe()
+    own = recipe.own is not None and args.data_source is None  # then CIFAR100_DIR is of no concern
+    named = args.data_dir if own else data_folder(args, recipe.data)
     return run.path, Path(named) if named else run.data_dir()
 
 

@@ -1,24 +1,22 @@
-"""The official CIFAR-100 files: find, check by MD5, download and read them."""
+"""CIFAR-100, as its official files or as the Hub's copy of them: find, check, download and read it."""
 
 import os
-import time
-from collections.abc import Generator
-from http.client import HTTPException
+import warnings
+from collections.abc import Callable, Generator
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from resnet_cifar.data import cifar100_archive, cifar100_hub
 from resnet_cifar.data.split import Split
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.datasets import DATASETS
-from resnet_cifar.system.background import in_background
 
 _FOLDER = "cifar-100-python"
-_ARCHIVE = "cifar-100-python.tar.gz"
-_ARCHIVE_BYTES = 169_001_437
-_ABANDONED = 3600  # seconds without a write after which a partial download is abandoned
+_OTHER = f"--data-source hub downloads it from the Hugging Face Hub; that needs `{cifar100_hub.INSTALL}`."
 
 
 def splits(data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Split]]:
@@ -28,32 +26,44 @@ def splits(data_dir: Path | None) -> Generator[Progress, None, tuple[Split, Spli
 
 
 def check(data_dir: Path) -> None:
-    """Raise UserError if the folder lacks the official files, or if one of them is damaged."""
+    """Raise UserError if the folder lacks the data, or if a file is damaged."""
     find(data_dir)
 
 
 def _split(root: Path, train: bool) -> Split:
-    from torchvision.datasets import CIFAR100 as Official
+    if os.path.isfile(root / cifar100_hub.NAME):
+        pixels, labels = cifar100_hub.read(root, "train" if train else "test")
+    else:
+        from torchvision.datasets import CIFAR100 as Official
 
-    official = Official(root, train=train)
-    images = torch.from_numpy(official.data).permute(0, 3, 1, 2).contiguous()
-    return Split(images, torch.tensor(official.targets), DATASETS["cifar100"])
+        official = Official(root, train=train)
+        pixels, labels = official.data, np.array(official.targets)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return Split(images, torch.from_numpy(labels).long(), DATASETS["cifar100"])
 
 
 def find(folder: Path) -> Path:
-    """Find the folder that contains `cifar-100-python`: `folder` itself, its parent or a subfolder.
+    """Find the folder that contains `cifar-100-python` or the Hub's copy: `folder` itself, its parent or a subfolder.
 
-    The files are checked by MD5. Raises UserError if there are none, or if one is missing or damaged.
+    The files are checked by digests. Raises UserError if there are none, or if one is missing or damaged.
     """
-    from torchvision.datasets import CIFAR100 as Official
-    from torchvision.datasets.utils import calculate_md5
-
     if not os.path.isdir(folder):
         raise UserError(f"there is no data folder {folder}; name one that contains {_FOLDER}, or none to download it.")
     roots = [folder, *([folder.parent] if folder.name == _FOLDER else []), *sorted(folder.glob("*/"))]
+    if copy := next((root for root in roots if os.path.isfile(root / cifar100_hub.NAME)), None):
+        cifar100_hub.check(copy)
+        return copy
     root = next((root for root in roots if os.path.isdir(root / _FOLDER)), None)
     if root is None:
         raise UserError(f"{folder} does not contain {_FOLDER}; name a folder that does, or none to download it.")
+    _check_official(root)
+    return root
+
+
+def _check_official(root: Path) -> None:
+    from torchvision.datasets import CIFAR100 as Official
+    from torchvision.datasets.utils import calculate_md5
+
     for name, md5 in (*Official.train_list, *Official.test_list, (Official.meta["filename"], Official.meta["md5"])):
         file = root / _FOLDER / name
         if not os.path.isfile(file):
@@ -64,44 +74,62 @@ def find(folder: Path) -> Path:
             raise UserError(f"cannot read {file}: {error.strerror}.") from error
         if actual != md5:
             raise UserError(f"{file} is damaged or incomplete: its MD5 is {actual}, not {md5}; download it again.")
-    return root
 
 
-def download(root: Path = DATA) -> Generator[Progress, None, Path]:
-    """Return the folder that contains the official files; download them into `root` if they are missing.
+def download(root: Path = DATA, source: str | None = None) -> Generator[Progress, None, Path]:
+    """Return the folder that contains the data; download it into `root` if it is missing.
 
-    Raises UserError if the download fails.
+    source: one of CIFAR100_SOURCES; by default the official server and, where that is down or slow, the Hub. Warns when
+    the source changes. Raises UserError if the download fails.
     """
     try:
         return find(root)
     except UserError:
         pass  # some or all of it is missing
-
-    from torch.hub import download_url_to_file
-    from torchvision.datasets import CIFAR100 as Official
-    from torchvision.datasets.utils import check_integrity
-
-    archive = root / _ARCHIVE
-
-    def work() -> None:
-        if not check_integrity(archive, Official.tgz_md5):
-            download_url_to_file(Official.url, str(archive), progress=False)
-        Official(root, download=True)  # checks the archive, unpacks it, checks the files
-
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for partial in root.glob(f"{_ARCHIVE}*.partial"):
-            if time.time() - partial.stat().st_mtime > _ABANDONED:  # newer ones may be in use
-                partial.unlink()
-        yield from in_background(work, lambda: Progress(phase="download", done=_size(archive), total=_ARCHIVE_BYTES))
-    except (OSError, RuntimeError, HTTPException) as error:
+        yield from _download(root, source)
+    except (UserError, OSError) as error:
+        why = error if isinstance(error, UserError) else f"cannot download CIFAR-100 into {root}: {error.strerror}."
         raise UserError(
-            f"cannot download CIFAR-100 from {Official.url} into {root}: {error}. Without a connection, "
-            "name a folder that contains it with --data-dir, or try --data synthetic."
+            f"{why} Without a connection, name a folder that contains it with --data-dir, or try --data synthetic."
         ) from error
     return find(root)
 
 
-def _size(archive: Path) -> int:
-    """Return the bytes downloaded so far; torch downloads to a name with a random suffix."""
-    return max((os.stat(file).st_size for file in archive.parent.glob(f"{archive.name}*")), default=0)
+def _download(root: Path, source: str | None) -> Generator[Progress, None, None]:
+    if source == "hub":
+        yield from cifar100_hub.download(root)
+    elif source is None and cifar100_hub.installed():
+        yield from _from_either(root)
+    else:
+        try:
+            yield from _from_server(root, _advise)
+        except UserError as error:
+            raise UserError(f"{error} {_OTHER}") from error
+
+
+def _from_either(root: Path) -> Generator[Progress, None, None]:
+    """Download from the official server, or else from the Hub, or else from the official server, however slow it is."""
+    try:
+        yield from _from_server(root, cifar100_archive.give_up)
+        return
+    except UserError as error:
+        first = error
+    warnings.warn(f"{first} CIFAR-100 is downloaded from the Hugging Face Hub instead.", stacklevel=2)
+    try:
+        yield from cifar100_hub.download(root)
+    except UserError as error:
+        if not isinstance(first, cifar100_archive.TooSlow):
+            raise UserError(f"{first} {error}") from error
+        warnings.warn(f"{error} CIFAR-100 is downloaded from the official server, however slow.", stacklevel=2)
+        yield from _from_server(root, lambda _: None)
+
+
+def _from_server(root: Path, when_slow: Callable[[str], None]) -> Generator[Progress, None, None]:
+    yield from cifar100_archive.download(root, when_slow)
+    (root / cifar100_hub.NAME).unlink(missing_ok=True)  # or `find` would refuse it: it is damaged
+
+
+def _advise(slow: str) -> None:
+    warnings.warn(f"{slow} {_OTHER}", stacklevel=2)

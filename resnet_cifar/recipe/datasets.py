@@ -136,6 +136,9 @@ _CIFAR100 = DatasetSpec(
     normalization=Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
 )
 
+CIFAR100_SOURCES = ("official", "hub")
+"""Where CIFAR-100 can be downloaded: the University of Toronto's server, or the Hugging Face Hub."""
+
 DATASETS = {
     "cifar100": _CIFAR100,
     "synthetic": replace(_CIFAR100, module="resnet_cifar.data.synthetic", train_images=10_000, test_images=1_000),

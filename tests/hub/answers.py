@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Method = Callable[["Call"], Any]
 ROUTES: list[tuple[list[str], str, Method]] = []
 REPO = "(?P<kind>models|spaces)/(?P<id>[^/]+/[^/]+)"
-GIT = "(?:(?P<kind>spaces)/)?(?P<id>[^/]+/[^/]+)"  # as in the address of the repo itself
+GIT = "(?:(?P<kind>spaces|datasets)/)?(?P<id>[^/]+/[^/]+)"  # as in the address of the repo itself
 REV, PATH = "(?P<rev>[^/]+)", "(?P<path>.+)"
 
 

@@ -28,7 +28,7 @@ from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check
 from resnet_cifar.training.session import train
 from tests.builders import CPU, recipe, result, staged_recipe, start, within
-from tests.data.test_download import Slow, serve  # noqa: F401
+from tests.data.conftest import Stalled, serve  # noqa: F401
 
 SAVE_OFTEN = """
 import sys, torch
@@ -134,8 +134,7 @@ def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_
 
 
 def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monkeypatch):  # noqa: F811
-    (tmp_path / "served").mkdir()
-    serve(Slow)
+    serve(Stalled)
     monkeypatch.setattr(cifar100, "download", partial(cifar100.download, tmp_path / "data"))
     run = new_run(recipe(data="cifar100"))
     asked = 0.0

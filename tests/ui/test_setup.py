@@ -66,7 +66,9 @@ def test_data_is_hashed_once_as_long_as_its_files_are_the_same(
         assert len(hashed) == 1
         (tmp_path / "cifar-100-python" / "train").write_text("changed")
         setup.answer(answered, form(str(tmp_path), epochs="8"))
-    assert len(hashed) == 2
+        (tmp_path / "cifar100-hub.safetensors").write_text("changed")
+        setup.answer(answered, form(str(tmp_path), epochs="9"))
+    assert len(hashed) == 3
 
 
 def test_the_name_and_the_notes_of_the_run_are_checked(setup: Setup, tmp_path: Path):

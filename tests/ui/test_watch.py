@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from resnet_cifar.events import RunStarted, RunStopped
+from resnet_cifar.events import Progress, RunStarted, RunStopped
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
@@ -61,6 +61,15 @@ def test_the_card_of_a_queued_run_and_of_its_queue(tmp_path: Path):
     assert "as long as this page is served" in card(run) and "queued" in card(run)
     assert "Remove" in card(run, waiting=["<run>"], change=True) and "<run>" not in card(run, waiting=["<run>"])
     assert "Remove" not in card(run, waiting=["<run>"])
+
+
+def test_the_card_says_where_the_data_comes_from(tmp_path: Path):
+    run = RunDir.create(tmp_path / "run", recipe())
+    run.append(RunStarted(recipe="tiny", device="cpu", precision="fp32", data_dir=None))
+    with run.locked():
+        for phase, words in (("download", "downloading<"), ("download from the Hub", "from the Hugging Face Hub<")):
+            run.append(Progress(phase=phase, done=1, total=2))
+            assert words in card(run)
 
 
 def test_text_from_files_is_escaped(tmp_path: Path):

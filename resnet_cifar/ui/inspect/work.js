@@ -2,6 +2,10 @@
 // server, so a reload or a second visitor finds it at work.
 const BUSY = "The page is busy or has lost its connection; try again.";
 const POLL = 600; // milliseconds between questions for the progress
+const DOWNLOADS = {
+  download: "downloading the data set",
+  "download from the Hub": "downloading the data set from the Hugging Face Hub",
+};
 
 async function asking(name, question) {
   const { answer, error } = await server[name](question).catch(() => ({ error: BUSY }));
@@ -69,7 +73,7 @@ function work(box, question, offer, done) {
         if (state.total) bar.value = state.done / state.total;
         else bar.removeAttribute("value");
         const counted = state.total ? `${state.done.toLocaleString("en")} of ${state.total.toLocaleString("en")}` : "";
-        text.textContent = state.phase === "download" ? "downloading the data set" : counted + remaining(state.left);
+        text.textContent = DOWNLOADS[state.phase] ?? counted + remaining(state.left);
         stop.disabled ||= state.stopping;
       }
       await new Promise((resolve) => setTimeout(resolve, POLL));

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cifar.data.cifar100 import find
+from resnet_cifar.data.cifar100_hub import NAME as HUB_COPY
 from resnet_cifar.errors import UserError
 from resnet_cifar.paths import absolute
 
@@ -29,8 +30,9 @@ def _check(folder: Path, _stamps: tuple[Any, ...]) -> None:
 
 def _stamps(folder: Path) -> tuple[Any, ...]:
     """Size and time of each file that `find` may look at."""
-    patterns = ("cifar-100-python/*", "*/cifar-100-python/*", *(["*"] if folder.name == "cifar-100-python" else []))
-    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    near = ("cifar-100-python/*", "*/cifar-100-python/*", HUB_COPY, f"*/{HUB_COPY}")
+    inside = ("*", f"../{HUB_COPY}") if folder.name == "cifar-100-python" else ()
+    files = sorted(file for pattern in (*near, *inside) for file in folder.glob(pattern))
     try:
         return tuple((file, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat()))
     except OSError as error:

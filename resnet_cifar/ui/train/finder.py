@@ -17,6 +17,7 @@ from resnet_cifar.ui.train.tasks import Task, Tasks
 
 _WORDS = {
     "download": "Downloading",
+    "download from the Hub": "Downloading from the Hugging Face Hub",
     "read images": "Reading images",
     "features": "Computing features",
     "range": "Training a few steps at ever higher rates",

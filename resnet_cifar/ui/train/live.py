@@ -16,6 +16,7 @@ from resnet_cifar.runs.status import State
 
 _PHASES = {
     "download": "downloading",
+    "download from the Hub": "downloading from the Hugging Face Hub",
     "read images": "reading images",
     "features": "computing features",
     "compile": "compiling, takes about a minute",
