@@ -219,16 +219,21 @@ class Records:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[tuple[str, int], Record] = {}
+        self._runs: dict[str, RunDir] = {}
 
     def names(self) -> list[str]:
         """Names of all runs, newest first."""
         created = {}
-        for file in self.root.glob("*/recipe.json"):
-            with suppress(OSError):  # it may be deleted at this moment
-                if is_plain(file.parent.name):
-                    created[file.parent.name] = file.stat().st_mtime_ns
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            with suppress(OSError):  # it has none, or is deleted at this moment
+                created[folder.name] = os.stat(f"{folder}/recipe.json").st_mtime_ns
         self._known = {key: record for key, record in self._known.items() if key[0] in created}
-        return sorted(created, key=lambda name: (-created[name], name))
+        return sorted(filter(is_plain, created), key=lambda name: (-created[name], name))
+
+    def runs(self) -> list[RunDir]:
+        """All runs, newest first. Each is kept: building paths takes longer than asking for a file's time."""
+        self._runs = {name: self._runs.get(name) or RunDir(self.root / name) for name in self.names()}
+        return list(self._runs.values())
 
     def get(self, name: str) -> Record:
         """Return a run's record, up to date. Raises UserError if there is no such run or its recipe cannot be read."""

@@ -1,4 +1,4 @@
-"""The page: header, tabs and timer, and the server that serves them."""
+"""The page: header, tabs and clock, and the server that serves them."""
 
 import os
 
@@ -26,6 +26,7 @@ from resnet_cifar.ui.chart import PLOTLY_JS
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
 from resnet_cifar.ui.classify.uploads import MAX_MEGABYTES
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.inspect.tab import inspect_tab
@@ -46,7 +47,6 @@ _LINKS = {
     "The paper: Deep Residual Learning (2015)": "https://arxiv.org/abs/1512.03385",
     "The data set: CIFAR-100": "https://www.cs.toronto.edu/~kriz/cifar.html",
 }
-_TICK = 1.0  # seconds between updates of the page
 
 
 def build(root: Path, rights: Rights) -> gr.Blocks:
@@ -54,7 +54,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
     models, records, device = Models(root, rights), Records(root), choose_device(PAGE_DEVICE)
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
-        timer = gr.Timer(_TICK)
+        clock = Clock()
         titled = partial(header, "ZeroGPU" if ON_ZERO_GPU else describe(device))
         with gr.Row(elem_id="top"):
             top = gr.HTML(titled(models.default()), elem_id="header", container=False, padding=False, scale=1)
@@ -65,9 +65,9 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
             with gr.Tab("Classify"):
                 chosen, model = classify_tab(models)
             with gr.Tab("Train"):
-                card = train_tab(records, Launcher(root, device), models, rights, timer, title)
+                card = train_tab(records, Launcher(root, device), models, rights, clock, title)
             with gr.Tab("Curves"):
-                curves_tab(records, rights, timer)
+                curves_tab(records, rights, clock)
             with gr.Tab("Inspect"):
                 inspect_tab(models, rights, device, model)
             targets = {"Classify": chosen, "Inspect": chosen}  # Inspect looks at the model that answers
@@ -81,6 +81,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         for event in (page.load, model.change):
             event(titled, model, top, **QUIET)
         endpoints(records, rights)
+        clock.start()
     return page.queue(max_size=MAX_WAITING)
 
 

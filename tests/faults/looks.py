@@ -39,8 +39,9 @@ OWNER = Rights()
 
 def table(root: Path, hurt: str) -> Any:
     rows = Rows(Records(root))
-    assert hurt in rows.names() or not (root / hurt / "recipe.json").exists()
+    rows.look()
     shown = {row["name"]: row for row in rows.table(OWNER)["rows"]}
+    assert hurt in shown or not (root / hurt / "recipe.json").exists()
     assert hurt not in shown or shown[hurt]["status"] != "unreadable" or len(shown[hurt]["reason"]) > 20
     all_runs(rows.records, OWNER)
     return {name: [row["cells"][word] for word in COLUMNS] for name, row in shown.items() if name != hurt}

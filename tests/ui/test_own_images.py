@@ -21,6 +21,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.page import max_megabytes
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train import own_images
@@ -83,7 +84,7 @@ def setup(tmp_path: Path) -> Setup:
     root.mkdir()
     launcher, records = Launcher(root, CPU), Records(root)
     with gr.Blocks():
-        return Setup(launcher, records, Models(root, Rights()), Estimates(records, CPU), Rights(), gr.Timer())
+        return Setup(launcher, records, Models(root, Rights()), Estimates(records, CPU), Rights(), Clock())
 
 
 def test_an_upload_becomes_a_form_a_report_and_images_that_outlive_it(kept: Path, setup: Setup):

@@ -51,7 +51,7 @@ def test_strangers_do_not_see_why_a_run_failed(records: Records):
     assert MAY.discreet(now) == now and str(records.root) in str(now.reason)
     assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
     rows = Rows(records)
-    rows.names()
+    rows.look()
     assert str(records.root) not in str(rows.table(MAY_NOT))
     launcher = Launcher(records.root, CPU)
     assert str(records.root) not in str(watch(records, launcher, Queue(launcher), MAY_NOT, "one", None)[:5])

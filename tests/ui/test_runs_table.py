@@ -23,7 +23,7 @@ MAY, MAY_NOT = Rights(), Rights("not today")
 
 def table(records: Records, rights: Rights = MAY) -> dict:
     rows = Rows(records)
-    rows.names()
+    rows.look()
     return rows.table(rights)
 
 
@@ -50,7 +50,7 @@ def test_rows_follow_every_change_of_a_run(records: Records):
     rows = Rows(records)
 
     def now(name: str) -> dict:
-        rows.names()
+        rows.look()
         return next(row for row in rows.table(MAY)["rows"] if row["name"] == name)
 
     before = now("one")

@@ -13,6 +13,7 @@ from resnet_cifar.system.device import identity
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.cards import cards
 from resnet_cifar.ui.train.form import Form, form_of
@@ -24,7 +25,7 @@ from tests.builders import CPU, checkpoint, recipe, staged_recipe, told
 def setup(tmp_path: Path) -> Setup:
     launcher, records = Launcher(tmp_path, CPU), Records(tmp_path)
     with gr.Blocks():
-        return Setup(launcher, records, Models(tmp_path, Rights()), Estimates(records, CPU), Rights(), gr.Timer())
+        return Setup(launcher, records, Models(tmp_path, Rights()), Estimates(records, CPU), Rights(), Clock())
 
 
 def form(data_dir: str = "", name: str = "", **cells: str) -> Form:
@@ -144,7 +145,7 @@ def test_only_those_who_may_train_get_answers(tmp_path: Path):
     launcher, records, closed = Launcher(tmp_path, CPU), Records(tmp_path), Rights("not today")
     told(tmp_path / "secret", recipe(init="/a/local/path"))
     with gr.Blocks():
-        setup = Setup(launcher, records, Models(tmp_path, closed), Estimates(records, CPU), closed, gr.Timer())
+        setup = Setup(launcher, records, Models(tmp_path, closed), Estimates(records, CPU), closed, Clock())
     for answer in setup._answers():
         with pytest.raises(gr.Error, match="not today"):
             answer("secret")

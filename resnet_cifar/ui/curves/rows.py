@@ -1,6 +1,8 @@
 """Rows of the table of runs, remembered until files change: every open page asks for all of them each second."""
 
 import os
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ COLUMNS = {
 }
 """Columns that are always there; those of recipe fields that differ follow the recipe."""
 _FIRST = ("Learning rate", "Batch size", "Image size", "Augmentation", "Train images", "Seed", "Architecture")
+_SHARED = 0.5  # seconds for which a look at the folder is shared
 _LEFT_OUT = {"Epochs", "Steps between log lines", "Weight of the teacher"}  # epochs have a column of their own
 
 
@@ -49,13 +52,20 @@ class Rows:
 
     def __init__(self, records: Records) -> None:
         self.records = records
+        self.version = ""
+        """Another one as soon as a row has changed."""
         self._known: dict[str, _Known] = {}
+        self._looked_at = -_SHARED
 
-    def names(self) -> list[str]:
-        """Names of all runs, newest first, after reading those that have changed."""
-        names = self.records.names()
-        self._known = {name: self._read(name) for name in names}
-        return names
+    def look(self, fresh: bool = True) -> None:
+        """Read the runs that have changed. All pages share one look, unless one needs a fresh one."""
+        if not fresh and time.monotonic() - self._looked_at < _SHARED:
+            return
+        self._looked_at = time.monotonic()
+        known = {name: self._read(name) for name in self.records.names()}
+        if not self.version or list(map(id, known.values())) != list(map(id, self._known.values())):
+            self.version = secrets.token_hex(4)  # never one of an earlier process, whose pages may still be open
+        self._known = known
 
     def default(self) -> list[str]:
         """Return the runs shown at first: those running, or else the newest."""

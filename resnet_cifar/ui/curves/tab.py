@@ -14,6 +14,7 @@ from resnet_cifar.report.series import By, as_csv
 from resnet_cifar.report.styles import colour_of
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.ui.chart import chart
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.curves.comparison import compared, comparison_table
 from resnet_cifar.ui.curves.notes_form import noted, notes_form
 from resnet_cifar.ui.curves.rows import Rows
@@ -24,7 +25,7 @@ from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
 
 
-def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
+def curves_tab(records: Records, rights: Rights, clock: Clock) -> None:
     """Build the tab: axes, plot, differences, the table of runs, and the page of a run."""
     rows = Rows(records)
     with gr.Column(elem_classes="curves-tab"):
@@ -37,9 +38,10 @@ def curves_tab(records: Records, rights: Rights, timer: gr.Timer) -> None:
         # Held by the browser, which gets it in the same answer as what it describes.
         has = gr.JSON(visible=False)
     parts = [plot, table, differences, page, form, has]
-    events: list[Callable[..., Any]] = [view.input, timer.tick, saved.then, *(one.then for one in changed)]
+    events: list[Callable[..., Any]] = [view.input, saved.then, *(one.then for one in changed)]
     for event in events:
         event(partial(update, rows, rights), [view, has], parts, **QUIET)
+    clock.tick(partial(update, rows, rights, look=False), [view, has], parts)
 
 
 def _plot(records: Records) -> gr.HTML:
@@ -50,18 +52,20 @@ def _plot(records: Records) -> gr.HTML:
     return chart("curves", "No run selected: tick one in the table, or start one in the Train tab.", numbers)
 
 
-def update(rows: Rows, rights: Rights, view: Any, has: Any) -> list[Any]:
-    """Return plot, table, differences, page, notes, and stamps of them. Whatever the browser already has is skipped."""
+def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True) -> list[Any]:
+    """Return plot, table, differences, page, notes, and stamps of them. Whatever the browser already has is skipped.
+
+    look: look at the folder even if another page has just done so.
+    """
     asked, records = View.of(view), rows.records
-    rows.names()
+    rows.look(fresh=look)
     shown = _found(records, (asked.open,) if asked.open else rows.default() if asked.shown is None else asked.shown)
     axes = (asked.by, asked.smoothing, asked.log_loss)
     drawn = tuple((record.run.name, record.size, colour_of(record.run)) for record in shown)
-    table = rows.table(rights)
     compare = asked.open is None
     parts: list[tuple[Any, Callable[[], Any]]] = [
         ((axes, drawn), lambda: _figure(tuple(shown), *axes, drawn)),
-        (table, lambda: table),
+        ((rows.version, rights.change), lambda: rows.table(rights)),
         ((compare, [(name, colour) for name, _, colour in drawn]), lambda: compared(shown) if compare else ""),
     ]
     page = described(records, rights, asked.open) if asked.open else ""

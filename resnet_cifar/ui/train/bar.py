@@ -10,6 +10,7 @@ import gradio as gr
 from resnet_cifar.errors import UserError
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.queue import Queue
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
@@ -23,7 +24,7 @@ LATEST = "latest run"
 class Bar:
     """Builds the bar, which stays in sight. `started` connects what follows when it has started or queued a run."""
 
-    def __init__(self, queue: Queue, launcher: Launcher, rights: Rights, setup: Setup, timer: gr.Timer) -> None:
+    def __init__(self, queue: Queue, launcher: Launcher, rights: Rights, setup: Setup, clock: Clock) -> None:
         self._queue = queue
         self._launcher = launcher
         self._rights = rights
@@ -45,7 +46,7 @@ class Bar:
         self._answers = [asking, question]
         self._starters = [(begin, False, False), (add, True, False), (anyway, None, True)]
         cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)
-        timer.tick(self.offer, seen, [begin, add, note, seen], **QUIET)
+        clock.tick(self.offer, [seen], [begin, add, note, seen])
 
     def started(self, which: gr.Dropdown, then: dict[str, Any]) -> None:
         """Let the buttons start a run and select it in `which`; `then` is the event that shows it."""

@@ -19,6 +19,7 @@ from resnet_cifar.system.device import count, describe
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
@@ -62,7 +63,7 @@ class Setup:
         models: Models,
         estimates: Estimates,
         rights: Rights,
-        timer: gr.Timer,
+        clock: Clock,
     ) -> None:
         self._launcher = launcher
         self._records = records
@@ -92,7 +93,7 @@ class Setup:
             **QUIET,
         }
         form.input(**answering)
-        timer.tick(**answering)
+        clock.tick(self.answer, answering["inputs"], answering["outputs"])
 
     def _answers(self) -> list[Any]:
         """What the browser can ask for while a form is filled in."""

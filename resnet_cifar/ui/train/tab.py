@@ -1,7 +1,9 @@
 """The Train tab: starts, queues, stops and resumes runs, and shows their status, which is read from their folders."""
 
 import html
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,7 @@ from resnet_cifar.training.launcher import Launcher, log_tail
 from resnet_cifar.training.queue import Queue
 from resnet_cifar.ui.chart import chart
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
@@ -26,7 +29,7 @@ from resnet_cifar.ui.train.title import progress_of
 
 
 def train_tab(
-    records: Records, launcher: Launcher, models: Models, rights: Rights, timer: gr.Timer, title: gr.HTML
+    records: Records, launcher: Launcher, models: Models, rights: Rights, clock: Clock, title: gr.HTML
 ) -> gr.HTML:
     """Build the tab: the form of a new run, and the selected run, which stands above the form while it is news.
 
@@ -41,10 +44,10 @@ def train_tab(
         if rights.offers_training:
             queue.attend()  # an earlier page may have left runs in it
             with gr.Column(visible=why_not is None, elem_id="form") as form:
-                setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, timer)
+                setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, clock)
             with gr.Column(visible=why_not is None, elem_id="begin") as begin:
-                bar = Bar(queue, launcher, rights, setup, timer)
-        which, live, watching = _watched(records, launcher, queue, rights, timer, title)
+                bar = Bar(queue, launcher, rights, setup, clock)
+        which, live, watching = _watched(records, launcher, queue, rights, clock, title)
     if rights.owner:
         gr.on(None, lambda: _notice(training_notice(rights)), None, notice, **QUIET)
         if bar:
@@ -55,7 +58,7 @@ def train_tab(
 
 
 def _watched(
-    records: Records, launcher: Launcher, queue: Queue, rights: Rights, timer: gr.Timer, title: gr.HTML
+    records: Records, launcher: Launcher, queue: Queue, rights: Rights, clock: Clock, title: gr.HTML
 ) -> tuple[gr.Dropdown, gr.HTML, dict[str, Any]]:
     """Build the selected run: card, curves, actions and log. Returns choice, card and the event that updates them."""
     seen = gr.State(None)
@@ -78,7 +81,8 @@ def _watched(
     def unqueued(event: gr.EventData) -> None:
         act(records, rights, launcher.stop, str(event.name))
 
-    gr.on([timer.tick, which.change], **watching)
+    which.change(**watching)
+    clock.tick(watching["fn"], watching["inputs"], watching["outputs"])
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
     resume.click(partial(act, records, rights, queue.resume), which, None, **CHANGES).then(**watching)
@@ -130,9 +134,8 @@ def _button(now: Any) -> Any:
 
 def selected(records: Records, which: str) -> Record | None:
     """Return the chosen run; for `LATEST` the running one, or else the one that was active last."""
-    names = records.names() if which == LATEST else [which]
-    runs = [RunDir(records.root / name) for name in names]
-    running = [run for run in runs if run.status() == "running"]
+    runs = records.runs() if which == LATEST else [RunDir(records.root / which)]
+    running = [run for run in runs if run.holder() is not None]
     for run in running or sorted(runs, key=_last_active, reverse=True):
         try:
             return records.get(run.name)
@@ -142,8 +145,10 @@ def selected(records: Records, which: str) -> Record | None:
 
 
 def _last_active(run: RunDir) -> float:
-    file = run.metrics_file if run.metrics_file.exists() else run.recipe_file
-    return file.stat().st_mtime if file.exists() else 0.0
+    for file in (run.metrics_file, run.recipe_file):
+        with suppress(OSError):
+            return os.stat(file).st_mtime
+    return 0.0
 
 
 def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str) -> None:
