@@ -88,6 +88,14 @@ def start(*command: object, **options) -> subprocess.Popen[str]:
     return _children[-1]
 
 
+def end_watchers(root: Path) -> None:
+    """End the processes that still hold runs: one that follows a Job would wait for its Hub for ever."""
+    for folder in root.glob("*/"):
+        holder = RunDir(folder).holder()
+        if holder and holder.pid:
+            os.kill(holder.pid, signal.SIGKILL)
+
+
 def within(seconds: float) -> float:
     """Time limit, in seconds, that stands for `seconds` on an idle machine: more on one as busy as this is now."""
     running = float(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])

@@ -2,11 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Never
 
+from resnet_cifar.cli.command import Command, Parser
 from resnet_cifar.cli.numbers import port, whole
-from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.config import PRECISIONS
 from resnet_cifar.recipe.datasets import CIFAR100_SOURCES, DATASETS
@@ -16,35 +14,6 @@ OF_RECIPE = ("arch", "data", "train_images", "val_images", "seed", "precision")
 """Options that replace a field of the recipe."""
 OF_STAGES = ("epochs", "lr", "batch_size", "image_size")
 """Options that replace a field of every stage."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Parser of one command; errors are raised, to be printed in one line."""
-
-    def error(self, message: str) -> Never:
-        """Raise UserError instead of printing a screen of usage."""
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            message = f"{self.prog} does not take {unknown}"
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line's form."""
-
-    flag: str | None
-    """Flag that selects the command; None for the page."""
-    about: str
-    add_options: Callable[[Parser], None]
-
-    def parser(self) -> Parser:
-        """Build the command's parser."""
-        prog = f"app.py {self.flag}" if self.flag else "app.py"
-        parser = Parser(prog=prog, usage=None, description=self.about, allow_abbrev=False)
-        parser.prog = "python app.py" + (f" {self.flag}" if self.flag else "")
-        self.add_options(parser)
-        return parser
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, argparse.Namespace]:
@@ -84,6 +53,7 @@ def _train(parser: Parser) -> None:
     _add_batches(stages)
     _add_train_data(parser)
     _add_machine(parser)
+    _add_rental(parser)
     _add_afterwards(parser)
 
 
@@ -103,7 +73,10 @@ def _resume(parser: Parser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="stopped, failed or interrupted run")
     _add_data_dir(parser)
     _add_device(parser)
+    _add_detach(parser)
     _add_afterwards(parser)
+    # Set inside a Job: the folder of the bucket that the run is kept in.
+    parser.add_argument("--kept-in", metavar="DIR", help=argparse.SUPPRESS)
     # Set by the page for the run that it starts: descriptors of locks that it holds for it.
     parser.add_argument("--inherited-locks", type=int, nargs="*", help=argparse.SUPPRESS)
 
@@ -215,6 +188,20 @@ def _add_machine(parser: argparse._ActionsContainer) -> None:
 
 def _add_device(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
+
+
+def _add_rental(parser: Parser) -> None:
+    group = parser.add_argument_group("rented hardware: a Job of the Hugging Face Hub")
+    group.add_argument("--on", metavar="HARDWARE", help="the Hub's name, as t4-small; the price is shown first")
+    group.add_argument(
+        "--minutes", type=whole, metavar="N", help="end after N minutes; default: three times the estimate"
+    )
+    group.add_argument("--yes", action="store_true", help="start without a question")
+    _add_detach(group)
+
+
+def _add_detach(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--detach", action="store_true", help="follow a Job in the background, and return at once")
 
 
 def _add_visibility(parser: argparse._ActionsContainer) -> None:

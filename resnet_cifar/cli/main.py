@@ -8,17 +8,36 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from resnet_cifar.cli import commands, find_lr, inspect, train
+from resnet_cifar.cli import commands, find_lr, inspect, rent, train
 from resnet_cifar.cli.arguments import parse
 from resnet_cifar.cli.robustness import robustness
 from resnet_cifar.errors import UserError
+from resnet_cifar.runs.rented import is_rented
+from resnet_cifar.runs.run_dir import RunDir, locate
 from resnet_cifar.system.signals import ending_at_once
 
 _BEGAN = time.monotonic()
 
+_WITHOUT_TORCH = ("list-runs", "list-recipes")
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.on is not None:
+        return rent.start(args, _BEGAN)
+    rent.check_options(args)
+    return train.start(args, _BEGAN)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    if args.kept_in is None and is_rented(RunDir(locate(args.resume))):
+        return rent.resume(args, _BEGAN)
+    rent.check_options(args)
+    return train.resume(args, _BEGAN)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "resume": lambda args: train.resume(args, _BEGAN),
-    "train": lambda args: train.start(args, _BEGAN),
+    "resume": _resume,
+    "train": _train,
     "find-lr": find_lr.suggest,
     "evaluate": commands.evaluate,
     "inspect": inspect.inspect,
@@ -31,7 +50,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list-recipes": commands.list_recipes,
     "page": commands.open_page,
 }
-_WITHOUT_TORCH = ("list-runs", "list-recipes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from resnet_cifar.cli import commands
 from resnet_cifar.cli.chosen import data_folder, recipe_from
 from resnet_cifar.errors import Busy, UserError
 from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
+from resnet_cifar.paths import ROOT
 from resnet_cifar.runs.run_dir import RunDir, locate
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def start(args: argparse.Namespace, began: float) -> int:
 
 def resume(args: argparse.Namespace, began: float) -> int:
     """Resume a run."""
+    if args.kept_in is not None:
+        return _run(args, began, _kept_run, inherited=[])
     return _run(args, began, _resumed_run, inherited=args.inherited_locks)
 
 
@@ -62,18 +65,19 @@ def _run(
         run = RunDir(folders[0])
         if world.first:
             _announce(run, device, threads, memory=world.size == 1 and inherited is None)
-        consumers, last = _consumers(args, run, began) if world.first else [], None
+        consumers, last = consumers_of(args, run, began) if world.first else [], None
         new = world.first and prepare_run is _new_run
-        for last in _trained(run, new, device=device, data_dir=folders[1], inherited=inherited or (), world=world):
+        how = {"device": device, "data_dir": folders[1], "inherited": inherited or (), "world": world}
+        for last in _trained(run, new, **how, **_pace(args)):
             for consumer in consumers:
                 consumer.show(last)
         stuck = world.size > 1 and isinstance(last, RunFailed)
         if stuck or is_at_work():
             sys.stdout.flush()
-            os._exit(_exit_code(last))  # an orderly exit would wait for threads or processes that may never end
+            os._exit(_code(args, last))  # an orderly exit would wait for threads or processes that may never end
     if world.first and isinstance(last, RunCompleted):
-        _publish(run, args)
-    return _exit_code(last)
+        publish(run, args)
+    return _code(args, last)
 
 
 def _trained(run: RunDir, new: bool, **how: Any) -> Iterator[Event]:
@@ -89,14 +93,35 @@ def _trained(run: RunDir, new: bool, **how: Any) -> Iterator[Event]:
         raise
 
 
-def _consumers(args: argparse.Namespace, run: RunDir, began: float) -> "list[Consumer]":
+def _pace(args: argparse.Namespace) -> dict[str, float]:
+    """How often the run is saved, if not as usual."""
+    if getattr(args, "kept_in", None) is None:
+        return {}
+    from resnet_cifar.training.job import SAVE_EVERY
+
+    return {"save_every": SAVE_EVERY}
+
+
+def _code(args: argparse.Namespace, last: Event | None) -> int:
+    """Exit code; inside a Job 0 if another attempt would fail in the same way."""
+    hopeless = isinstance(last, RunFailed) and last.user_error and getattr(args, "kept_in", None) is not None
+    return 0 if hopeless else exit_code(last)
+
+
+def consumers_of(args: argparse.Namespace, run: RunDir, began: float) -> "list[Consumer]":
+    """Return what shows the run's events, and what reports them."""
+    if getattr(args, "kept_in", None) is not None:
+        from resnet_cifar.training.job import Keeper
+
+        return [Keeper(run, Path(args.kept_in))]
     from resnet_cifar.cli.terminal import TerminalView
     from resnet_cifar.training.reporters import reporter
 
     return [TerminalView(run, began), *([reporter(args.report_to, run)] if args.report_to else [])]
 
 
-def _publish(run: RunDir, args: argparse.Namespace) -> None:
+def publish(run: RunDir, args: argparse.Namespace) -> None:
+    """Upload or export a completed run, as far as the options ask for it."""
     if args.push_to is not None:
         commands.upload(run, args.push_to, args)
     elif args.export is not None:
@@ -133,7 +158,7 @@ def _new_run(args: argparse.Namespace, device: "torch.device") -> Run:
     """Check all that can be checked, then make the run's folder."""
     from resnet_cifar.training.preflight import check
 
-    _check_afterwards(args)
+    check_afterwards(args)
     recipe = recipe_from(args, device.type == "cuda")
     data_dir = data_folder(args, recipe.data)
     check(recipe, data_dir, device)
@@ -144,7 +169,7 @@ def _new_run(args: argparse.Namespace, device: "torch.device") -> Run:
 def _resumed_run(args: argparse.Namespace, device: "torch.device") -> Run:
     from resnet_cifar.training.preflight import check_free, check_unfinished
 
-    _check_afterwards(args)
+    check_afterwards(args)
     run = RunDir.open(locate(args.resume))
     if args.inherited_locks is None:
         check_free(device)
@@ -155,7 +180,13 @@ def _resumed_run(args: argparse.Namespace, device: "torch.device") -> Run:
     return run.path, Path(named) if named else run.data_dir()
 
 
-def _check_afterwards(args: argparse.Namespace) -> None:
+def _kept_run(args: argparse.Namespace, device: "torch.device") -> Run:
+    from resnet_cifar.training.job import restore
+
+    return restore(args.resume, Path(args.kept_in), ROOT / "recipe.json").path, None
+
+
+def check_afterwards(args: argparse.Namespace) -> None:
     """Raise UserError for what would fail after hours of training."""
     if args.push_to is None and (args.public or args.create_pr):
         raise UserError(f"{'--public' if args.public else '--create-pr'} needs --push-to USER/NAME.")
@@ -175,7 +206,8 @@ def _check_afterwards(args: argparse.Namespace) -> None:
         check_rights(HfApi(), args.push_to)
 
 
-def _exit_code(last: Event | None) -> int:
+def exit_code(last: Event | None) -> int:
+    """Return the exit code of a run that ended with this event."""
     match last:
         case RunCompleted():
             return 0

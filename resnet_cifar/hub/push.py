@@ -4,6 +4,7 @@ The run itself is only read. The token is that of the client: passed by the call
 HF_TOKEN. It is never stored.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _TIMEOUT = 30.0  # seconds
 _RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry
 # The client raises RuntimeError where a large file could not be uploaded, and ValueError where the card is refused.
-_FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError)
+_FAILURES = (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled, RuntimeError, ValueError, TimeoutError)
 _TOKENS = "https://huggingface.co/settings/tokens"
 
 
@@ -38,6 +39,8 @@ class Account:
     name: str
     organisations: tuple[str, ...]
     may_write: bool
+    may_rent: bool = True
+    """Whether the token may start Jobs, as far as the Hub tells."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def account(api: HfApi) -> Account:
     permissions = {permission for scope in scopes for permission in scope.get("permissions", [])}
     # For a login in a browser the Hub reports no access token, and so no permissions: the upload will show.
     may_write = not token or token.get("role") == "write" or "repo.write" in permissions
-    return Account(user["name"], tuple(org["name"] for org in user.get("orgs", [])), may_write)
+    may_rent = not token or token.get("role") == "write" or any(one.startswith("job.") for one in permissions)
+    return Account(user["name"], tuple(org["name"] for org in user.get("orgs", [])), may_write, may_rent)
 
 
 def check_name(repo: str) -> None:
@@ -147,15 +151,16 @@ def push(
     return commit.pr_url or f"{api.endpoint}/{repo}"
 
 
-def with_retries(work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
+def with_retries(work: Callable[[], T], done: int, limit: float = math.inf) -> Generator[Progress, None, T]:
     """Run a request in the background and retry it after a passing failure of the Hub or the network.
 
     The client retries neither `create_repo` nor a commit. A commit whose answer was lost may have been made: the retry
-    then finds nothing to change. `done`: steps done before, of two. Raises UserError after the last retry.
+    then finds nothing to change. `done`: steps done before, of two. `limit`: seconds that an attempt may take. Raises
+    UserError after the last retry.
     """
     for delay in (*_RETRY_DELAYS, None):
         try:
-            return (yield from in_background(work, lambda: Progress(phase="upload", done=done, total=2)))
+            return (yield from _within(limit, work, done))
         except _FAILURES as error:
             if delay is None or not _is_temporary(error):
                 raise _as_user_error(error) from error
@@ -171,20 +176,30 @@ def with_timeout(work: Callable[[], T]) -> Generator[Progress, None, T]:
 
     Raises UserError where no answer comes within 30 seconds.
     """
-    steps = in_background(work, lambda: Progress(phase="upload", done=0, total=2))
-    until = time.monotonic() + _TIMEOUT
+    try:
+        return (yield from _within(_TIMEOUT, work, done=0))
+    except TimeoutError as error:
+        raise UserError(
+            f"the Hugging Face Hub did not answer within {_TIMEOUT:g} s; check the network, then try again."
+        ) from error
+
+
+def _within(seconds: float, work: Callable[[], T], done: int) -> Generator[Progress, None, T]:
+    """Run `work` in the background. Raises TimeoutError if it takes longer; it is then left to itself."""
+    steps = in_background(work, lambda: Progress(phase="upload", done=done, total=2))
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
             yield next(steps)
         except StopIteration as end:
             return end.value
-    raise UserError(f"the Hugging Face Hub did not answer within {_TIMEOUT:g} s; check the network, then try again.")
+    raise TimeoutError
 
 
 def _is_temporary(error: Exception) -> bool:
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (408, 409, 412, 429) or error.response.status_code >= 500
-    return isinstance(error, httpx2.TransportError)
+    return isinstance(error, httpx2.TransportError | TimeoutError)
 
 
 def _as_user_error(error: Exception) -> UserError:

@@ -18,7 +18,7 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.push import Plan, check_name, check_rights, with_retries, with_timeout
-from resnet_cifar.paths import IS_CHECKOUT, ROOT
+from resnet_cifar.hub.staging import check_checkout, stage
 from resnet_cifar.runs.run_dir import RunDir
 
 MARKER = ".resnet_cifar-space"
@@ -38,7 +38,6 @@ _ON_ZERO_GPU = {  # lines to replace, by file
 T = TypeVar("T")
 
 _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png", "resnet_cifar/**/*.*")
-_SUFFIXES = (".py", ".css", ".js", ".csv", ".txt", ".md", ".png", ".jpg", "")
 
 
 def deploy(
@@ -149,13 +148,10 @@ def plan_app(run: RunDir, repo: str, *, public: bool = False, hardware: str | No
 @contextmanager
 def space_bundle(run: RunDir, hardware: str = ZERO_GPU) -> Iterator[Path]:
     """Build the Space's files in a temporary folder. Raises UserError where the run has no usable weights."""
-    if not IS_CHECKOUT:
-        raise UserError("a Space is deployed from a checkout of the project, and this is an installed package.")
+    check_checkout("a Space is deployed")
     with bundle(run, run.name) as checkpoint, tempfile.TemporaryDirectory(prefix="resnet_cifar-space-") as name:
         folder = Path(name)
-        for file in sorted({file for pattern in _PATTERNS for file in ROOT.glob(pattern)}):
-            if file.is_file() and file.suffix in _SUFFIXES and "__pycache__" not in file.parts:
-                _copy(file, folder / file.relative_to(ROOT))
+        stage(folder, _PATTERNS)
         shutil.copytree(checkpoint, folder / "checkpoints" / run.name)
         if hardware == ZERO_GPU:
             _fit_zero_gpu(folder)
@@ -170,8 +166,3 @@ def _fit_zero_gpu(folder: Path) -> None:
         for line, instead in changes.items():
             text = re.sub(f"^{line}$", instead, text, count=1, flags=re.MULTILINE)
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _copy(file: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)

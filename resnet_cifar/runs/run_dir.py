@@ -172,7 +172,11 @@ class RunDir:
 
     def append(self, event: events.Event) -> None:
         """Append an event to `metrics.jsonl`, with the current time."""
-        line = events.to_json(event, round(time.time(), 3)) + "\n"
+        self.append_line(events.to_json(event, round(time.time(), 3)))
+
+    def append_line(self, line: str) -> None:
+        """Append an event that is already written as a line."""
+        line += "\n"
         with _writing(self.metrics_file), open(self.metrics_file, "ab+") as metrics:
             if metrics.tell() and (metrics.seek(-1, os.SEEK_END), metrics.read())[1] != b"\n":
                 line = "\n" + line  # the previous line is torn

@@ -30,6 +30,16 @@ def ending_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Within this context, start processes that a SIGTERM reaches only when they are ready to record it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class StopRequests:
     """Context in which SIGINT and SIGTERM are recorded as stop requests.
 
@@ -57,6 +67,7 @@ class StopRequests:
         if threading.current_thread() is threading.main_thread():
             numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._record) for number in numbers}
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # `blocked` holds them back until here
         return self
 
     def __exit__(

@@ -5,10 +5,8 @@ a second start is refused.
 """
 
 import os
-import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,23 +16,23 @@ from pathlib import Path
 import torch
 
 from resnet_cifar.errors import Busy, UserError
-from resnet_cifar.events import LONGEST_REASON, RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
-from resnet_cifar.paths import SOURCE
+from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs.locks import Holder, device_file, holder, sign
+from resnet_cifar.runs.rented import is_rented
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import count, identity
 from resnet_cifar.system.files import read_bytes, remove, write_text
+from resnet_cifar.training.failures import failure_of_process
 from resnet_cifar.training.preflight import check, using
+from resnet_cifar.training.process import kill_process, start_process
 
 LOG = "train.log"
-PACKAGE = "resnet_cifar"
 
 _NICENESS = 10  # keeps the page responsive on the same cores
 _LARGEST_LOG = 10**9  # bytes
 _GRACE = 30.0  # seconds between asking a run to stop and killing it; a step on a CPU can take several
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "AUTH", "KEY", "CREDENTIAL")
 
 
 class Launcher:
@@ -73,6 +71,8 @@ class Launcher:
         Raises UserError if a device is in use or the run is completed.
         """
         processes = self.processes_to_resume(run)
+        if is_rented(run):
+            raise UserError(f"run {run.name!r} trains on rented hardware, and needs a login to be resumed.")
         with self.locked_devices(processes, run.handle) as device_locks:
             self.spawn(run, data_dir, device_locks, processes)
 
@@ -130,7 +130,7 @@ class Launcher:
         while run.holder() == held and time.monotonic() < deadline:
             time.sleep(0.1)
         if run.holder() == held:
-            _kill(held.pid or 0)
+            kill_process(held.pid or 0)
         while run.holder() == held:
             time.sleep(0.1)
         time.sleep(1)  # the lock is free before the process has ended, and `_report_end` still needs to know
@@ -143,18 +143,33 @@ class Launcher:
 
         `queued`: only if the run is still in the queue, which it leaves.
         """
+        arguments = ["--device", self.device.type, *(["--data-dir", str(data_dir)] if data_dir else [])]
+        self._spawn(run, arguments, device_locks, processes, queued)
+
+    def watch(self, run: RunDir, token: str) -> None:
+        """Start the process that follows a run on rented hardware; it logs in with `token`, and needs no device."""
+        self._spawn(run, [], (), 1, queued=False, token=token)
+
+    def _spawn(
+        self,
+        run: RunDir,
+        arguments: list[str],
+        device_locks: tuple[int, ...],
+        processes: int,
+        queued: bool,
+        token: str | None = None,
+    ) -> None:
         before, log = _metrics_stamp(run), run.path / LOG
         log_size = log.stat().st_size if log.exists() else 0
         with run.locked() as run_lock:
             if queued and not run.queued_file.exists():
                 return
-            arguments = ["--train-only", "--resume", str(run.path), "--device", self.device.type]
-            arguments += ["--data-dir", str(data_dir)] if data_dir else []
             locks = (*device_locks, run_lock)
             # Several processes inherit no locks: `torchrun` holds them, and its workers recognize it as their parent.
-            arguments += ["--inherited-locks", *(map(str, locks) if processes == 1 else ())]
+            inherited = ["--inherited-locks", *(map(str, locks) if processes == 1 else ())]
+            command = ["--train-only", "--resume", str(run.path), *arguments, *inherited]
             try:
-                child = _start(arguments, processes, log, locks)
+                child = start_process(command, processes, log, locks, token)
             except OSError as error:
                 raise UserError(f"cannot start the training process: {error}.") from error
             remove(run.queued_file)
@@ -174,7 +189,7 @@ class Launcher:
         if reported or child.pid in self._stopping or code == -signal.SIGTERM:
             return
         with suppress(UserError, OSError), run.locked():  # Busy: the run has been resumed meanwhile
-            run.append(_failure(read_bytes(run.path / LOG, _LARGEST_LOG, log_size), code))
+            run.append(failure_of_process(read_bytes(run.path / LOG, _LARGEST_LOG, log_size), code))
 
 
 def log_tail(run: RunDir, lines: int = 12) -> str | None:
@@ -192,58 +207,9 @@ def _processes(run: RunDir) -> int:
     return counts[-1] if counts else 1
 
 
-def _start(arguments: list[str], processes: int, log: Path, locks: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """Start one process, or `torchrun`, which starts several and holds the locks for them."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--module", "--"]
-    start = torchrun if processes > 1 else ["-m"]
-    with open(log, "ab") as out:
-        return subprocess.Popen(
-            [sys.executable, *start, PACKAGE, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=out,  # a file, because a pipe that nobody reads would block the run
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the page's terminal does not reach the run
-            pass_fds=locks,
-            env=_environment(),
-        )
-
-
-def _kill(pid: int) -> None:
-    """Kill a run's process, with its workers if it leads a group of its own."""
-    with suppress(ProcessLookupError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
-
-
 def _metrics_stamp(run: RunDir) -> tuple[int, int]:
     """Return size and modification time of a run's events, which change with each event."""
     with suppress(FileNotFoundError):
         stat = run.metrics_file.stat()
         return stat.st_size, stat.st_mtime_ns
     return 0, 0
-
-
-def _failure(log: bytes, code: int) -> RunFailed:
-    """Describe why a run's process ended with `code`, from what it printed."""
-    lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
-    # Rank 0 prints the first prefix, the other processes the second; these often only saw another process end.
-    for prefix in ("error: ", "error, in process ") if code > 0 else ():
-        if errors := [line for line in lines if line.startswith(prefix)]:
-            return RunFailed(reason=errors[-1].partition(": ")[2][:LONGEST_REASON], user_error=prefix == "error: ")
-    signals = [int(match[1]) for line in lines if (match := re.match(r" +exitcode +: -(\d+)", line))]
-    number = -code if code < 0 else signals[-1] if signals else 0  # torchrun lists the first failure last
-    if number:
-        name = signal.Signals(number).name
-        reason = f"the training process was killed by signal {number} ({name}), usually because memory ran out; "
-        return RunFailed(reason=reason + "resuming continues from the last save.", user_error=False)
-    reason = lines[-1] if lines else f"the training process ended with exit code {code}."
-    return RunFailed(reason=reason[:LONGEST_REASON], user_error=False)
-
-
-def _environment() -> dict[str, str]:
-    """Environment of a run's process: without secrets, and with this package, from whatever folder it is started."""
-    kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _SECRETS)}
-    path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return kept | {"PYTHONPATH": os.pathsep.join(path)}

@@ -64,8 +64,8 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Classify"):
                 chosen, model = classify_tab(models)
-            with gr.Tab("Train"):
-                card = train_tab(records, Launcher(root, device), models, rights, clock, title)
+            with gr.Tab("Train") as train:
+                card = train_tab(records, Launcher(root, device), models, rights, clock, title, train.select)
             with gr.Tab("Curves"):
                 curves_tab(records, rights, clock)
             with gr.Tab("Inspect"):
@@ -204,7 +204,8 @@ def _why_no_training_on_space() -> str | None:
     if ON_ZERO_GPU:
         return (
             "This Space has a GPU only for seconds at a time (ZeroGPU), which is too short for training. Train on your "
-            "own machine and deploy the run, or give the Space a GPU of its own in its settings."
+            "own machine, or from there on a rented GPU (--on), and deploy the run; or give the Space a GPU of its own "
+            "in its settings."
         )
     if choose_device("auto").type != "cuda":
         return "This Space has no GPU to train with."

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
@@ -42,6 +42,7 @@ class Call:
     body: bytes
     query: dict[str, str]
     token: Token | None
+    pairs: list[tuple[str, str]] = field(default_factory=list)  # of the query, where a name occurs more than once
     kind: str = "models"
     id: str = ""
     rev: str = "main"

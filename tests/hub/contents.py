@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,7 @@ class Token:
     permissions: tuple[str, ...] = (MAY_READ, MAY_WRITE)
     pro: bool = False  # whether the account has a paid plan
     credit: bool = False  # or pays for hardware by the minute
+    jobs: bool = True  # whether it may start Jobs
     by_login: bool = False  # made by a login in a browser: whoami does not report its permissions
 
     def may(self, permission: str, kind: str, repo_id: str) -> bool:
@@ -48,7 +50,8 @@ class Token:
         """Return what whoami reports of it."""
         fields: dict[str, Any] = {"displayName": "test", "role": self.role, "createdAt": DATE}
         if self.role == "fineGrained":
-            scoped = [{"entity": self._entity(name), "permissions": self.permissions} for name in self.scope]
+            permissions = (*self.permissions, *(("job.write",) if self.jobs else ()))
+            scoped = [{"entity": self._entity(name), "permissions": permissions} for name in self.scope]
             fields["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
         return fields
 
@@ -135,6 +138,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    stream: Iterator[bytes] | None = None  # instead of a body, as long as it goes on
 
     @classmethod
     def json(cls, value: object, status: int = 200, headers: dict[str, str] | None = None) -> "Answer":

@@ -17,14 +17,17 @@ import re
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import tests.hub.login  # noqa: F401  adds its answers
+import tests.hub.jobs
+import tests.hub.login  # noqa: F401  both add their answers
 from tests.hub.answers import ROUTES, Call, is_lfs
+from tests.hub.cluster import Cluster
 from tests.hub.contents import FINE, ORG, READ, WRITE, Answer, Fault, File, Refusal, Repo, Request, Token
 
 
@@ -42,6 +45,7 @@ class HubServer:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
+        self.cluster = Cluster()
         self.lock = threading.Lock()
         self._stopped = threading.Event()
         self._port = 0
@@ -135,7 +139,8 @@ class HubServer:
         try:
             if token and token not in self.tokens:
                 raise Refusal(401, "Invalid credentials in Authorization header")
-            call = Call(self, method, headers, body, dict(parse_qsl(url.query)), self.tokens.get(token or ""))
+            query = parse_qsl(url.query)
+            call = Call(self, method, headers, body, dict(query), self.tokens.get(token or ""), query)
             for methods, pattern, handle in ROUTES:
                 if method in methods and (found := re.fullmatch(pattern, url.path)):
                     vars(call).update({name: unquote(text) for name, text in found.groupdict().items() if text})
@@ -167,6 +172,7 @@ class HubServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self.cluster.close()
 
 
 class _Server(ThreadingHTTPServer):
@@ -210,6 +216,9 @@ class _Connection(BaseHTTPRequestHandler):
     def send(self, answer: Answer, fault: Fault) -> None:
         if fault.in_answer and not fault.after_bytes:
             self.server.hub.strike(fault)
+        if answer.stream is not None:
+            self.send_stream(answer, answer.stream, fault)
+            return
         self.send_response(answer.status)
         for name, value in (answer.headers | {"Content-Length": str(len(answer.body))}).items():
             self.send_header(name, value)
@@ -219,6 +228,19 @@ class _Connection(BaseHTTPRequestHandler):
         if fault.in_answer and fault.after_bytes:
             self.server.hub.strike(fault)
         self.wfile.write(body[fault.after_bytes :])
+
+    def send_stream(self, answer: Answer, stream: Iterator[bytes], fault: Fault) -> None:
+        self.send_response(answer.status)
+        for name, value in (answer.headers | {"Connection": "close"}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        left = fault.after_bytes if fault.in_answer else sys.maxsize
+        for part in stream:
+            self.wfile.write(part[:left])
+            left -= len(part)
+            if left <= 0:
+                self.server.hub.strike(fault)
+        self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve
 

@@ -35,8 +35,8 @@ def test_handlers_refuse_visitors_without_rights(records: Records):
     for attempt in (
         lambda: rename(records, MAY_NOT, "one", "two"),
         lambda: delete(records, MAY_NOT, "one"),
-        lambda: start(launcher, queue, MAY_NOT, Any, False, False, 1),
-        lambda: start(launcher, queue, MAY_NOT, Any, True, True, 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, False, False, "", 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, True, True, "", 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
     ):
         with pytest.raises(gr.Error, match="not today"):

@@ -1,6 +1,7 @@
 """The page of one run: results, recipe, machine, files and model card, as HTML. Texts are escaped, paths left out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from resnet_cifar.hub.card import CARD
 from resnet_cifar.recipe.diff import recipe_facts, stage_facts
 from resnet_cifar.report.text import STAGE_COLUMNS, duration, file_size, gibibytes, percent, stage_rows
 from resnet_cifar.runs.record import Record, Records
+from resnet_cifar.runs.rented import is_rented, read_rented
 from resnet_cifar.runs.status import State, state
 from resnet_cifar.system.files import read_bytes
 from resnet_cifar.ui.rights import Rights
@@ -101,6 +103,9 @@ def _machine(record: Record, rights: Rights, now: State) -> dict[str, str]:
         stage = record.events.stages[-1]
         facts["Train images per epoch"] = f"{stage.images:,}"
         facts["Steps per epoch"] = f"{stage.steps:,}"
+    if is_rented(record.run):
+        with suppress(UserError):  # a file of another version is no reason to show nothing
+            facts["Rented"] = f"{read_rented(record.run).hardware}, a Job of the Hugging Face Hub"
     if start is None:
         return facts | {"Device": "not started yet"}
     if start.data_dir and rights.change:

@@ -10,6 +10,7 @@ from gradio.events import Dependency
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.rented import check_deletable
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.ui.curves.rows import COLUMNS
 from resnet_cifar.ui.curves.view import MOST_SHOWN
@@ -68,7 +69,9 @@ def delete(records: Records, rights: Rights, name: str) -> None:
     """Delete a run permanently; the table has asked."""
     rights.need()
     try:
-        changeable(records, name).delete()
+        run = changeable(records, name)
+        check_deletable(run)
+        run.delete()
     except UserError as error:
         raise refuse(error) from error
 

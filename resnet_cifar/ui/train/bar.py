@@ -8,14 +8,17 @@ from typing import Any
 import gradio as gr
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.system.background import at_once
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.queue import Queue
+from resnet_cifar.training.renting import rent
 from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.price import Load
 from resnet_cifar.ui.train.setup import Setup, refuse_faults
+from resnet_cifar.ui.train.where import HERE
 
 LATEST = "latest run"
 """Entry of the Run list; no run can have this name, because of the space."""
@@ -41,24 +44,28 @@ class Bar:
             with gr.Column(visible=False, min_width=260, elem_id="question") as asking:
                 question = gr.HTML(container=False, padding=False)
                 with gr.Row():
-                    anyway = gr.Button("Start anyway", variant="stop", min_width=120, elem_id="anyway")
+                    anyway = gr.Button("Yes, start", variant="stop", min_width=120, elem_id="anyway")
                     cancel = gr.Button("Cancel", min_width=120)
         self._answers = [asking, question]
         self._starters = [(begin, False, False), (add, True, False), (anyway, None, True)]
         cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)
-        clock.tick(self.offer, [seen], [begin, add, note, seen])
+        where = setup.where.choice
+        where.input(self.offer, [seen, where], [begin, add, note, seen], **QUIET)
+        where.input(lambda: gr.update(visible=False), None, asking, **QUIET)
+        clock.tick(self.offer, [seen, where], [begin, add, note, seen])
 
     def started(self, which: gr.Dropdown, then: dict[str, Any]) -> None:
         """Let the buttons start a run and select it in `which`; `then` is the event that shows it."""
         for button, queued, sure in self._starters:
             begin = partial(start, self._launcher, self._queue, self._rights, self._setup, queued, sure)
-            inputs, outputs = [self._setup.gpus, *self._setup.inputs], [which, *self._answers]
+            inputs = [self._setup.where.choice, self._setup.gpus, *self._setup.inputs]
+            outputs = [which, *self._answers]
             button.click(begin, inputs, outputs, **CHANGES).then(**then)
 
-    def offer(self, seen: Any) -> tuple[Any, ...]:
+    def offer(self, seen: Any, where: str = HERE) -> tuple[Any, ...]:
         """Return which button is there, and what stands beside it; whatever has not changed since `seen` is skipped."""
-        at_work = self._launcher.at_work()
-        now = at_work is not None, self._note(at_work)
+        at_work = None if where else self._launcher.at_work()  # a Job needs no device of this machine
+        now = at_work is not None, "" if where else self._note(at_work)
         if now == seen:
             return (gr.skip(),) * 4
         return gr.update(visible=not now[0]), gr.update(visible=now[0]), now[1], now
@@ -80,19 +87,26 @@ def start(
     setup: Setup,
     queued: bool | None,
     sure: bool,
+    where: str,
     gpus: int,
     *form: Any,
 ) -> tuple[Any, Any, str]:
-    """Start or queue the run that the form describes, and select it. Ask before a very long one unless `sure`.
+    """Start or queue the run that the form describes, and select it.
 
-    queued: None for whichever the device allows.
+    Ask before a very long one, and before a Job, unless `sure`. queued: None for whichever the device allows. where:
+    rented hardware.
     """
     rights.need_training()
     try:
         wanted = setup.requested(*form)
         refuse_faults(wanted.faults)
-        if not sure and (question := setup.price.question(wanted.recipe)) is not None:
+        question = setup.where.question(wanted.recipe, where) if where else setup.price.question(wanted.recipe)
+        if not sure and question is not None:
             return gr.skip(), gr.update(visible=True), f"<p class='ask' role='alert'>{html.escape(question)}</p>"
+        if where:
+            price = setup.where.price(wanted.recipe, where)
+            at_once(rent(launcher, rights.hub(), wanted.recipe, price, name=wanted.name, notes=wanted.notes))
+            return LATEST, gr.update(visible=False), ""
         if queued is None:
             queued = launcher.at_work() is not None
         begin = queue.add if queued else launcher.start

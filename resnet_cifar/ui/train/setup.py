@@ -32,6 +32,7 @@ from resnet_cifar.ui.train.own_images import Reader
 from resnet_cifar.ui.train.price import Price, wrong
 from resnet_cifar.ui.train.recipe_form import asked, recipe_form
 from resnet_cifar.ui.train.samples import samples
+from resnet_cifar.ui.train.where import HERE, Where
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Answered:
 
     form: Form
     final: bool
+    where: str = HERE
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class Setup:
         estimates: Estimates,
         rights: Rights,
         clock: Clock,
+        opened: Any = None,
     ) -> None:
+        """`opened`: the event of the tab being opened."""
         self._launcher = launcher
         self._records = records
         self._models = models
@@ -82,17 +86,18 @@ class Setup:
         self.gpus = gr.Radio(
             list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
         )
+        self.where = Where(rights, opened)
         line = self.line = gr.HTML(container=False, padding=False, elem_id="price", render=False)  # beside the button
         answered = gr.State(None)
         self.inputs: list[Any] = [form]
         answering: dict[str, Any] = {
             "fn": self.answer,
-            "inputs": [answered, form],
+            "inputs": [answered, form, self.where.choice],
             "outputs": [form, line, answered],
             "trigger_mode": "always_last",  # "once" would drop an edit that is made while an earlier one is answered
             **QUIET,
         }
-        form.input(**answering)
+        gr.on([form.input, self.where.choice.input], **answering)
         clock.tick(self.answer, answering["inputs"], answering["outputs"])
 
     def _answers(self) -> list[Any]:
@@ -116,19 +121,19 @@ class Setup:
         }
         return [asked(self._rights, name, answer) for name, answer in answers.items()]
 
-    def answer(self, answered: Answered | None, form: Form) -> tuple[Any, Any, Any]:
+    def answer(self, answered: Answered | None, form: Form, where: str = HERE) -> tuple[Any, Any, Any]:
         """Return the form's faults, the line below the form, and what has been answered.
 
         Called for every edit and on a timer, which completes pending estimates and replaces an answer to an earlier
         form that arrived late. Data files are hashed only when the form has changed.
         """
-        repeated = answered is not None and answered.form == form
+        repeated = answered is not None and (answered.form, answered.where) == (form, where)
         if answered is not None and repeated and answered.final:
             return gr.skip(), gr.skip(), gr.skip()
-        faults, line, final = self._answer(form, check_data=not repeated)
-        return gr.skip() if faults is None else gr.update(faults=faults), line, Answered(form, final)
+        faults, line, final = self._answer(form, where, check_data=not repeated)
+        return gr.skip() if faults is None else gr.update(faults=faults), line, Answered(form, final, where)
 
-    def _answer(self, form: Form, check_data: bool) -> tuple[Faults | None, str, bool]:
+    def _answer(self, form: Form, where: str, check_data: bool) -> tuple[Faults | None, str, bool]:
         """The form's faults (None: unknown), the line below the form, and whether both are final."""
         if not self._rights.train:  # only those who can start a run cause trials
             return None, "", True
@@ -138,6 +143,8 @@ class Setup:
             return None, wrong(str(error)), True
         if wanted.faults:
             return wanted.faults, wrong(_summary(wanted.faults)), True
+        if where:
+            return {}, self.where.line(wanted.recipe, where), True
         return {}, *self.price.line(wanted.recipe)
 
     def requested(self, form: Form, check_data: bool = False) -> Requested:

@@ -11,11 +11,14 @@ import gradio as gr
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.runs.record import Record, Records
+from resnet_cifar.runs.rented import is_rented
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
+from resnet_cifar.system.background import at_once
 from resnet_cifar.training.estimate import Estimates
 from resnet_cifar.training.launcher import Launcher, log_tail
 from resnet_cifar.training.queue import Queue
+from resnet_cifar.training.renting import resume_rented
 from resnet_cifar.ui.chart import chart
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.clock import Clock
@@ -29,12 +32,18 @@ from resnet_cifar.ui.train.title import progress_of
 
 
 def train_tab(
-    records: Records, launcher: Launcher, models: Models, rights: Rights, clock: Clock, title: gr.HTML
+    records: Records,
+    launcher: Launcher,
+    models: Models,
+    rights: Rights,
+    clock: Clock,
+    title: gr.HTML,
+    opened: Any = None,
 ) -> gr.HTML:
     """Build the tab: the form of a new run, and the selected run, which stands above the form while it is news.
 
-    `title` keeps the window's title on all tabs. Returns the run's card, whose `select` event asks for another tab and
-    names the run to show there.
+    `title` keeps the window's title on all tabs. `opened`: the event of the tab being opened. Returns the run's card,
+    whose `select` event asks for another tab and names the run to show there.
     """
     queue = Queue(launcher)
     why_not = rights.why_not or rights.why_no_training
@@ -44,7 +53,7 @@ def train_tab(
         if rights.offers_training:
             queue.attend()  # an earlier page may have left runs in it
             with gr.Column(visible=why_not is None, elem_id="form") as form:
-                setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, clock)
+                setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, clock, opened)
             with gr.Column(visible=why_not is None, elem_id="begin") as begin:
                 bar = Bar(queue, launcher, rights, setup, clock)
         which, live, watching = _watched(records, launcher, queue, rights, clock, title)
@@ -85,7 +94,9 @@ def _watched(
     clock.tick(watching["fn"], watching["inputs"], watching["outputs"])
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
-    resume.click(partial(act, records, rights, queue.resume), which, None, **CHANGES).then(**watching)
+    resume.click(partial(act, records, rights, partial(_resume, queue, launcher, rights)), which, None, **CHANGES).then(
+        **watching
+    )
     live.delete(unqueued, None, None, **CHANGES).then(**watching)
     return which, live, watching
 
@@ -117,7 +128,7 @@ def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, wh
             ),
             (
                 rights.train and not active and current.status != "completed",
-                "Resume" if launcher.at_work() is None else "Resume when the device is free",
+                "Resume" if launcher.at_work() is None or is_rented(run) else "Resume when the device is free",
             ),
             _log(log_tail(run)) if rights.change else "",
             progress_of(current if which == LATEST else state(selected(records, LATEST) or record)),
@@ -161,6 +172,13 @@ def act(records: Records, rights: Rights, action: Callable[[RunDir], None], whic
         action(record.run)
     except UserError as error:
         raise refuse(error) from error
+
+
+def _resume(queue: Queue, launcher: Launcher, rights: Rights, run: RunDir) -> None:
+    if is_rented(run):
+        at_once(resume_rented(launcher, rights.hub(), run))
+    else:
+        queue.resume(run)
 
 
 def _notice(sentence: str | None) -> str:
