@@ -38,7 +38,6 @@ class Hardware:
     """Hardware that can be rented."""
 
     name: str
-    title: str
     gpus: int
     gpu: str
     """Model of the GPU; empty without one."""
@@ -145,7 +144,7 @@ def find_at_work(api: HfApi, rented: Rented) -> JobInfo | None:
 def _hardware(one: JobHardwareInfo) -> Hardware:
     gpu = one.accelerator if one.accelerator and one.accelerator.type == "gpu" else None
     price = 60 * one.unit_cost_usd
-    return Hardware(one.name, one.pretty_name, int(gpu.quantity) if gpu else 0, gpu.model if gpu else "", price)
+    return Hardware(one.name, int(gpu.quantity) if gpu else 0, gpu.model if gpu else "", price)
 
 
 def asked(work: Callable[[], T], rented: Rented | None = None, limit: float = _LIMIT) -> Generator[Progress, None, T]:

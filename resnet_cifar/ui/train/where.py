@@ -48,7 +48,7 @@ class Where:
             self._known = {one.name: one for one in at_once(list_hardware(api)) if one.gpus}
         except UserError as error:  # the Publish tab says so too
             return gr.update(visible=True, info=f"Only this machine: {error}")
-        titles = [(f"Hugging Face, {one.title}: ${one.dollars_an_hour:.2f} an hour", one.name) for one in self._all()]
+        titles = [(f"Hugging Face, {one.name}: ${one.dollars_an_hour:.2f}/h", one.name) for one in self._all()]
         return gr.update(choices=[("This machine", HERE), *titles], visible=True)
 
     def _all(self) -> list[Hardware]:
