@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,44 @@ class Speed:
         return f"{(trained(self._run) - self._before) / (time.monotonic() - self._began):.0f} images/s"
 
 
+@contextmanager
+def served(root: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Serve a page over a folder with the model that ships, in a process of its own."""
+    (root / SHIPPED).symlink_to(CHECKPOINTS / SHIPPED)
+    command = [sys.executable, "-c", _SERVE, str(root), str(port)]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=SOURCE)
+    try:
+        wait_for_page(page)
+        yield page
+    finally:
+        page.kill()
+
+
+@contextmanager
+def training(root: Path) -> Iterator[RunDir]:
+    """Train a run beside the page."""
+    run = start_run(root)
+    try:
+        yield run
+    finally:
+        Launcher(root, torch.device("cpu")).stop(run)
+        while run.holder():
+            time.sleep(0.2)
+
+
+def photograph() -> bytes:
+    """An image to classify: a JPEG file of 30 kB."""
+    file = io.BytesIO()
+    example_image("cup").save(file, "JPEG")
+    return file.getvalue()
+
+
+def quantiles(took: list[float]) -> str:
+    """Format times as median, 95th and 99th percentile."""
+    ordered = sorted(took)
+    return ", ".join(f"{1000 * ordered[int(part * len(ordered))]:.0f}" for part in (0.5, 0.95, 0.99)) + " ms"
+
+
 def main() -> None:
     """Measure and print."""
     flags = argparse.ArgumentParser(description=__doc__)
@@ -101,39 +141,23 @@ def main() -> None:
     flags.add_argument("--seconds", type=float, default=30)
     flags.add_argument("--without-run", action="store_true")
     args = flags.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / SHIPPED).symlink_to(CHECKPOINTS / SHIPPED)
-        photo = io.BytesIO()
-        example_image("cup").save(photo, "JPEG")
-        image = photo.getvalue()
-        serve = [sys.executable, "-c", _SERVE, folder, str(args.port)]
-        page = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=SOURCE)
-        run = None
-        try:
-            wait_for_page(page)
-            url = f"http://127.0.0.1:{args.port}"
-            _, expected = asyncio.run(load(url, 1, 3, image))
-            run = None if args.without_run else start_run(root)
-            if run:
-                speed = Speed(run)
-                time.sleep(args.seconds / 2)
-                print(f"the run alone        {speed}")
-                speed = Speed(run)
-            took, labels = asyncio.run(load(url, args.clients, args.seconds, image))
-            took.sort()
-            print(f"answers a second     {len(took) / args.seconds:6.1f}")
-            shown = (f"{1000 * took[int(part * len(took))]:.0f}" for part in (0.5, 0.95, 0.99))
-            print(f"median, p95, p99     {', '.join(shown)} ms")
-            print(f"the same answer      {'yes' if labels == expected else f'no: {labels}'}")
-            if run:
-                print(f"the run beside them  {speed}")
-        finally:
-            if run:
-                Launcher(root, torch.device("cpu")).stop(run)
-                while run.holder():
-                    time.sleep(0.2)
-            page.kill()
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(served(root, args.port))
+        url, image, speed = f"http://127.0.0.1:{args.port}", photograph(), None
+        _, expected = asyncio.run(load(url, 1, 3, image))
+        if not args.without_run:
+            run = stack.enter_context(training(root))
+            speed = Speed(run)
+            time.sleep(args.seconds / 2)
+            print(f"the run alone        {speed}")
+            speed = Speed(run)
+        took, labels = asyncio.run(load(url, args.clients, args.seconds, image))
+        print(f"answers a second     {len(took) / args.seconds:.1f}")
+        print(f"median, p95, p99     {quantiles(took)}")
+        print(f"the same answer      {'yes' if labels == expected else f'no: {labels}'}")
+        if speed:
+            print(f"the run beside them  {speed}")
 
 
 if __name__ == "__main__":

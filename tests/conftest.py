@@ -40,13 +40,22 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+_LONG = ("browser", "process", "slow")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that look at the page with a browser, and run their files first: they take the longest."""
+    """Mark the tests that look at the page with a browser. Files that take long run first, so that all workers end
+    at the same time: those with a browser, then those that start processes.
+    """
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-    long = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in long)
+    rank = dict.fromkeys((item.path for item in items), len(_LONG))
+    for item in items:
+        for place, name in enumerate(_LONG):
+            if item.get_closest_marker(name):
+                rank[item.path] = min(rank[item.path], place)
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.fixture(autouse=True)
