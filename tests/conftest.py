@@ -1,6 +1,5 @@
 """What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
 
-import atexit
 import functools
 import os
 import shutil
@@ -8,13 +7,15 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
 
 from resnet_cifar.data import synthetic
 from resnet_cifar.runs.run_dir import RunDir
-from tests.builders import CPU, _children, recipe
+from tests import forked
+from tests.builders import CPU, _children, recipe, staged_recipe
 
 
 def _own_temporary_folder() -> None:
@@ -25,9 +26,11 @@ def _own_temporary_folder() -> None:
     if name in os.environ.get("TMPDIR", ""):  # a child process of a test inherits its folder
         return
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=name, dir=_OUTERMOST)
-    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+    after_forking = -200  # the lowest priority goes last: the forking process has files there
+    Finalize(None, shutil.rmtree, (tempfile.tempdir,), {"ignore_errors": True}, exitpriority=after_forking)
 
 
+pytest.register_assert_rewrite("tests.training.same")
 _OUTERMOST = os.environ.setdefault("RESNET_CIFAR_TESTS_TMPDIR", tempfile.gettempdir())
 _own_temporary_folder()
 # Several workers share the cores; threads that wait for each other would take longer than one thread each.
@@ -97,6 +100,7 @@ def _no_child_outlives_its_test() -> Iterator[None]:
     while _children:
         with _children.pop() as child:  # closes the pipe, too
             child.kill()
+    forked.kill_all()
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +121,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def run(trained: RunDir, tmp_path: Path) -> RunDir:
     """A copy of it."""
     return RunDir(Path(shutil.copytree(trained.path, tmp_path / "tiny")))
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run of each kind of stage, completed without an interruption."""
+    from resnet_cifar.training.session import train
+
+    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe(train_images=200))
+    *_, _ = train(run, device=CPU, data_dir=None)
+    return run

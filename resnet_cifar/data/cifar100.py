@@ -1,8 +1,10 @@
 """CIFAR-100, as its official files or as the Hub's copy of them: find, check, download and read it."""
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.datasets import DATASETS
+from resnet_cifar.system import files
 
 _FOLDER = "cifar-100-python"
+_PAUSE = 0.2  # seconds between two looks at another process that downloads
 _OTHER = f"--data-source hub downloads it from the Hugging Face Hub; that needs `{cifar100_hub.INSTALL}`."
 
 
@@ -88,7 +92,11 @@ def download(root: Path = DATA, source: str | None = None) -> Generator[Progress
         pass  # some or all of it is missing
     try:
         root.mkdir(parents=True, exist_ok=True)
-        yield from _download(root, source)
+        lock = yield from _alone(root)
+        try:
+            yield from _download_missing(root, source)
+        finally:
+            os.close(lock)
     except (UserError, OSError) as error:
         why = error if isinstance(error, UserError) else f"cannot download CIFAR-100 into {root}: {error.strerror}."
         raise UserError(
@@ -97,7 +105,18 @@ def download(root: Path = DATA, source: str | None = None) -> Generator[Progress
     return find(root)
 
 
-def _download(root: Path, source: str | None) -> Generator[Progress, None, None]:
+def _alone(root: Path) -> Generator[Progress, None, int]:
+    """Wait until no other process downloads into a folder; returns the descriptor that keeps it so."""
+    while (lock := files.lock(root)) is None:
+        time.sleep(_PAUSE)
+        yield cifar100_archive.progress_elsewhere(root)
+    return lock
+
+
+def _download_missing(root: Path, source: str | None) -> Generator[Progress, None, None]:
+    with suppress(UserError):
+        find(root)  # another process was faster
+        return
     if source == "hub":
         yield from cifar100_hub.download(root)
     elif source is None and cifar100_hub.installed():

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -17,7 +18,6 @@ _BLOCK = 2**16  # bytes
 _SILENCE = 20.0  # seconds without a byte after which the server counts as down
 _WINDOW = 20.0  # seconds over which the speed is measured
 _LONGEST = 600.0  # seconds; a download that would take longer from now on is slow
-_ABANDONED = 3600  # seconds without a write after which a partial download is abandoned
 
 
 class TooSlow(UserError):
@@ -25,7 +25,7 @@ class TooSlow(UserError):
 
 
 def download(root: Path, when_slow: Callable[[str], None]) -> Generator[Progress, None, None]:
-    """Download the archive into `root` and unpack it there.
+    """Download the archive into `root` and unpack it there; no other process may do so at the same time.
 
     when_slow: called, in another thread, with a sentence while the rest would take longer than ten minutes; it may
     raise TooSlow to end the download. Raises UserError if the download fails or its MD5 is not the official one.
@@ -49,7 +49,8 @@ def download(root: Path, when_slow: Callable[[str], None]) -> Generator[Progress
         _sweep(root)
         yield from in_background(work, lambda: Progress(phase="download", done=received, total=_BYTES))
     except (OSError, RuntimeError, HTTPException) as error:
-        raise UserError(f"cannot download CIFAR-100 from {Official.url} into {root}: {error}.") from error
+        why = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
+        raise UserError(f"cannot download CIFAR-100 from {Official.url} into {root}: {why}.") from error
 
 
 def give_up(slow: str) -> None:
@@ -57,16 +58,29 @@ def give_up(slow: str) -> None:
     raise TooSlow(slow)
 
 
+def progress_elsewhere(root: Path) -> Progress:
+    """Report how much another process has downloaded into `root`."""
+    sizes = [0]
+    for partial in _partials(root):
+        with suppress(OSError):  # it is renamed when it is complete
+            sizes.append(partial.stat().st_size)
+    return Progress(phase="download", done=max(sizes), total=_BYTES)
+
+
+def _partials(root: Path) -> Iterator[Path]:
+    return root.glob(f"{_ARCHIVE}*.partial")
+
+
 def _sweep(root: Path) -> None:
-    for partial in root.glob(f"{_ARCHIVE}*.partial"):
-        if time.time() - partial.stat().st_mtime > _ABANDONED:  # newer ones may be in use
-            partial.unlink(missing_ok=True)
+    """Remove what killed processes left."""
+    for partial in _partials(root):
+        partial.unlink(missing_ok=True)
 
 
 def _fetch(url: str, archive: Path, md5: str, count: Callable[[int], None], when_slow: Callable[[], None]) -> None:
     from torchvision.datasets.utils import calculate_md5
 
-    partial = archive.with_name(f"{archive.name}.{secrets.token_hex(4)}.partial")  # several processes may download
+    partial = archive.with_name(f"{archive.name}.{secrets.token_hex(4)}.partial")
     request = Request(url, headers={"User-Agent": "resnet_cifar"})
     try:
         with urlopen(request, timeout=_SILENCE) as answer, partial.open("xb") as file:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from resnet_cifar.data.own_report import Report
+from resnet_cifar.errors import UserError
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.datasets import OwnData
 from resnet_cifar.system import files
@@ -63,16 +64,19 @@ def place(path: Path, key: str) -> Path:
         beside.mkdir(exist_ok=True)
     except OSError:
         beside = UPLOADED
-        beside.mkdir(parents=True, exist_ok=True)
     return beside / f"{key}{ENDING}"
 
 
 def write(own: OwnImages) -> None:
-    """Store images in their file. Raises UserError if the disk is full."""
+    """Store images in their file. Raises UserError if the disk refuses it."""
     tensors = {"images": own.images, "labels": own.labels, "splits": own.splits}
-    own.file.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(own.file) as draft:
-        save_file(tensors, draft, {"report": json.dumps(asdict(own.report)), "fingerprint": own.fingerprint})
+    try:
+        own.file.parent.mkdir(parents=True, exist_ok=True)
+        files.sweep(own.file.parent)
+        with files.replacing(own.file) as draft:
+            save_file(tensors, draft, {"report": json.dumps(asdict(own.report)), "fingerprint": own.fingerprint})
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {own.file}: {error}. Free disk space or fix permissions.") from error
 
 
 def stored(file: Path) -> OwnImages | None:

@@ -84,7 +84,7 @@ def device_file(device: str) -> Path:
 
 def _inherited_descriptor(file: Path, inherited: Sequence[int]) -> int | None:
     for descriptor in inherited:
-        if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+        if _is_at(file, descriptor):
             os.set_inheritable(descriptor, False)
             return descriptor
     return None
@@ -97,16 +97,24 @@ def _held_by_parent(file: Path) -> bool:
 
 
 def _acquire(file: Path) -> int:
-    # The temporary folder is writable for all users, so links in it are never followed.
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     deadline = time.monotonic() + _TIMEOUT
-    while not _try(descriptor, fcntl.LOCK_EX):
-        if time.monotonic() > deadline:
-            os.close(descriptor)
-            raise Held(holder(file) or Holder(None, ""))
-        time.sleep(0.02)
+    while True:
+        # The temporary folder is writable for all users, so links in it are never followed.
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        while not _try(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise Held(holder(file) or Holder(None, ""))
+            time.sleep(0.02)
+        if _is_at(file, descriptor):
+            break
+        os.close(descriptor)  # the previous holder has deleted or renamed its folder
     os.ftruncate(descriptor, 0)  # remove what the previous holder wrote
     return descriptor
+
+
+def _is_at(file: Path, descriptor: int) -> bool:
+    return file.exists() and os.path.samestat(os.fstat(descriptor), file.stat())
 
 
 def _pid_namespace() -> str:

@@ -43,12 +43,10 @@ class _Events:
     last: Event | None = None
     time: float = 0.0
     """Unix time of the last event."""
-    start_time: float = 0.0
-    """Unix time of `start`."""
-    earlier_seconds: float = 0.0
-    """Total duration of all processes before the newest one."""
+    seconds: float = 0.0
+    """Duration of the run so far, over all its processes, without pauses. A clock that is set back adds nothing."""
     first_work: tuple[float, float] | None = None
-    """Unix time of the newest process's first training event, and the part of the run that was done by then."""
+    """`seconds` at the newest process's first training event, and the part of the run that was done by then."""
 
 
 class Record:
@@ -108,26 +106,24 @@ class Record:
     def _add(self, event: Event, time: float) -> None:
         so_far = self.events
         if isinstance(event, events.RunStarted | events.RunResumed):
-            so_far.earlier_seconds += max(0.0, so_far.time - so_far.start_time)
-            so_far.start, so_far.start_time, so_far.first_work = event, time, None
-        elif so_far.last is None:
-            so_far.start_time = time  # the line of RunStarted is torn
+            so_far.start, so_far.first_work = event, None
+        elif so_far.last is not None:  # or else the line of RunStarted is torn
+            so_far.seconds = round(so_far.seconds + max(0.0, time - so_far.time), 3)
         so_far.progress = event if isinstance(event, Progress) else None
         so_far.last, so_far.time = event, time
         if isinstance(event, StageStarted):
             self._start_stage(event)
         elif isinstance(event, _OF_STAGE):
             self._start_stage(self._planned(event.stage))  # its line may be torn
-        seconds = so_far.earlier_seconds + max(0.0, time - so_far.start_time)
         if isinstance(event, StepLogged):
             so_far.steps.append(event)
-            so_far.step_seconds.append(seconds)
+            so_far.step_seconds.append(so_far.seconds)
         elif isinstance(event, EpochEnded):
             so_far.epochs.append(event)
-            so_far.epoch_seconds.append(seconds)
+            so_far.epoch_seconds.append(so_far.seconds)
         is_work = isinstance(event, StepLogged | EpochEnded | Progress) and getattr(event, "phase", "") != "compile"
         if so_far.first_work is None and so_far.stages and is_work:
-            so_far.first_work = time, self.part_done()
+            so_far.first_work = so_far.seconds, self.part_done()
 
     def _start_stage(self, started: StageStarted) -> None:
         if all(stage.stage != started.stage for stage in self.events.stages):

@@ -140,6 +140,8 @@ class RunDir:
             except OSError as error:
                 raise files.cannot_write(self._lock_file, error) from error
             files.sweep(self.path)
+            if os.path.lexists(self.last_file) and isinstance(self.last_event(), events.RunCompleted):
+                files.remove(self.last_file)  # killed before it could do so itself
             yield lock
 
     def holder(self) -> locks.Holder | None:

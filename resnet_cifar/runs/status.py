@@ -110,7 +110,7 @@ def _seconds(record: Record) -> float:
     so_far = record.events
     if isinstance(so_far.last, RunCompleted) and so_far.last.seconds is not None:
         return so_far.last.seconds
-    return so_far.earlier_seconds + max(0.0, so_far.time - so_far.start_time)
+    return so_far.seconds
 
 
 def _seconds_left(record: Record) -> float | None:
@@ -118,8 +118,8 @@ def _seconds_left(record: Record) -> float | None:
     so_far = record.events
     if so_far.first_work is None:
         return None
-    time, part = so_far.first_work
-    now = record.part_done()
-    if so_far.time - time < 1 or now - part < 0.002:
+    seconds, part = so_far.first_work
+    worked, now = so_far.seconds - seconds, record.part_done()
+    if worked < 1 or now - part < 0.002:
         return None
-    return (so_far.time - time) * (1 - now) / (now - part)
+    return worked * (1 - now) / (now - part)

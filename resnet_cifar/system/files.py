@@ -4,15 +4,20 @@ Nothing else than a regular file is read: a pipe would wait for a writer, a devi
 """
 
 import errno
+import fcntl
 import os
+import re
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
 
-_LEFTOVER = ".tmp*"
+_WRITER = re.compile(r"\.tmp-(\d{1,9})-\d+-")  # beginning of a draft's name
+_drafts: set[Path] = set()
+"""Files that this process is writing."""
 _MEGABYTE = 10**6
 
 
@@ -22,7 +27,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Raises UserError if the disk refuses the file; `target` is then unchanged.
     """
-    draft = target.with_name(f".tmp-{target.name}")
+    draft = target.with_name(f".tmp-{os.getpid()}-{threading.get_ident()}-{target.name}")
+    _drafts.add(draft)
     try:
         mode = _mode_of_new_file(draft)
         yield draft
@@ -33,7 +39,9 @@ def replacing(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever refuses this refused the file, too
+            draft.unlink(missing_ok=True)
+        _drafts.discard(draft)
 
 
 def cannot_write(target: Path, error: OSError) -> UserError:
@@ -97,9 +105,40 @@ def write_text(target: Path, text: str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove files that a killed writer left in `folder`. The caller must be the only writer there."""
-    for leftover in folder.glob(_LEFTOVER):
-        leftover.unlink(missing_ok=True)
+    """Remove files that killed writers left in `folder`; what a process of this machine is writing there stays."""
+    for leftover in folder.glob(".tmp*"):
+        if not _is_being_written(leftover):
+            with suppress(OSError):  # whatever it is, it is in nobody's way
+                leftover.unlink()
+
+
+def _is_being_written(draft: Path) -> bool:
+    writer = _WRITER.match(draft.name)
+    if writer is None or int(writer[1]) == os.getpid():  # as often in a container, whose processes get the same ids
+        return draft in _drafts
+    try:
+        os.kill(int(writer[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def lock(folder: Path) -> int | None:
+    """Lock a folder, if no other process has; returns a descriptor to close, or None if another one has.
+
+    The kernel frees the lock when its holder dies. A file system that has no locks is taken to have no other users.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    return descriptor
 
 
 def _flush(path: Path) -> None:

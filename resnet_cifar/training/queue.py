@@ -24,6 +24,7 @@ from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.preflight import check_request
 
 _LARGEST = 100_000  # bytes of `queued.json`
+_LATEST = 1e11  # Unix time
 _PAUSE = 1.0  # seconds between two tries to start the next run
 
 
@@ -33,7 +34,7 @@ class _Request:
 
     data_dir: Place | None
     processes: Annotated[int, Bounds(1, 1024)]
-    time: Annotated[float, Bounds(0, 1e11)]
+    time: Annotated[float, Bounds(0, _LATEST)]
     """Unix time at which the run was queued."""
 
 
@@ -66,7 +67,9 @@ class Queue:
             self._put(run, None, processes)
 
     def _put(self, run: RunDir, data_dir: Path | None, processes: int) -> None:
-        request = _Request(str(data_dir) if data_dir else None, processes, time.time())
+        last = max(map(_queued_at, self.waiting()), default=0.0)
+        now = min(_LATEST, max(time.time(), last + 0.001))  # the clock may have been set back
+        request = _Request(str(data_dir) if data_dir else None, processes, now)
         files.write_text(run.queued_file, json.dumps(asdict(request), indent=2) + "\n")
         self.attend()
 

@@ -77,18 +77,6 @@ def limited(kind: int, size: int) -> Callable[[], None]:
 
 
 @pytest.mark.process
-def test_no_room_for_the_weights(tmp_path: Path):
-    """Starts two Python processes. A limit on file sizes replaces a full disk; the weights have 350 kB."""
-    run = RunDir(tmp_path / "run")
-    arguments = ("--train-only", *SMALL, "--run", run.path)
-    done = app(*arguments, preexec_fn=limited(resource.RLIMIT_FSIZE, 100_000))
-    assert done.returncode == 2, done.stderr
-    assert "error: cannot write" in done.stderr and "Traceback" not in done.stderr
-    assert run.status() == "failed" and not list(run.path.glob(".tmp*"))
-    assert app("--train-only", "--resume", run.path).returncode == 0
-
-
-@pytest.mark.process
 def test_out_of_memory(tmp_path: Path):
     """Starts a Python process. A limit on its memory replaces a small machine."""
     arguments = ("--train-only", *SMALL, "--train-images", "5000", "--batch-size", "5000", "--image-size", "512")

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -58,3 +60,36 @@ def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path):
     with pytest.raises(UserError, match="cannot write"), files.replacing(tmp_path / "file"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_two_writers_of_a_file_do_not_meet(tmp_path: Path):
+    """As two pages on one folder: whoever is last wins, and what is read meanwhile is whole."""
+    target, errors = tmp_path / "file", []
+
+    def write(letter: str) -> None:
+        try:
+            for _ in range(100):
+                files.write_text(target, letter * 1000)
+        except UserError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert not target.exists() or target.read_text() in ("a" * 1000, "b" * 1000)
+    assert not errors and [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.process
+def test_a_sweep_spares_what_is_being_written(tmp_path: Path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (".tmp-file", ".tmpJL4BZU", f".tmp-{ended.pid}-1-file", f".tmp-{os.getpid()}-1-file"):
+        (tmp_path / name).touch()
+    (tmp_path / ".tmp-folder").mkdir()
+    with files.replacing(tmp_path / "file") as draft:
+        draft.touch()
+        files.sweep(tmp_path)
+        assert {file.name for file in tmp_path.iterdir()} == {".tmp-folder", draft.name}
+    assert {file.name for file in tmp_path.iterdir()} == {".tmp-folder", "file"}

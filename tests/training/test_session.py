@@ -1,74 +1,28 @@
-"""A run on disk: recorded, stopped, killed, resumed, and ended exactly once."""
+"""A run on disk: recorded, resumed or refused, and ended exactly once."""
 
 import json
-import random
 import shutil
-import signal
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from resnet_cifar import events
-from resnet_cifar.data import cifar100
 from resnet_cifar.data.dataset import official_splits
 from resnet_cifar.data.preprocess import Preprocess
 from resnet_cifar.engine.evaluate import test as run_test
 from resnet_cifar.errors import UserError
 from resnet_cifar.model.calibration import Calibration
-from resnet_cifar.model.checkpoint import CONFIG, MODEL, load_checkpoint
+from resnet_cifar.model.checkpoint import load_checkpoint
 from resnet_cifar.model.tensors import read_tensors, write_tensors
 from resnet_cifar.model.unknown import read_unknown
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import runs_in
 from resnet_cifar.training.preflight import check
 from resnet_cifar.training.session import train
-from tests.builders import CPU, recipe, result, staged_recipe, start, within
-from tests.data.conftest import Stalled, serve  # noqa: F401
-
-SAVE_OFTEN = """
-import sys, torch
-from pathlib import Path
-from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.training.session import train
-for event in train(RunDir(Path(sys.argv[1])), device=torch.device("cpu"), data_dir=None, save_every=float(sys.argv[2])):
-    print(type(event).__name__, flush=True)
-"""
-
-
-def finish(run: RunDir, **options) -> list[events.Event]:
-    return list(train(run, device=CPU, data_dir=None, **options))
-
-
-def learnt(run: RunDir) -> list[str]:
-    """What a run says of what it learnt: its lines less times and memory, which differ between processes."""
-    lines = []
-    for event, _ in run.history():
-        if not isinstance(event, events.RunResumed | events.RunStopped | events.Progress):
-            fields = json.loads(events.to_json(event, 0))
-            measured = ("seconds", "images_per_second", "memory")
-            lines.append(json.dumps({k: v for k, v in fields.items() if k not in measured}))
-    return lines
-
-
-def assert_same_run(one: RunDir, other: RunDir) -> None:
-    assert learnt(one) == learnt(other)
-    weights, others = load_file(one.path / MODEL), load_file(other.path / MODEL)
-    assert weights.keys() == others.keys()
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
-    assert one.eval_file.read_text() == other.eval_file.read_text()
-    assert (one.path / CONFIG).read_text() == (other.path / CONFIG).read_text()
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    run = RunDir.create(tmp_path_factory.mktemp("runs") / "straight", staged_recipe(train_images=200))
-    finish(run)
-    return run
+from tests.builders import CPU, recipe, result, staged_recipe
+from tests.training.same import finish
 
 
 @pytest.mark.slow
@@ -111,78 +65,6 @@ def test_every_epoch_has_its_line_and_its_times(uninterrupted: RunDir):
     assert all(event.seconds > 0 and event.images_per_second > 0 for event in ended)
     times = [time for _, time in uninterrupted.history()]
     assert times == sorted(times)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("phase", ["features", "train", "evaluate", "test"])
-def test_a_stop_is_heeded_in_every_phase_and_nothing_is_lost(uninterrupted, new_run, phase: str):
-    run = new_run(staged_recipe(train_images=200), phase)
-    said, asked = [], 0.0
-    for event in train(run, device=CPU, data_dir=None):
-        said.append(event)
-        if isinstance(event, events.Progress) and event.phase == phase and not asked:
-            run.stop_file.touch()
-            asked = time.monotonic()
-    assert said[-1] == events.RunStopped(by="stop file")
-    assert time.monotonic() - asked < within(2)
-    assert said[-2].phase == phase
-    assert run.status() == "stopped" and not run.stop_file.exists()
-    rest = finish(run)
-    assert rest[0].step > 0 if phase in ("train", "evaluate") else rest[0].stage == (0 if phase == "features" else 3)
-    assert isinstance(rest[-1], events.RunCompleted)
-    assert_same_run(run, uninterrupted)
-
-
-def test_a_stop_is_heeded_while_a_download_stalls(serve, new_run, tmp_path, monkeypatch):  # noqa: F811
-    serve(Stalled)
-    monkeypatch.setattr(cifar100, "download", partial(cifar100.download, tmp_path / "data"))
-    run = new_run(recipe(data="cifar100"))
-    asked = 0.0
-    for event in train(run, device=CPU, data_dir=None):
-        if isinstance(event, events.Progress) and not asked:
-            run.stop_file.touch()
-            asked = time.monotonic()
-    assert event == events.RunStopped(by="stop file")
-    assert time.monotonic() - asked < within(2)
-    assert run.status() == "stopped"
-
-
-@pytest.mark.process
-def test_killed_at_random_three_times_a_run_ends_the_same(uninterrupted: RunDir, new_run: Callable[..., RunDir]):
-    """Three Python processes, one after the other: about 10 s."""
-    run = new_run(staged_recipe(train_images=200))
-    draw = random.Random(7)
-    for _ in range(3):
-        child = start("-c", SAVE_OFTEN, run.path, draw.choice((0, 0.3)))
-        assert child.stdout is not None
-        for _ in range(draw.randint(1, 20)):
-            if not child.stdout.readline():
-                break
-        time.sleep(draw.random() * 0.3)
-        assert child.poll() is None, "the run ended before it could be killed"
-        child.kill()
-        child.communicate()
-        assert run.status() == "interrupted"
-    assert isinstance(finish(run)[-1], events.RunCompleted)
-    assert_same_run(run, uninterrupted)
-    assert not list(run.path.glob(".tmp*"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("killed_at", [events.RunStarted, events.StepLogged])
-def test_a_run_that_was_killed_before_it_saved_a_step_begins_again(new_run: Callable[..., RunDir], killed_at: type):
-    run = new_run(recipe())
-    for event in train(run, device=CPU, data_dir=None):
-        if isinstance(event, killed_at):
-            break
-    with open(run.metrics_file, "a") as metrics:
-        metrics.write('{"event": "EpochEn')
-    assert run.status() == "interrupted" and run.last_file.exists() is (killed_at is events.StepLogged)
-    said = finish(run)
-    assert isinstance(said[0], events.RunStarted if killed_at is events.RunStarted else events.RunResumed)
-    assert isinstance(said[-1], events.RunCompleted)
-    assert next((e.epoch, e.step) for e, _ in run.history() if isinstance(e, events.StepLogged)) == (0, 2)
-    assert len([e for e, _ in run.history() if isinstance(e, events.RunStarted)]) == 1
 
 
 @pytest.fixture(scope="module")
@@ -280,25 +162,6 @@ def test_a_damaged_state_is_refused_and_left_alone(new_run: Callable[..., RunDir
     assert run.last_file.read_bytes() == content
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: signal.Signals):
-    """Starts a Python process and finishes its run: about 8 s."""
-    run = new_run(staged_recipe(train_images=200), number.name)
-    child = start("-c", SAVE_OFTEN, run.path, 60)
-    assert child.stdout is not None
-    while child.stdout.readline() != "StepLogged\n":
-        pass
-    child.send_signal(number)
-    asked = time.monotonic()
-    out, _ = child.communicate(timeout=20)
-    assert out.splitlines()[-1] == "RunStopped" and "Traceback" not in out
-    assert time.monotonic() - asked < within(3)  # 2 to be there, and 1 for Python to end
-    assert run.last_event() == events.RunStopped(by=number.name)
-    finish(run)
-    assert_same_run(run, uninterrupted)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("every,phases", [(0, {"features", "train", "evaluate", "test"}), (1e9, set())])
 def test_progress_is_written_down_where_nothing_else_is_said_for_long(new_run, monkeypatch, every: float, phases: set):
@@ -314,28 +177,3 @@ def test_a_completed_run_is_never_trained_again(uninterrupted: RunDir):
     with pytest.raises(UserError, match="is completed"):
         finish(uninterrupted)
     assert {file: file.read_bytes() for file in uninterrupted.path.iterdir()} == before
-
-
-def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir]):
-    run = new_run(recipe())
-    for event in train(run, device=CPU, data_dir=None):
-        if isinstance(event, events.StepLogged) and event.step == 5:
-            run.stop_file.touch()
-            assert event.images_per_second > 0
-    time.sleep(0.3)
-    said = finish(run)
-    first = next(event for event in said if isinstance(event, events.EpochEnded))
-    second = [event for event in said if isinstance(event, events.EpochEnded)][1]
-    assert first.seconds > second.seconds / 4  # a single step of seven was left, but all of them count
-    assert first.images_per_second < 4 * second.images_per_second
-
-
-def test_a_stop_file_that_cannot_be_removed_ends_in_a_sentence(new_run: Callable[..., RunDir]):
-    """As on a disk that has become read-only."""
-    run = new_run(recipe())
-    for event in train(run, device=CPU, data_dir=None):
-        if isinstance(event, events.StepLogged) and not run.stop_file.exists():
-            run.stop_file.mkdir()
-    assert event == events.RunStopped(by="stop file") and run.status() == "stopped"
-    with pytest.raises(UserError, match="cannot remove .*stop, which asks the run to stop"):
-        next(train(run, device=CPU, data_dir=None))

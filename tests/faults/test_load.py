@@ -1,0 +1,42 @@
+"""Load: many clients beside a training run and two open pages."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load import Speed, load, photograph, quantiles, served, training
+from tests.faults.conftest import LONG, Table
+from tests.ui.conftest import free_port
+
+pytestmark = pytest.mark.skipif(not LONG, reason="ten minutes; the short form is test_32_clients_at_once in tests/ui")
+
+CLIENTS, SECONDS = 32, 2 * LONG
+
+
+def megabytes(pid: int) -> float:
+    """Memory of a process."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def test_clients_a_run_and_two_pages(table: Table, browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ten minutes at a length of 300."""
+    monkeypatch.delenv("OMP_NUM_THREADS")  # as on a person's machine
+    image, port = photograph(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    with served(tmp_path, port) as page, training(tmp_path) as run:
+        for tab in ("train", "curves"):
+            browser.new_page().goto(f"{url}#{tab}")
+        _, expected = asyncio.run(load(url, CLIENTS, 30, image))
+        before, speed = megabytes(page.pid), Speed(run)
+        took, labels = asyncio.run(load(url, CLIENTS, SECONDS, image))
+        beside, after = str(speed), megabytes(page.pid)
+    assert labels == expected and len(labels) == 1
+    assert after - before < 100
+    figures = (
+        f"{len(took):,} answers in {SECONDS} s, {len(took) / SECONDS:.0f} a second, without an error; median, p95, p99 "
+        f"{quantiles(took)}; the run {beside}; memory {before:.0f} MB, then {after:.0f} MB"
+    )
+    must = "no error, the same answer, memory does not grow"
+    table.tell("Load", f"{CLIENTS} clients, a run and two pages, on two cores", must, figures)
