@@ -111,6 +111,11 @@ def wait(until: Callable[[], object], seconds: float = 60) -> float:
     return time.monotonic() - began
 
 
+def memory() -> float:
+    """MB that this process takes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def content(run: RunDir) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in run.path.iterdir()}
 

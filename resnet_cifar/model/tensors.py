@@ -4,6 +4,7 @@
 refused if one does not match or a value is not finite.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.system import files
 
 _LARGEST = 4 * 10**9  # bytes: more than any network of this project needs to be resumed
+_LONGEST_HEADER = 2 * 10**6  # bytes; safetensors itself believes 100 MB, whose million names take a minute and 1 GB
 _META = torch.device("meta")  # its tensors have shapes and no values
 _OWN = ("format", "sha256", "header_sha256")  # entries of the header that no caller writes
 
@@ -84,6 +86,7 @@ def _opened(file: Path) -> Iterator[Any]:
     """Open a safetensors file. Raises UserError for whatever goes wrong while it is open."""
     try:
         files.check_readable(file, _LARGEST)
+        _check_header(file)
         with safe_open(file, "pt") as content:
             yield content
     except FileNotFoundError as error:
@@ -91,6 +94,14 @@ def _opened(file: Path) -> Iterator[Any]:
     except (OSError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{file} is truncated or not a safetensors file: {why}.") from error
+
+
+def _check_header(file: Path) -> None:
+    """Raise OSError if a file's header is longer than that of any network of this project."""
+    with file.open("rb") as content:
+        size = int.from_bytes(content.read(8), "little")
+    if size > _LONGEST_HEADER:
+        raise OSError(errno.EFBIG, f"its header has {size:,} bytes; at most {_LONGEST_HEADER:,} are read")
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -233,8 +233,8 @@ class Records:
 
     def get(self, name: str) -> Record:
         """Return a run's record, up to date. Raises UserError if there is no such run or its recipe cannot be read."""
-        run = RunDir(self.root / name)
-        if not name or run.path.parent != self.root or not os.path.lexists(run.recipe_file):
+        run = RunDir(self.root / str(name))
+        if run.name != name or name == ".." or not os.path.lexists(run.recipe_file):  # `one//` is `one` to a disk
             known = ", ".join(self.names()) or "none yet"
             raise UserError(f"there is no run {brief(name)} here; the runs are: {known}.")
         try:

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no request to other hosts
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or each event would be put into a table with 10,000 others
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
 
 import html
 from functools import partial
@@ -26,10 +28,12 @@ from resnet_cifar.ui.chart import PLOTLY_JS
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.classify.tab import classify_tab
 from resnet_cifar.ui.classify.uploads import MAX_MEGABYTES
+from resnet_cifar.ui.cleaning import MAX_SESSIONS, cleaning, fetch_nothing
 from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.inspect.tab import inspect_tab
+from resnet_cifar.ui.limits import Limits, allow_connections
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
 from resnet_cifar.ui.publish.tab import publish_tab
@@ -39,8 +43,9 @@ from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train.own_images import MAX_MEGABYTES as MAX_ARCHIVE
 from resnet_cifar.ui.train.tab import train_tab
 from resnet_cifar.ui.train.title import title_html
+from resnet_cifar.ui.upload_folder import KEPT, Uploads, private_folder
 
-_KEEP_UPLOADS = (600, 3600)  # seconds between clean-ups, and the age at which a file is deleted
+_FULL = 500  # MB of uploads, after which the oldest make room for new ones; more where archives are uploaded
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _LINKS = {
     "API": "?view=api",
@@ -53,7 +58,7 @@ def build(root: Path, rights: Rights) -> gr.Blocks:
     """Build the page for a folder of checkpoints."""
     models, records, device = Models(root, rights), Records(root), choose_device(PAGE_DEVICE)
     gr.set_static_paths([PLOTLY_JS])
-    with gr.Blocks(title="resnet_cifar", delete_cache=_KEEP_UPLOADS) as page:
+    with gr.Blocks(title="resnet_cifar", delete_cache=(600, KEPT)) as page:
         clock = Clock()
         titled = partial(header, "ZeroGPU" if ON_ZERO_GPU else describe(device))
         with gr.Row(elem_id="top"):
@@ -90,7 +95,7 @@ def _follow(card: gr.HTML, models: Models, targets: dict[str, gr.Dropdown]) -> N
 
     def choose(event: gr.EventData) -> dict[Any, Any]:
         if event.tab not in targets:
-            return {}
+            return dict.fromkeys(targets.values(), gr.skip())
         name, names = str(event.name), models.names()
         if name not in names:
             raise refuse(f"{name} has no usable weights.")
@@ -134,7 +139,11 @@ def serve(
     """
     local = host in LOCAL and not share
     rights = rights_of(local, auth is not None, read_only, os.environ.get("SPACE_ID"))
+    largest = max_megabytes(rights)
+    uploads = Uploads(private_folder(), max(_FULL, 2 * largest) * 2**20)
     page = build(root, rights)
+    fetch_nothing()
+    allow_connections()
     try:
         _, url, shared = page.launch(
             server_name=host,
@@ -151,9 +160,10 @@ def serve(
             enable_monitoring=False,
             strict_cors=True,
             ssr_mode=False,  # on by default on a Space, where a Node server would render pages
-            max_file_size=f"{max_megabytes(rights)}mb",
+            max_file_size=f"{largest}mb",
+            state_session_capacity=MAX_SESSIONS,
             blocked_paths=[str(root)],
-            app_kwargs={"middleware": [Middleware(SameOrigin, local=local), Middleware(Answering)]},
+            app_kwargs={"middleware": _guards(local, uploads, largest), "lifespan": cleaning(uploads)},
         )
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}. Choose another --port or --host.") from error
@@ -163,6 +173,15 @@ def serve(
     if wait:
         page.block_thread()
     return page
+
+
+def _guards(local: bool, uploads: Uploads, largest: int) -> list[Middleware]:
+    """Return what a request has to pass, in this order. `largest`: MB of the largest upload."""
+    return [
+        Middleware(SameOrigin, local=local),
+        Middleware(Limits, uploads=uploads, largest=largest * 2**20),
+        Middleware(Answering),
+    ]
 
 
 def max_megabytes(rights: Rights) -> int:

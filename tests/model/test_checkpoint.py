@@ -1,4 +1,6 @@
 import json
+import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from resnet_cifar.data.preprocess import CIFAR100
 from resnet_cifar.errors import Diverged, UserError
 from resnet_cifar.model.checkpoint import ModelConfig, load_checkpoint, read_config, save_checkpoint
 from resnet_cifar.model.resnet import ResNet
-from resnet_cifar.model.tensors import read_tensors, write_tensors
+from resnet_cifar.model.tensors import read_shapes, read_tensors, write_tensors
 from resnet_cifar.recipe.classes import FINE
 from tests.builders import CPU
 
@@ -79,6 +81,36 @@ def test_a_truncated_file_is_refused(trained: ResNet, tmp_path: Path, size: int)
     file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(UserError, match="model.safetensors is truncated or not a safetensors file"):
         read_tensors(file)
+
+
+def header(text: str, size: int | None = None) -> bytes:
+    """A safetensors file with a header, and no tensors behind it."""
+    return struct.pack("<Q", len(text) if size is None else size) + text.encode()
+
+
+HEADERS = {
+    "endless": lambda: header("{}", 2**63),
+    "longer than the file": lambda: header("{}", 10**6),
+    "of a terabyte": lambda: header(
+        '{"x": {"dtype": "F32", "shape": [268435456000], "data_offsets": [0, 1073741824000]}}'
+    ),
+    "of more than it has": lambda: header('{"x": {"dtype": "F32", "shape": [268435456000], "data_offsets": [0, 0]}}'),
+    "of many names": lambda: header(
+        json.dumps({f"{name}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in range(50_000)})
+    ),
+    "deep": lambda: header('{"x":' + "[" * 10**5 + "]" * 10**5 + "}"),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_is_bounded_before_it_is_believed(tmp_path: Path, kind: str):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(HEADERS[kind]())
+    for read in (read_tensors, read_shapes):
+        began = time.process_time()
+        with pytest.raises(UserError, match="model.safetensors is truncated or not a safetensors file"):
+            read(file)
+        assert time.process_time() - began < 0.2
 
 
 def test_values_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path):

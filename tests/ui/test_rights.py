@@ -20,8 +20,10 @@ from resnet_cifar.ui.curves.rows import Rows
 from resnet_cifar.ui.curves.runs import delete, rename
 from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.page import rights_of
+from resnet_cifar.ui.publish.tab import dry_run, logged_in, upload
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.bar import LATEST, start
+from resnet_cifar.ui.train.recipe_form import asked
 from resnet_cifar.ui.train.tab import act, watch
 from tests.builders import CPU, checkpoint
 from tests.hub.login import CLIENT
@@ -32,12 +34,17 @@ MAY, MAY_NOT = Rights(), Rights("not today")
 def test_handlers_refuse_visitors_without_rights(records: Records):
     launcher = Launcher(records.root, CPU)
     queue = Queue(launcher)
+    to_publish = ("", "one", "me/one", False, False, False, "")
     for attempt in (
         lambda: rename(records, MAY_NOT, "one", "two"),
         lambda: delete(records, MAY_NOT, "one"),
         lambda: start(launcher, queue, MAY_NOT, Any, False, False, "", 1),
         lambda: start(launcher, queue, MAY_NOT, Any, True, True, "", 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
+        lambda: asked(MAY_NOT, "price", dict)({}),
+        lambda: logged_in(MAY_NOT),
+        lambda: next(dry_run(records, MAY_NOT, *to_publish)),
+        lambda: next(upload(records, MAY_NOT, *to_publish)),
     ):
         with pytest.raises(gr.Error, match="not today"):
             attempt()

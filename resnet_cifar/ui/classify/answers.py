@@ -31,7 +31,7 @@ from resnet_cifar.ui.classify.uploads import uploaded
 BATCH = 8
 """Most images in one request, so that the gallery grows about twice a second."""
 _TOP = 5
-_FRAME = 1_000_000  # bytes of a webcam image in base64; the page sends about 20 kB
+_FRAME = 400_000  # bytes of a webcam image in base64; the page sends about 20 kB
 _NAME = 200  # characters
 COLUMNS = (
     "file",

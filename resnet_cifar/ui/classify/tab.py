@@ -131,7 +131,7 @@ def choose(
 
     Yields the model that answers, the dropdown's value, and the note below it.
     """
-    name = (name or "").strip() or None
+    name = str(name or "").strip() or None
     if name == current or (name is None and not may_be_none):
         yield gr.skip(), current, gr.skip()
         return
