@@ -5,6 +5,9 @@ RUN := $(VENV)/bin/python
 SPREAD := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 
+# Tests start a hundred processes, which would all compile the project's code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: page train check test faults lint format clean
 
 page: $(VENV)/ready ## open the page; ARGS="--port 8000" and the like are passed on

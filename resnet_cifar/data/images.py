@@ -7,13 +7,15 @@ image, from the page, the API or the terminal, is decoded here.
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from resnet_cifar.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
@@ -53,14 +55,9 @@ def centre_square(image: Image.Image, side: int) -> Image.Image:
     return image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def to_image(pixels: Tensor) -> Image.Image:
+def to_image(pixels: "Tensor") -> Image.Image:
     """Convert pixels (3, H, W), uint8, to an RGB image."""
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())  # importing torchvision's would take a second
-
-
-def to_pixels(image: Image.Image) -> Tensor:
-    """Convert an RGB image to pixels (3, H, W), uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

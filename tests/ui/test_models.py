@@ -22,6 +22,7 @@ def test_where_zero_gpu_gives_none_and_for_a_webcam_the_cpu_answers(tmp_path: Pa
         raise gr.Error("quota exceeded")
 
     monkeypatch.setattr(zero_gpu, "predict", refused)
+    monkeypatch.setattr(zero_gpu, "ON_ZERO_GPU", True)
     assert models.predict("one", [halves((900, 700))], live=True) and not asked
     assert models.predict("one", [halves()])[0].as_json() == expected
     assert asked == [32]  # no more than the network needs goes to the other process

@@ -128,14 +128,11 @@ def test_a_missing_repo_is_reported_for_the_model_box(page):
     page.get_by_text("there is no 'you/nothing' on the Hugging Face Hub").wait_for()
 
 
-def test_a_token_that_can_only_read_is_said_to(hub: HubServer, tmp_path: Path, browser, root: Path):
-    """Starts the app: about 8 s."""
-    app = App(root)
-    app.start(env=hub.environment(tmp_path / "home", HF_TOKEN=READ))
+def test_a_token_that_can_only_read_is_said_to(hub: HubServer, app: App, browser, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(hub.tokens, WRITE, hub.tokens[READ])
     page = browser.new_page()
     page.goto(f"{app.url}#publish")
     page.get_by_text("the token can only read").wait_for()
     assert page.get_by_role("button", name="Publish", exact=True).is_disabled()
     assert page.get_by_role("button", name="Preview").is_enabled()
     page.close()
-    app.kill()

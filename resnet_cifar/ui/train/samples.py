@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from resnet_cifar.data.augment import augment, mix
 from resnet_cifar.data.dataset import balanced_order, load, official_splits
-from resnet_cifar.data.images import to_image, to_pixels
+from resnet_cifar.data.images import to_image
 from resnet_cifar.errors import UserError
 from resnet_cifar.paths import DATA
 from resnet_cifar.recipe.augmentation import Augmentation
@@ -84,7 +85,7 @@ def _tensor(image: Image.Image) -> Tensor:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     small = image.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.LANCZOS)
-    return to_pixels(small)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
 
 def _augmented(images: Tensor, labels: Tensor, classes: int, policy: Augmentation, seed: int) -> Tensor:
