@@ -1,11 +1,10 @@
 """Load: many clients beside a training run and two open pages."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from benchmarks.load import Speed, labels, load, photograph, quantiles, served, training
+from benchmarks.load import Speed, ask_all, labels, photograph, quantiles, served, training
 from tests.faults.conftest import LONG, Table
 from tests.ui.conftest import free_port
 
@@ -28,9 +27,9 @@ def test_clients_a_run_and_two_pages(table: Table, browser, tmp_path: Path, monk
     with served(tmp_path, port) as page, training(tmp_path) as run:
         for tab in ("train", "curves"):
             browser.new_page().goto(f"{url}#{tab}")
-        expected = labels(asyncio.run(load(url, CLIENTS, 30, image)))
+        expected = labels(ask_all(url, CLIENTS, 30, image))
         before, speed = megabytes(page.pid), Speed(run)
-        answers = asyncio.run(load(url, CLIENTS, SECONDS, image))
+        answers = ask_all(url, CLIENTS, SECONDS, image)
         beside, after = str(speed), megabytes(page.pid)
     assert labels(answers) == expected and len(expected) == 1
     assert after - before < 100

@@ -1,6 +1,5 @@
 """`/classify` as an API, against a live page."""
 
-import asyncio
 import base64
 import statistics
 import time
@@ -12,7 +11,7 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from benchmarks.load import load
+from benchmarks.load import ask_all
 from resnet_cifar.data.images import decode
 from resnet_cifar.model.classifier import Classifier
 from tests.awkward import BAD, GOOD, halves, saved
@@ -122,7 +121,7 @@ def test_32_clients_at_once(client: Client, url: str, image: Path):
         expected = client.predict(handle_file(image), "first", api_name="/classify")
         times.append(time.perf_counter() - began)
     assert statistics.median(times) < within(1)
-    answers = asyncio.run(load(url, 32, 0.5, image.read_bytes(), "first"))
+    answers = ask_all(url, 32, 0.5, image.read_bytes(), "first")
     assert len(answers) >= 32
     for _, answer in answers:  # in a batch, sums are rounded in another order
         assert {**answer, "confidences": 0} == {**expected, "confidences": 0}
