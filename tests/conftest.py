@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ def _own_temporary_folder() -> None:
 pytest.register_assert_rewrite("tests.training.same")
 _OUTERMOST = os.environ.setdefault("RESNET_CIFAR_TESTS_TMPDIR", tempfile.gettempdir())
 _own_temporary_folder()
+# A shell lets what it starts in the background ignore Ctrl-C, and all children of that; some tests send it to both.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several workers share the cores; threads that wait for each other would take longer than one thread each.
 os.environ["OMP_NUM_THREADS"] = "1"
 
