@@ -133,7 +133,7 @@ def choose(
     """
     name = str(name or "").strip() or None
     if name == current or (name is None and not may_be_none):
-        yield gr.skip(), current, gr.skip()
+        yield gr.skip(), gr.skip(), gr.skip()  # a value could arrive after *Stop comparing* has emptied the box
         return
     try:
         for _ in models.fetch(name):
