@@ -31,7 +31,7 @@ def _own_temporary_folder() -> None:
     Finalize(None, shutil.rmtree, (tempfile.tempdir,), {"ignore_errors": True}, exitpriority=after_forking)
 
 
-pytest.register_assert_rewrite("tests.training.same")
+pytest.register_assert_rewrite("tests.training.same", "tests.training.player")
 _OUTERMOST = os.environ.setdefault("RESNET_CIFAR_TESTS_TMPDIR", tempfile.gettempdir())
 _own_temporary_folder()
 # A shell lets what it starts in the background ignore Ctrl-C, and all children of that; some tests send it to both.

@@ -8,21 +8,16 @@ import pytest
 import torch
 
 from resnet_cifar.engine.evaluate import summarise
-from resnet_cifar.hub import push as pushing
 from resnet_cifar.recipe.datasets import DATASETS
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import checkpoint, recipe, told
-from tests.hub.contents import WRITE
 from tests.hub.server import HubServer
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A local Hub. This process is logged in to it with write access, and retries at once."""
-    with HubServer() as hub:
-        hub.patch(monkeypatch, tmp_path / "home")
-        monkeypatch.setenv("HF_TOKEN", WRITE)
-        monkeypatch.setattr(pushing, "_RETRY_DELAYS", (0.05, 0.05))
+    with HubServer.logged_in(monkeypatch, tmp_path / "home") as hub:
         yield hub
 
 

@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,16 @@ class HubServer:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         switched_off = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         return clean | switched_off | {"HF_ENDPOINT": self.url, "HF_HOME": str(home)} | more
+
+    @classmethod
+    @contextmanager
+    def logged_in(cls, monkeypatch: Any, home: Path) -> Iterator["HubServer"]:
+        """A hub to which this process is logged in with write access; its client retries at once."""
+        with cls() as hub:
+            hub.patch(monkeypatch, home)
+            monkeypatch.setenv("HF_TOKEN", WRITE)
+            monkeypatch.setattr("resnet_cifar.hub.push._RETRY_DELAYS", (0.05, 0.05))
+            yield hub
 
     def patch(self, monkeypatch: Any, home: Path) -> None:
         """Point the client of this process, already imported, at this hub.

@@ -69,6 +69,18 @@ def test_each_is_answered_by_its_own_model_and_in_its_own_length(classifier: Cla
     assert (busy.sizes, other.sizes) == ([1, 2], [2])
 
 
+def test_many_images_of_another_model_keep_nobody_apart(classifier: Classifier, pool: ThreadPoolExecutor):
+    busy, other, batches = Busy(classifier), Busy(classifier), Batches()
+    tasks = [pool.submit(batches.predict, busy, IMAGES[:1], 5)]
+    wait(lambda: busy.sizes)
+    for count, (model, images) in enumerate(((busy, IMAGES[1:2]), (other, IMAGES[2:10]), (busy, IMAGES[10:11])), 1):
+        tasks.append(pool.submit(batches.predict, model, images, 5))
+        wait(lambda count=count: len(batches._waiting) == count)
+    busy.released.set()
+    other.released.set()
+    assert [len(task.result()) for task in tasks] == [1, 1, 8, 1] and (busy.sizes, other.sizes) == ([1, 2], [8])
+
+
 def test_an_error_is_everybodys_and_the_next_are_answered(classifier: Classifier, monkeypatch: pytest.MonkeyPatch):
     batches = Batches()
     with monkeypatch.context() as broken:

@@ -46,8 +46,9 @@ class Batches:
         first = self._waiting.popleft()
         batch, count = [first], len(first.images)
         for request in [*self._waiting]:
-            count += len(request.images)
-            if (request.classifier, request.top) == (first.classifier, first.top) and count <= _MOST:
+            fits = count + len(request.images) <= _MOST
+            if fits and (request.classifier, request.top) == (first.classifier, first.top):
+                count += len(request.images)
                 batch.append(request)
                 self._waiting.remove(request)
         return batch
