@@ -1,7 +1,6 @@
 """Fixtures of the page: a live page and a real browser."""
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,11 +130,11 @@ def address(runs: Path) -> Iterator[str]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """Chromium: the system's, or the one installed by `playwright install chromium`."""
     api = pytest.importorskip("playwright.sync_api")
-    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with api.sync_playwright() as playwright:
-        if not system and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("there is no Chromium: install it, or run `playwright install chromium`")
-        browser = Chromium(playwright.chromium, system, tmp_path_factory.mktemp("profile"))
+        try:
+            browser = Chromium(playwright.chromium, tmp_path_factory.mktemp("profile"))
+        except LookupError as error:
+            pytest.skip(str(error))
         yield browser
         browser.close()
 
@@ -151,7 +150,8 @@ on_both_screens = pytest.mark.parametrize("page", SCREENS, indirect=True)
 
 def screen(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Options of `new_page`, for a fixture `page`."""
-    return SCREENS[getattr(request, "param", "phone-dark")]
+    webcam = request.node.get_closest_marker("webcam") is not None
+    return {**SCREENS[getattr(request, "param", "phone-dark")], "webcam": webcam}
 
 
 @pytest.fixture(autouse=True)

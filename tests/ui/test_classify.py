@@ -117,6 +117,7 @@ def test_the_classes_are_listed_by_superclass_in_everyday_words(page):
     assert sum(text.count(",") + 1 for text in page.locator(".classes dd").all_inner_texts()) == 100
 
 
+@pytest.mark.webcam
 def test_the_webcam_is_classified_live_and_closed_again(page, url: str):
     """Chromium's webcam shows a clock. Nothing is opened before the button is pressed, or without permission."""
     button = page.get_by_role("button", name="Use the webcam")

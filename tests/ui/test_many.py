@@ -132,6 +132,7 @@ def test_more_than_the_limit_is_refused_before_anything_is_uploaded(page):
     page.locator(".answer", has_text="201 images were chosen; at most 200").wait_for()
 
 
+@pytest.mark.webcam
 @on_both_screens
 def test_accessibility(page, url: str, images: list[Path]):
     """axe-core, WCAG AA: empty, many images, one of them in the dialog, two models, and the webcam: about 10 s."""
