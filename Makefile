@@ -23,7 +23,7 @@ test: lint ## everything that must pass before a commit; ARGS="-k stop" and the 
 	$(RUN) -m pytest -n auto $(SPREAD) $(ARGS)
 
 faults: lint ## the long form of tests/faults, which writes its table; FAULTS=1000 for more examples of each fault
-	FAULTS=$(or $(FAULTS),200) $(RUN) -m pytest tests/faults $(ARGS)
+	FAULTS=$(or $(FAULTS),300) $(RUN) -m pytest tests/faults $(ARGS)
 
 lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .

@@ -194,6 +194,8 @@ Event = (
     | RunStopped
     | RunFailed
 )
+ENDS = (RunCompleted, RunStopped, RunFailed)
+"""Events of which one ends a run's record, until it is resumed."""
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from resnet_cifar.cli.chosen import recipe_from
 from resnet_cifar.cli.train import check_afterwards, consumers_of, exit_code, publish
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
+from resnet_cifar.events import ENDS, Event, RunCompleted, RunStopped
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.runs.run_dir import RunDir, locate
 
@@ -132,7 +132,7 @@ def _follow(args: argparse.Namespace, began: float, run: RunDir, api: "HfApi") -
     for last in follow(run, api, inherited=_locks(args), leave=asks):
         for consumer in consumers:
             consumer.show(last)
-    if not isinstance(last, RunCompleted | RunStopped | RunFailed):
+    if not isinstance(last, ENDS):
         return _leave(args, run, api)
     if is_at_work():
         sys.stdout.flush()

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Literal, get_args
 
 from resnet_cifar import decode
@@ -39,7 +39,7 @@ class Change:
             check_range("progression: image_size", self.image_size, *IMAGE_SIZES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EpochSettings:
     """Settings of a single epoch."""
 
@@ -142,11 +142,12 @@ class Stage:
         Only for costs and descriptions: the parts' learning-rate schedules are not that of the stage.
         """
         plain = dataclasses.replace(self, progression=(), no_mix_fraction=0.0, warmup_epochs=0.0)
+        changes = [round(change.after * self.epochs) for change in self.progression]
+        borders = {0, *changes, self.epochs - round(self.no_mix_fraction * self.epochs), self.epochs}
+        pieces = [(self.at(start), end - start) for start, end in pairwise(sorted(borders))]
         return tuple(
-            dataclasses.replace(
-                plain, epochs=len(list(epochs)), image_size=settings.image_size, augmentation=settings.augmentation
-            )
-            for settings, epochs in groupby(range(self.epochs), self.at)
+            dataclasses.replace(plain, epochs=sum(length for _, length in same), **vars(settings))
+            for settings, same in groupby(pieces, lambda piece: piece[0])
         )
 
     @property

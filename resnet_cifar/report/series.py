@@ -3,12 +3,11 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
-from resnet_cifar.events import EpochEnded, StepLogged
+from resnet_cifar.events import ENDS, EpochEnded, StepLogged
 from resnet_cifar.runs.record import Record
 
 By = Literal["step", "epoch", "time"]
@@ -16,10 +15,23 @@ By = Literal["step", "epoch", "time"]
 POINTS = 1000
 """Maximum points of a line; a screen cannot show more."""
 
+_LONG = 2**17  # bytes of a record whose curves no longer change visibly with each event
+
 _COLUMNS = (
     *("stage", "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
     *("ema_val_loss", "ema_val_top1", "ema_val_top5", "images_per_second"),
 )
+
+
+def visible_size(record: Record) -> int:
+    """Return how much of a record its curves show, in bytes: it changes when they would look different.
+
+    While a long run is at work, only every few hundredth part of it does that.
+    """
+    if record.size < _LONG or isinstance(record.events.last, ENDS):
+        return record.size
+    grain = 1 << record.size.bit_length() - 9
+    return record.size // grain * grain
 
 
 class XAxis:
@@ -84,11 +96,12 @@ def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray,
     """Reduce a line to at most `limit` points: the minimum and maximum of each of many ranges, and both ends."""
     if len(x) <= limit:
         return x, y
-    edges = np.linspace(0, len(x), limit // 2, dtype=int)
-    keep = {0, len(x) - 1}
-    for start, stop in pairwise(edges):
-        keep |= {start + int(y[start:stop].argmin()), start + int(y[start:stop].argmax())}
-    kept = np.array(sorted(keep))
+    ranges = limit // 2 - 1
+    length = -(-len(y) // ranges)
+    table = np.pad(y, (0, ranges * length - len(y)), mode="edge").reshape(ranges, length)
+    starts = length * np.arange(ranges)
+    found = np.concatenate(([0], starts + table.argmin(1), starts + table.argmax(1), [len(y) - 1]))
+    kept = np.unique(np.minimum(found, len(y) - 1))
     return x[kept], y[kept]
 
 

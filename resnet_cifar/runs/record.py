@@ -30,6 +30,8 @@ class _Events:
 
     stages: list[StageStarted] = field(default_factory=list)
     """One per stage, in the order in which they started."""
+    started: set[int] = field(default_factory=set)
+    """Indices of these stages."""
     steps: list[StepLogged] = field(default_factory=list)
     epochs: list[EpochEnded] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
@@ -111,10 +113,9 @@ class Record:
             so_far.seconds = round(so_far.seconds + max(0.0, time - so_far.time), 3)
         so_far.progress = event if isinstance(event, Progress) else None
         so_far.last, so_far.time = event, time
-        if isinstance(event, StageStarted):
-            self._start_stage(event)
-        elif isinstance(event, _OF_STAGE):
-            self._start_stage(self._planned(event.stage))  # its line may be torn
+        if isinstance(event, StageStarted | _OF_STAGE) and event.stage not in so_far.started:
+            so_far.started.add(event.stage)
+            so_far.stages.append(event if isinstance(event, StageStarted) else self._planned(event.stage))
         if isinstance(event, StepLogged):
             so_far.steps.append(event)
             so_far.step_seconds.append(so_far.seconds)
@@ -125,12 +126,8 @@ class Record:
         if so_far.first_work is None and so_far.stages and is_work:
             so_far.first_work = so_far.seconds, self.part_done()
 
-    def _start_stage(self, started: StageStarted) -> None:
-        if all(stage.stage != started.stage for stage in self.events.stages):
-            self.events.stages.append(started)
-
     def _planned(self, index: int) -> StageStarted:
-        """Rebuild the StageStarted event of a stage from the recipe."""
+        """Rebuild the StageStarted event of a stage from the recipe, because its line is torn."""
         stage, images = self.recipe.stages[index], cost.training_images(self.recipe)
         processes = self.events.start.processes if self.events.start else 1
         return StageStarted(

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_cifar.events import Metrics, RunCompleted, RunFailed, RunStopped, StageEnded
+from resnet_cifar.events import ENDS, Metrics, RunCompleted, RunFailed, StageEnded
 from resnet_cifar.runs.record import Record, val_top1
 from resnet_cifar.runs.run_dir import Status
 
@@ -65,7 +65,7 @@ def _state(record: Record) -> State:
     stage, done = recipe.stages[index], record.epochs_done(index)
     step = so_far.steps[-1] if so_far.steps else None
     best, last = record.best(), so_far.last
-    ended = isinstance(last, RunCompleted | RunFailed | RunStopped)  # of a running run: it was just resumed
+    ended = isinstance(last, ENDS)  # of a running run: it was just resumed
     return State(
         name=record.run.name,
         recipe=recipe.name,

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.events import Event, RunCompleted, RunFailed, RunStopped
+from resnet_cifar.events import ENDS, Event
 from resnet_cifar.model.checkpoint import CONFIG, MODEL
 from resnet_cifar.model.unknown import UNKNOWN
 from resnet_cifar.recipe.config import Recipe
@@ -52,7 +52,7 @@ class Keeper:
 
     def show(self, event: Event) -> None:
         """Take one more event. The line of the last one is printed when all is kept."""
-        ended = isinstance(event, RunCompleted | RunStopped | RunFailed)
+        ended = isinstance(event, ENDS)
         if ended or _stamp(self._run.last_file) != self._copied.get(self._run.last_file.name):
             self._keep(ended)
         for line in self._sender.lines():

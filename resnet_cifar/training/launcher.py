@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from resnet_cifar.errors import Busy, UserError
-from resnet_cifar.events import RunCompleted, RunFailed, RunResumed, RunStarted, RunStopped
+from resnet_cifar.events import ENDS, RunCompleted, RunResumed, RunStarted
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.recipe.limits import check_name
 from resnet_cifar.runs.locks import Holder, device_file, holder, sign
@@ -185,7 +185,7 @@ class Launcher:
         `before`, `log_size`: state of its events and size of its log before the process was started.
         """
         code = child.wait()
-        reported = isinstance(run.last_event(), RunCompleted | RunStopped | RunFailed) and _metrics_stamp(run) != before
+        reported = isinstance(run.last_event(), ENDS) and _metrics_stamp(run) != before
         if reported or child.pid in self._stopping or code == -signal.SIGTERM:
             return
         with suppress(UserError, OSError), run.locked():  # Busy: the run has been resumed meanwhile

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import (
+    ENDS,
     EpochEnded,
     Event,
     RunCompleted,
-    RunFailed,
-    RunStopped,
     StageStarted,
     StepLogged,
 )
@@ -122,7 +121,7 @@ class Reporter:
             elif isinstance(event, RunCompleted):
                 values = {"test/loss": event.test.loss, "test/top1": event.test.top1, "test/top5": event.test.top5}
                 self._backend.log(values, self._step(max(self._steps), self._epochs[max(self._steps)], 0))
-            if isinstance(event, RunCompleted | RunStopped | RunFailed):
+            if isinstance(event, ENDS):
                 self._backend.close()
         except Exception as error:
             self._backend = None

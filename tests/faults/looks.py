@@ -30,7 +30,7 @@ from resnet_cifar.ui.curves.rows import COLUMNS, Rows
 from resnet_cifar.ui.curves.tab import update
 from resnet_cifar.ui.endpoints import all_runs, one_run
 from resnet_cifar.ui.rights import Rights
-from resnet_cifar.ui.train.tab import watch
+from resnet_cifar.ui.train.tab import Watch
 from tests.builders import CPU, recipe
 
 REFUSALS = (UserError, gr.Error)
@@ -59,8 +59,8 @@ def card(root: Path, hurt: str) -> Any:
     records, launcher = Records(root), Launcher(root, CPU)
     queue = Queue(launcher)
     queue.attend = lambda: None  # type: ignore[method-assign]  # it would start the run
-    watch(records, launcher, queue, OWNER, hurt, None)
-    watch(records, launcher, queue, OWNER, "good", None)
+    Watch(records, launcher, queue, OWNER).answer(hurt, None)
+    Watch(records, launcher, queue, OWNER).answer("good", None)
     Estimates(records, CPU).rough(recipe())
     with suppress(*REFUSALS):
         one_run(records, OWNER, hurt)

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -109,6 +110,18 @@ def test_size_and_augmentation_change_along_a_stage():
         (1, 48, False),
     ]
     assert Recipe.from_json(recipe(plan).to_json()) == recipe(plan)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 8, 97])
+def test_parts_are_the_settings_of_all_epochs(epochs: int):
+    """Whichever changes fall into the same epoch, behind the last one, or change nothing."""
+    later = (Change(after=0.1, image_size=32), Change(after=0.3, image_size=48), Change(after=0.34, image_size=64))
+    for share in (0, 0.3, 0.7, 1):
+        plan = growing(epochs=epochs, progression=later, augmentation=AUGMENTATIONS["strong"], no_mix_fraction=share)
+        parts = [(part.image_size, part.augmentation) for part in plan.parts()]
+        assert all(one != other for one, other in pairwise(parts))
+        each = [settings for part, settings in zip(plan.parts(), parts, strict=True) for _ in range(part.epochs)]
+        assert each == [(plan.at(epoch).image_size, plan.at(epoch).augmentation) for epoch in range(epochs)]
 
 
 def test_changed_keeps_the_proportions_of_a_progression_but_one_size_is_for_all_epochs():

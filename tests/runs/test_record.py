@@ -10,9 +10,9 @@ from resnet_cifar import events
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import EpochEnded, Metrics, RunStarted, StageStarted, StepLogged
 from resnet_cifar.recipe import cost
-from resnet_cifar.recipe.config import EVERYTHING, HEAD
+from resnet_cifar.recipe.config import EVERYTHING, HEAD, Stage
 from resnet_cifar.report import figures
-from resnet_cifar.report.series import XAxis, as_csv
+from resnet_cifar.report.series import XAxis, as_csv, visible_size
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
@@ -108,6 +108,31 @@ def test_a_stage_whose_start_is_missing_is_rebuilt_from_the_recipe(run: RunDir):
     record = Record(run).read()
     assert record.events.stages == [started(run)]
     assert replace(state(record), seconds=whole.seconds, updated=whole.updated) == whole
+
+
+def test_an_event_of_a_long_run_costs_as_much_as_one_of_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The plan of all epochs is not gone through for each event."""
+    looked: list[int] = []
+    at = Stage.at
+    monkeypatch.setattr(Stage, "at", lambda self, epoch: (looked.append(epoch), at(self, epoch))[1])
+    run = RunDir.create(tmp_path / "long", recipe(stage(epochs=300)))
+    for number in range(300):
+        run.append(step(number, 2))
+    assert len(Record(run).read().events.steps) == 300
+    assert len(looked) < 10
+
+
+def test_a_long_record_changes_visibly_only_now_and_then(tmp_path: Path):
+    run = RunDir.create(tmp_path / "long", recipe(stage(epochs=1000)))
+    record, sizes = Record(run), []
+    for number in range(1000):
+        for _ in range(2):
+            run.append(step(number, 2))
+        sizes.append(visible_size(record.read()))
+        assert 0 <= record.size - sizes[-1] < record.size / 250
+    assert len(set(sizes[:300])) == 300 and len(set(sizes[-300:])) < 150
+    run.append(events.RunStopped(by="SIGINT"))
+    assert visible_size(record.read()) == record.size  # nothing is missing once it has ended
 
 
 def test_a_stage_that_starts_twice_counts_once(run: RunDir):

@@ -24,7 +24,7 @@ from resnet_cifar.ui.publish.tab import dry_run, logged_in, upload
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.bar import LATEST, start
 from resnet_cifar.ui.train.recipe_form import asked
-from resnet_cifar.ui.train.tab import act, watch
+from resnet_cifar.ui.train.tab import Watch, act
 from tests.builders import CPU, checkpoint
 from tests.hub.login import CLIENT
 
@@ -61,8 +61,8 @@ def test_strangers_do_not_see_why_a_run_failed(records: Records):
     rows.look()
     assert str(records.root) not in str(rows.table(MAY_NOT))
     launcher = Launcher(records.root, CPU)
-    assert str(records.root) not in str(watch(records, launcher, Queue(launcher), MAY_NOT, "one", None)[:5])
-    assert str(records.root) in watch(records, launcher, Queue(launcher), MAY, "one", None)[0]
+    assert str(records.root) not in str(Watch(records, launcher, Queue(launcher), MAY_NOT).answer("one", None)[:5])
+    assert str(records.root) in Watch(records, launcher, Queue(launcher), MAY).answer("one", None)[0]
 
 
 def test_rights_follow_from_how_the_page_is_reached():

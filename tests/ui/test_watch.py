@@ -14,7 +14,7 @@ from resnet_cifar.ui.page import header
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.bar import LATEST
 from resnet_cifar.ui.train.live import live_card
-from resnet_cifar.ui.train.tab import selected, watch
+from resnet_cifar.ui.train.tab import Watch, selected
 from tests.builders import CPU, recipe, stage, told
 
 MAY, MAY_NOT = Rights(), Rights("not today")
@@ -26,13 +26,13 @@ def test_a_running_run_is_shown_before_a_newer_one(records: Records):
     assert shown(records) == "other"  # active last
     with RunDir(records.root / "one").locked():
         assert shown(records) == "one"
-        card, curves, stop, resume, *_ = watch(records, launcher, queue, MAY, LATEST, None)
+        card, curves, stop, resume, *_ = Watch(records, launcher, queue, MAY).answer(LATEST, None)
         assert "running" in card and stop["visible"] and not resume["visible"] and "Loss" in curves
-    card, _, stop, resume, log, _, seen = watch(records, launcher, queue, MAY, LATEST, None)
+    card, _, stop, resume, log, _, seen = Watch(records, launcher, queue, MAY).answer(LATEST, None)
     assert not stop["visible"] and resume["visible"] and "started in a terminal" in log
-    assert watch(records, launcher, queue, MAY, LATEST, seen)[:6] == (gr.skip(),) * 6
-    assert not watch(records, launcher, queue, MAY_NOT, LATEST, None)[3]["visible"]
-    assert "No runs yet" in watch(Records(records.root / "empty"), launcher, queue, MAY, LATEST, None)[0]
+    assert Watch(records, launcher, queue, MAY).answer(LATEST, seen)[:6] == (gr.skip(),) * 6
+    assert not Watch(records, launcher, queue, MAY_NOT).answer(LATEST, None)[3]["visible"]
+    assert "No runs yet" in Watch(Records(records.root / "empty"), launcher, queue, MAY).answer(LATEST, None)[0]
 
 
 def shown(records: Records) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import State, state
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shared import Shared
 
 COLUMNS = {
     "name": "Run",
@@ -30,7 +30,6 @@ COLUMNS = {
 }
 """Columns that are always there; those of recipe fields that differ follow the recipe."""
 _FIRST = ("Learning rate", "Batch size", "Image size", "Augmentation", "Train images", "Seed", "Architecture")
-_SHARED = 0.5  # seconds for which a look at the folder is shared
 _LEFT_OUT = {"Epochs", "Steps between log lines", "Weight of the teacher"}  # epochs have a column of their own
 
 
@@ -55,13 +54,13 @@ class Rows:
         self.version = ""
         """Another one as soon as a row has changed."""
         self._known: dict[str, _Known] = {}
-        self._looked_at = -_SHARED
+        self._shared = Shared(self._look)
 
     def look(self, fresh: bool = True) -> None:
         """Read the runs that have changed. All pages share one look, unless one needs a fresh one."""
-        if not fresh and time.monotonic() - self._looked_at < _SHARED:
-            return
-        self._looked_at = time.monotonic()
+        self._shared.get(fresh)
+
+    def _look(self) -> None:
         known = {name: self._read(name) for name in self.records.names()}
         if not self.version or list(map(id, known.values())) != list(map(id, self._known.values())):
             self.version = secrets.token_hex(4)  # never one of an earlier process, whose pages may still be open

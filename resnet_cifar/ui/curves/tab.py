@@ -10,7 +10,7 @@ import gradio as gr
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.report import figures
-from resnet_cifar.report.series import By, as_csv
+from resnet_cifar.report.series import By, as_csv, visible_size
 from resnet_cifar.report.styles import colour_of
 from resnet_cifar.runs.record import Record, Records
 from resnet_cifar.ui.chart import chart
@@ -61,7 +61,7 @@ def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True
     rows.look(fresh=look)
     shown = _found(records, (asked.open,) if asked.open else rows.default() if asked.shown is None else asked.shown)
     axes = (asked.by, asked.smoothing, asked.log_loss)
-    drawn = tuple((record.run.name, record.size, colour_of(record.run)) for record in shown)
+    drawn = tuple((record.run.name, visible_size(record), colour_of(record.run)) for record in shown)
     compare = asked.open is None
     parts: list[tuple[Any, Callable[[], Any]]] = [
         ((axes, drawn), lambda: _figure(tuple(shown), *axes, drawn)),

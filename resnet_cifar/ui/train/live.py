@@ -10,6 +10,7 @@ import gradio as gr
 
 from resnet_cifar.recipe.config import Recipe
 from resnet_cifar.report.figures import MAIN_PANELS, figure
+from resnet_cifar.report.series import visible_size
 from resnet_cifar.report.text import duration, gibibytes, percent, roughly
 from resnet_cifar.runs.record import Record
 from resnet_cifar.runs.status import State
@@ -65,12 +66,11 @@ def no_run_card() -> str:
 
 def live_figure(record: Record) -> str | None:
     """Return the curves of loss and accuracy as JSON; None before there are any."""
-    events = record.events
-    return _figure(record, len(events.stages), len(events.steps), len(events.epochs)) if events.steps else None
+    return _figure(record, visible_size(record)) if record.events.steps else None
 
 
 @lru_cache(maxsize=8)
-def _figure(record: Record, *_lengths: int) -> str:
+def _figure(record: Record, _size: int) -> str:
     """Cached, because all open pages ask for it."""
     with record.lock:
         return str(figure([record], panels=MAIN_PANELS).to_json(remove_uids=False))

@@ -4,6 +4,7 @@ import html
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shared import Shared
 from resnet_cifar.ui.train.cards import costs
 from resnet_cifar.ui.train.data_folder import check_data_folder, path_of
 from resnet_cifar.ui.train.explore import explore
@@ -102,8 +104,9 @@ class Setup:
 
     def _answers(self) -> list[Any]:
         """What the browser can ask for while a form is filled in."""
+        known = Shared(partial(costs, self._estimates))  # from all runs, and asked every few seconds
         answers: dict[str, Callable[[Any], Any]] = {
-            "recipe_costs": lambda _: costs(self._estimates),
+            "recipe_costs": lambda _: known.get(fresh=False),
             "model_names": lambda _: ["scratch", "imagenet", *self._models.names()],
             "run_names": lambda _: self._records.names(),
             "recipe_of_run": self._like,

@@ -2,7 +2,7 @@
 
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shared import Shared
 from resnet_cifar.ui.train.bar import LATEST, Bar
 from resnet_cifar.ui.train.live import live_card, live_figure, live_html, no_run_card
 from resnet_cifar.ui.train.setup import Setup
@@ -80,8 +81,9 @@ def _watched(
         curves = chart("live-chart", "The curves grow here as soon as the run trains.")
         with gr.Accordion("Log", open=False, elem_id="log"):
             log = gr.HTML(container=False, padding=False)
+    answer = Watch(records, launcher, queue, rights).answer
     watching: dict[str, Any] = {
-        "fn": partial(watch, records, launcher, queue, rights),
+        "fn": answer,
         "inputs": [which, seen],
         "outputs": [live, curves, stop, resume, log, title, seen],
         **QUIET,
@@ -91,7 +93,7 @@ def _watched(
         act(records, rights, launcher.stop, str(event.name))
 
     which.change(**watching)
-    clock.tick(watching["fn"], watching["inputs"], watching["outputs"])
+    clock.tick(partial(answer, look=False), watching["inputs"], watching["outputs"])
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
     resume.click(partial(act, records, rights, partial(_resume, queue, launcher, rights)), which, None, **CHANGES).then(
@@ -108,18 +110,42 @@ def training_notice(rights: Rights) -> str | None:
     return rights.why_no_training or "A Space's disk is temporary: publish the runs that you want to keep."
 
 
-def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, which: str, seen: Any) -> tuple[Any, ...]:
-    """Return card, curves, buttons, log and the title's facts; whatever has not changed since `seen` is skipped."""
-    record = selected(records, which)
-    if record is None:
-        now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "", {})
-    else:
-        run = record.run
+class Watch:
+    """Answers how the selected run is doing."""
+
+    def __init__(self, records: Records, launcher: Launcher, queue: Queue, rights: Rights) -> None:
+        self._records = records
+        self._launcher = launcher
+        self._queue = queue
+        self._rights = rights
+        self._shared = Shared(self._look)
+
+    def answer(self, which: str, seen: Any, *, look: bool = True) -> tuple[Any, ...]:
+        """Return card, curves, buttons, log and the title's facts; whatever has not changed since `seen` is skipped.
+
+        look: look for the latest run and the queue even if another page has just done so.
+        """
+        latest, waiting = self._shared.get(fresh=look)
+        record = latest if which == LATEST else selected(self._records, which)
+        if record is None:
+            now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "", {})
+        else:
+            now = self._of(record, latest or record, waiting)
+        before = seen or (None,) * len(now)
+        changed = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
+        card, curves, stop, resume, log, title = changed
+        return card, curves, _button(stop), _button(resume), log, title, now
+
+    def _look(self) -> tuple[Record | None, list[str]]:
+        return selected(self._records, LATEST), [one.name for one in self._queue.waiting()]
+
+    def _of(self, record: Record, latest: Record, waiting: Sequence[str]) -> tuple[Any, ...]:
+        run, rights, launcher = record.run, self._rights, self._launcher
         current, stopping = rights.discreet(state(record)), launcher.is_stopping(run)
-        active, waiting = current.status in ("running", "queued"), [one.name for one in queue.waiting()]
+        active = current.status in ("running", "queued")
         if waiting and rights.train:
-            queue.attend()  # another page may have filled it
-        now = (
+            self._queue.attend()  # another page may have filled it
+        return (
             live_card(current, record.recipe, stopping, waiting, change=rights.change),
             live_figure(record),
             (
@@ -131,12 +157,8 @@ def watch(records: Records, launcher: Launcher, queue: Queue, rights: Rights, wh
                 "Resume" if launcher.at_work() is None or is_rented(run) else "Resume when the device is free",
             ),
             _log(log_tail(run)) if rights.change else "",
-            progress_of(current if which == LATEST else state(selected(records, LATEST) or record)),
+            progress_of(current if latest is record else state(latest)),
         )
-    before = seen or (None,) * len(now)
-    changed = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
-    card, curves, stop, resume, log, title = changed
-    return card, curves, _button(stop), _button(resume), log, title, now
 
 
 def _button(now: Any) -> Any:
