@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ui.conftest import browser  # noqa: F401  # a fixture of the test under load
+
 LONG = int(os.environ.get("FAULTS", "0"))
 """Examples of each fault in the long form; 0: the short form, as part of all tests."""
 _README = Path(__file__).with_name("README.md")
