@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_SECONDS = 0.5  # for which an answer is shared, or longer:
-_REST = 300  # times as long as it took, so that all of them together cost next to nothing
+_SECONDS = 0.5, 5.0  # for which an answer is shared, at least and at most
+_REST = 300  # times the CPU time that it took, so that all of them together cost next to nothing
 
 
 class Shared(Generic[T]):
@@ -21,8 +21,10 @@ class Shared(Generic[T]):
 
     def get(self, fresh: bool = True) -> T:
         """Return the answer; one that was given just now will do unless it must be `fresh`."""
-        begun = time.monotonic()
-        if fresh or begun >= self._again:
+        if fresh or time.monotonic() >= self._again:
+            least, most = _SECONDS
+            begun = time.thread_time()
             self._answer = self._ask()
-            self._again = begun + max(_SECONDS, _REST * (time.monotonic() - begun))
+            took = time.thread_time() - begun
+            self._again = time.monotonic() + min(most, max(least, _REST * took))
         return self._answer

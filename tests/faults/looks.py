@@ -40,7 +40,7 @@ OWNER = Rights()
 def table(root: Path, hurt: str) -> Any:
     rows = Rows(Records(root))
     rows.look()
-    shown = {row["name"]: row for row in rows.table(OWNER)["rows"]}
+    shown = {row["name"]: row for row in rows.rows(rows.records.names(), OWNER)}
     assert hurt in shown or not (root / hurt / "recipe.json").exists()
     assert hurt not in shown or shown[hurt]["status"] != "unreadable" or len(shown[hurt]["reason"]) > 20
     all_runs(rows.records, OWNER)

@@ -90,7 +90,8 @@ def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Pa
     halves().save(tmp_path / "halves.png")
     page.set_input_files("input[type=file] >> nth=0", tmp_path / "halves.png")
     page.wait_for_selector(".answer .what")
-    assert WRITE not in page.content()
+    stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    assert WRITE not in page.content() + page.evaluate(stored)
 
 
 def test_the_app_is_published_with_a_run(page, hub: HubServer):

@@ -59,7 +59,7 @@ def test_strangers_do_not_see_why_a_run_failed(records: Records):
     assert str(records.root) not in str(all_runs(records, MAY_NOT)) + str(one_run(records, MAY_NOT, "one"))
     rows = Rows(records)
     rows.look()
-    assert str(records.root) not in str(rows.table(MAY_NOT))
+    assert str(records.root) not in str(rows.rows(records.names(), MAY_NOT))
     launcher = Launcher(records.root, CPU)
     assert str(records.root) not in str(Watch(records, launcher, Queue(launcher), MAY_NOT).answer("one", None)[:5])
     assert str(records.root) in Watch(records, launcher, Queue(launcher), MAY).answer("one", None)[0]

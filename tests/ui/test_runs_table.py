@@ -14,7 +14,7 @@ from resnet_cifar.ui.curves.rows import Rows
 from resnet_cifar.ui.curves.run_page import described
 from resnet_cifar.ui.curves.runs import delete, rename
 from resnet_cifar.ui.curves.tab import update
-from resnet_cifar.ui.curves.view import MOST_SHOWN, View
+from resnet_cifar.ui.curves.view import MOST_SHOWN, View, names_of
 from resnet_cifar.ui.rights import Rights
 from tests.builders import recipe, staged_recipe, told
 
@@ -24,7 +24,7 @@ MAY, MAY_NOT = Rights(), Rights("not today")
 def table(records: Records, rights: Rights = MAY) -> dict:
     rows = Rows(records)
     rows.look()
-    return rows.table(rights)
+    return rows.listing(rights) | {"rows": rows.rows(records.names(), rights)}
 
 
 def test_the_table_shows_what_the_api_returns(records: Records):
@@ -51,7 +51,7 @@ def test_rows_follow_every_change_of_a_run(records: Records):
 
     def now(name: str) -> dict:
         rows.look()
-        return next(row for row in rows.table(MAY)["rows"] if row["name"] == name)
+        return rows.rows([name], MAY)[0]
 
     before = now("one")
     assert now("one") == before
@@ -141,7 +141,7 @@ def test_the_page_of_a_run_escapes_all_texts(records: Records):
 
 @pytest.mark.parametrize("wrong", [None, "x", [], {}, {"shown": "a", "by": "day", "smoothing": "much", "open": 3}])
 def test_what_the_browser_sends_is_checked(wrong: object):
-    assert View.of(wrong) == View()
+    assert View.of(wrong) == View() and names_of(wrong) == []
 
 
 def test_no_more_runs_are_shown_than_can_be_told_apart():
@@ -160,7 +160,7 @@ def test_only_what_changed_is_sent_again(records: Records):
         return update(rows, MAY, {"shown": ["one"]} | view, has)
 
     first = asked()
-    assert '"data"' in first[PLOT] and len(first[TABLE]["rows"]) == 2
+    assert '"data"' in first[PLOT] and len(first[TABLE]["names"]) == 2
     has = first[HAS]
     assert asked(has)[:HAS] == [gr.skip()] * HAS and asked(has)[HAS] == has
     assert [part == gr.skip() for part in asked(has, smoothing=0.5)[:HAS]] == [False, True, True, True, True]

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class _Known:
     state: State | None
     facts: dict[str, str]
     fault: str | None
+    version: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Never one of an earlier process, whose pages may still be open."""
 
 
 class Rows:
@@ -63,7 +65,7 @@ class Rows:
     def _look(self) -> None:
         known = {name: self._read(name) for name in self.records.names()}
         if not self.version or list(map(id, known.values())) != list(map(id, self._known.values())):
-            self.version = secrets.token_hex(4)  # never one of an earlier process, whose pages may still be open
+            self.version = secrets.token_hex(4)
         self._known = known
 
     def default(self) -> list[str]:
@@ -71,8 +73,11 @@ class Rows:
         running = [name for name, known in self._known.items() if known.state and known.state.status == "running"]
         return running or list(self._known)[:1]
 
-    def table(self, rights: Rights) -> dict[str, Any]:
-        """Return the table: its rows, the recipe fields in which they differ, and the runs that are shown at first."""
+    def listing(self, rights: Rights) -> dict[str, Any]:
+        """Return all runs' names and stamps of their rows, the fields that differ, and the runs shown at first.
+
+        A page asks for the rows that it does not have, so that a change of one run costs it one row.
+        """
         facts = [known.facts for known in self._known.values() if known.facts]
         differing = [
             word
@@ -80,11 +85,13 @@ class Rows:
             if word not in _LEFT_OUT and len({one[word] for one in facts}) > 1
         ]
         change = rights.change
-        return {
-            "columns": differing,
-            "default": self.default(),
-            "rows": [_row(name, known, differing, rights, change) for name, known in self._known.items()],
-        }
+        names = [(name, _stamp_of(known, change)) for name, known in self._known.items()]
+        return {"columns": differing, "default": self.default(), "names": names}
+
+    def rows(self, names: Sequence[str], rights: Rights) -> list[dict[str, Any]]:
+        """Return the rows of these runs, without those that are gone."""
+        change, known = rights.change, self._known
+        return [_row(name, known[name], rights, change) for name in names if name in known]
 
     def _read(self, name: str) -> _Known:
         known = self._known.get(name)
@@ -108,9 +115,14 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _row(name: str, known: _Known, differing: Sequence[str], rights: Rights, change: bool) -> dict[str, Any]:
+def _stamp_of(known: _Known, change: bool) -> str:
+    return f"{known.version}{'+' * change}"
+
+
+def _row(name: str, known: _Known, rights: Rights, change: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": name,
+        "stamp": _stamp_of(known, change),
         "colour": known.colour,
         "tags": known.notes.tags,
         "changeable": change and name != SHIPPED and not (known.state and known.state.status == "running"),
@@ -123,8 +135,8 @@ def _row(name: str, known: _Known, differing: Sequence[str], rights: Rights, cha
             "sort": {"name": name, "status": "unreadable"},
         }
     now = rights.discreet(known.state) if not change else known.state
-    facts = {word: known.facts[word] for word in differing}
-    return row | {"status": now.status, "reason": now.reason, "cells": _cells(now) | facts, "sort": _keys(now) | facts}
+    cells, sort = (known.facts | own for own in (_cells(now), _keys(now)))
+    return row | {"status": now.status, "reason": now.reason, "cells": cells, "sort": sort}
 
 
 def _cells(now: State) -> dict[str, str]:

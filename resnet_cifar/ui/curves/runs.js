@@ -8,6 +8,11 @@ const filter = element.querySelector("[type=search]");
 const dialog = element.querySelector("dialog");
 const TEXTUAL = ["name", "recipe", "status"];
 const FEW = 4; // columns of differing fields that a phone can show
+const PAGE = 50; // rows that are drawn at once
+const pages = element.querySelector(".pages");
+const known = new Map(); // rows by name, each asked for once, and again when it has changed
+let asking = false;
+let page = 0;
 let order = { column: null, down: false };
 let ticked = null; // null: nothing was ticked or unticked yet, so the server's default is shown
 const renamed = new Map(); // old and new names, until the server has renamed the run
@@ -26,8 +31,8 @@ function button(text, label, action, className = "") {
   return node;
 }
 
-const table = () => props.value || { rows: [], columns: [], default: [] }; // an empty string before the first update
-const exists = (name) => table().rows.some((run) => run.name === name);
+const table = () => props.value || { names: [], columns: [], default: [] }; // an empty string before the first update
+const exists = (name) => table().names.some(([one]) => one === name);
 const shown = () => (ticked ?? table().default).filter(exists);
 
 function show(names) {
@@ -128,6 +133,7 @@ function drawHead(rows, differing) {
     th.setAttribute("aria-sort", column !== order.column ? "none" : order.down ? "descending" : "ascending");
     th.append(button(title, title, () => {
       order = { column, down: order.column === column ? !order.down : !TEXTUAL.includes(column) };
+      page = 0;
       draw();
     }));
     row.append(th);
@@ -165,21 +171,54 @@ function followRenames() {
 function draw() {
   if (pressed) return;
   followRenames();
-  const { rows: all, columns: known } = table();
+  const { names, columns: fields } = table();
+  const all = names.map(([name]) => known.get(name)).filter(Boolean);
   const label = element.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null;
-  element.querySelector(".all").hidden = !all.length;
-  element.querySelector(".none").hidden = all.length > 0;
+  element.querySelector(".all").hidden = !names.length;
+  element.querySelector(".none").hidden = names.length > 0;
   const rows = sorted(all.filter(matches));
   // columns in which the rows that are left after filtering do not differ say nothing
-  const differing = known.filter((word) => new Set(rows.map((run) => run.cells[word])).size > 1);
-  element.querySelector(".count").textContent = `${shown().length} shown of ${all.length}` + (rows.length < all.length ? `, ${rows.length} match` : "");
+  const differing = fields.filter((word) => new Set(rows.map((run) => run.cells[word])).size > 1);
+  element.querySelector(".count").textContent = `${shown().length} shown of ${names.length}` + (rows.length < all.length ? `, ${rows.length} match` : "");
   element.querySelector("table").classList.toggle("many", differing.length > FEW);
   drawHead(rows, differing);
   body.replaceChildren();
-  for (const run of rows) drawRow(run, differing);
+  drawPages(rows.length);
+  for (const run of rows.slice(page * PAGE, (page + 1) * PAGE)) drawRow(run, differing);
   if (label && document.activeElement === document.body) {
     [...element.querySelectorAll("button, input")].find((node) => (node.getAttribute("aria-label") ?? node.textContent) === label)?.focus({ preventScroll: true });
   }
+}
+
+// Ask for the rows that are not known yet; a failed request is repeated while the page has nothing newer.
+async function update() {
+  draw();
+  const missing = table().names.filter(([name, stamp]) => known.get(name)?.stamp !== stamp).map(([name]) => name);
+  if (asking || !missing.length) return;
+  asking = true;
+  const asked = props.value;
+  const rows = await server.rows_of(missing).catch(() => null);
+  asking = false;
+  for (const run of rows ?? []) known.set(run.name, run);
+  for (const name of known.keys()) if (!exists(name)) known.delete(name);
+  draw();
+  if (props.value !== asked) update();
+  else if (!rows) setTimeout(update, 3000);
+}
+
+function drawPages(count) {
+  const last = Math.max(0, Math.ceil(count / PAGE) - 1);
+  page = Math.min(page, last);
+  pages.hidden = !last;
+  const [previous, next] = pages.querySelectorAll("button");
+  [previous.disabled, next.disabled] = [page === 0, page === last];
+  pages.querySelector("span").textContent = `${page * PAGE + 1} to ${Math.min(count, (page + 1) * PAGE)} of ${count}`;
+}
+
+function turn(by) {
+  page += by;
+  draw();
+  element.querySelector(".scroll").scrollTop = 0;
 }
 
 function sorted(runs) {
@@ -190,7 +229,11 @@ function sorted(runs) {
   return [...runs].sort((a, b) => (order.down ? -1 : 1) * compare(value(a), value(b)));
 }
 
-filter.addEventListener("input", draw);
+filter.addEventListener("input", () => {
+  page = 0;
+  draw();
+});
+pages.querySelectorAll("button").forEach((node, place) => node.addEventListener("click", () => turn(place ? 1 : -1)));
 element.addEventListener("pointerdown", (event) => (pressed = event.button === 0));
 for (const end of ["pointerup", "pointercancel"]) {
   document.addEventListener(end, () => {
@@ -200,5 +243,5 @@ for (const end of ["pointerup", "pointercancel"]) {
   });
 }
 document.addEventListener("run-closed", (event) => element.querySelector(`[aria-label="open ${CSS.escape(event.detail)}"]`)?.focus());
-watch("value", draw);
-draw();
+watch("value", update);
+update();

@@ -3,6 +3,7 @@
 import json
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
@@ -12,8 +13,8 @@ from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.rented import check_deletable
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.ui.curves.rows import COLUMNS
-from resnet_cifar.ui.curves.view import MOST_SHOWN
+from resnet_cifar.ui.curves.rows import COLUMNS, Rows
+from resnet_cifar.ui.curves.view import MOST_SHOWN, names_of
 from resnet_cifar.ui.options import CHANGES
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
@@ -26,22 +27,31 @@ _TEMPLATE = f"""
 <div class="find"><h2>Runs</h2><input type="search" placeholder="Filter by name, recipe, tag or status"
 aria-label="Filter runs by name, recipe, tag or status"><span class="count" role="status"></span></div>
 <div class="scroll" tabindex="0" role="region" aria-label="Table of runs"><table><caption class="unseen">Runs</caption>
-<thead></thead><tbody></tbody></table></div></div>
+<thead></thead><tbody></tbody></table></div>
+<nav class="pages" aria-label="Pages of the table" hidden><button type="button">Previous</button><span></span>
+<button type="button">Next</button></nav></div>
 <dialog aria-labelledby="runs-question"><form method="dialog"><h3 id="runs-question"></h3><p></p>
 <div class="field"></div><div class="answers"></div></form></dialog>
 </div>
 """
 
 
-def runs_table(records: Records, rights: Rights) -> tuple[gr.HTML, list[Dependency]]:
-    """Create the table, and the events that change runs. Its value comes from `Rows.table`.
+def runs_table(rows: Rows, rights: Rights) -> tuple[gr.HTML, list[Dependency]]:
+    """Create the table, and the events that change runs. Its value comes from `Rows.listing`.
 
     It tells the view bar which runs are ticked or opened.
     """
+    records = rows.records
+
+    def rows_of(names: Any) -> list[dict[str, Any]]:
+        """Return the rows of these runs."""
+        return rows.rows(names_of(names), rights)
+
     table = gr.HTML(
         html_template=_TEMPLATE,
         js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         apply_default_css=False,
+        server_functions=[rows_of],
         elem_id="runs",
     )
 

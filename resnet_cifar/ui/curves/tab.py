@@ -20,7 +20,7 @@ from resnet_cifar.ui.curves.notes_form import noted, notes_form
 from resnet_cifar.ui.curves.rows import Rows
 from resnet_cifar.ui.curves.run_page import described, run_page
 from resnet_cifar.ui.curves.runs import runs_table
-from resnet_cifar.ui.curves.view import MOST_SHOWN, View, view_bar
+from resnet_cifar.ui.curves.view import MOST_SHOWN, View, names_of, view_bar
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
 
@@ -33,7 +33,7 @@ def curves_tab(records: Records, rights: Rights, clock: Clock) -> None:
         plot = _plot(records)
         page = run_page()
         form, saved = notes_form(records, rights)
-        table, changed = runs_table(records, rights)
+        table, changed = runs_table(rows, rights)
         differences = comparison_table()
         # Held by the browser, which gets it in the same answer as what it describes.
         has = gr.JSON(visible=False)
@@ -45,9 +45,9 @@ def curves_tab(records: Records, rights: Rights, clock: Clock) -> None:
 
 
 def _plot(records: Records) -> gr.HTML:
-    def numbers(names: list[str]) -> str:
+    def numbers(names: Any) -> str:
         """Return the values of the shown runs as CSV."""
-        return as_csv(_found(records, list(dict.fromkeys(map(str, names)))[:MOST_SHOWN]))
+        return as_csv(_found(records, names_of(names)[:MOST_SHOWN]))
 
     return chart("curves", "No run selected: tick one in the table, or start one in the Train tab.", numbers)
 
@@ -65,7 +65,7 @@ def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True
     compare = asked.open is None
     parts: list[tuple[Any, Callable[[], Any]]] = [
         ((axes, drawn), lambda: _figure(tuple(shown), *axes, drawn)),
-        ((rows.version, rights.change), lambda: rows.table(rights)),
+        ((rows.version, rights.change), lambda: rows.listing(rights)),
         ((compare, [(name, colour) for name, _, colour in drawn]), lambda: compared(shown) if compare else ""),
     ]
     page = described(records, rights, asked.open) if asked.open else ""

@@ -49,16 +49,18 @@ class View:
         """Read what the browser sent; anything unusable counts as not said."""
         asked = value if isinstance(value, Mapping) else {}
         shown, by, smoothing, name = (asked.get(key) for key in ("shown", "by", "smoothing", "open"))
-        names = None
-        if isinstance(shown, list):
-            names = tuple(dict.fromkeys(one for one in shown if isinstance(one, str)))[-MOST_SHOWN:]
         return cls(
-            shown=names,
+            shown=tuple(names_of(shown))[-MOST_SHOWN:] if isinstance(shown, list) else None,
             open=name if isinstance(name, str) else None,
             by=next((known for known in get_args(By) if known == by), "step"),
             smoothing=min(max(0.0, smoothing), _MOST_SMOOTH) if isinstance(smoothing, int | float) else 0.0,
             log_loss=asked.get("log") is True,
         )
+
+
+def names_of(sent: Any) -> list[str]:
+    """Return the names of runs that a browser sent, each once; anything else counts as none."""
+    return list(dict.fromkeys(one for one in sent if isinstance(one, str))) if isinstance(sent, list) else []
 
 
 def view_bar() -> gr.HTML:
