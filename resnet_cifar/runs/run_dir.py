@@ -7,6 +7,7 @@ writer holds and which the kernel frees when its holder dies.
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -163,9 +164,11 @@ class RunDir:
         """Delete the folder and everything in it. Raises UserError if the run is in use."""
         with self.locked(), _writing(self.path):
             if self.path.is_symlink():
-                self.path.unlink()
-            else:
-                shutil.rmtree(self.path)
+                return self.path.unlink()
+            # Away at once: file by file, another process could lock a folder that is half empty.
+            aside = Path(tempfile.mkdtemp(prefix=".deleted-", dir=self.path.parent))
+            self.path.rename(aside / self.name)
+            shutil.rmtree(aside)
 
     def save_results(self, summary: dict[str, Any]) -> None:
         """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""

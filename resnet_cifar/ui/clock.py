@@ -1,4 +1,7 @@
-"""What the page asks for every second, in one request: each event of gradio costs as much as most answers."""
+"""What the page asks for every second, in one request: each event of gradio costs as much as most answers.
+
+While nothing has changed for a while, it asks more rarely.
+"""
 
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,6 +13,8 @@ import gradio as gr
 from resnet_cifar.ui.options import QUIET
 
 _SECONDS = 1.0
+_QUIET = 5  # answers without news, after which the next ones come
+_QUIET_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,20 @@ class Clock:
         self._parts: list[_Part] = []
 
     def tick(self, answer: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        """Call `answer` every second with the values of `inputs`; it returns a value for each of `outputs`."""
+        """Call `answer` every second with the values of `inputs`; it returns a value for each of `outputs`.
+
+        What has not changed is `gr.skip()`.
+        """
         self._parts.append(_Part(answer, inputs, outputs))
 
     def start(self) -> None:
         """Start the timer."""
         inputs = [one for part in self._parts for one in part.inputs]
         outputs = [one for part in self._parts for one in part.outputs]
-        gr.Timer(_SECONDS).tick(self._answers, inputs, outputs, **QUIET)
+        quiet, timer = gr.State(0), gr.Timer(_SECONDS)
+        timer.tick(self._answers, [quiet, *inputs], [timer, quiet, *outputs], **QUIET)
 
-    def _answers(self, *values: Any) -> list[Any]:
+    def _answers(self, quiet: int, *values: Any) -> list[Any]:
         answers: list[Any] = []
         rest = list(values)
         for part in self._parts:
@@ -45,4 +54,12 @@ class Clock:
             except Exception:  # the others go on
                 traceback.print_exc()
                 answers += [gr.skip()] * len(part.outputs)
-        return answers
+        now = 0 if any(answer != gr.skip() for answer in answers) else min(quiet + 1, _QUIET)
+        return [_pace(quiet, now), now, *answers]
+
+
+def _pace(before: int, now: int) -> Any:
+    """Return the timer's new interval, if it changes."""
+    if (before == _QUIET) == (now == _QUIET):
+        return gr.skip()
+    return gr.Timer(_QUIET_SECONDS if now == _QUIET else _SECONDS)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,29 @@ def test_who_waits_for_the_lock_of_a_run_that_goes_does_not_get_it(tmp_path: Pat
     if LONG:
         must = "no lock on what is gone, and nothing is made in its place"
         table.tell("Locks", f"two apps: a run is {change} while the other waits for its lock", must, "1 of 1")
+
+
+def test_a_run_is_deleted_while_others_want_its_lock(tmp_path: Path):
+    """Deleting file by file would free the name of the lock before the folder is gone."""
+    for number in range(30):
+        run, over = RunDir.create(tmp_path / f"run-{number}", recipe()), threading.Event()
+
+        def want(run: RunDir = run, over: threading.Event = over) -> None:
+            while not over.is_set():
+                with suppress(UserError), run.locked():
+                    pass
+                time.sleep(0.001)
+
+        others = [threading.Thread(target=want) for _ in range(2)]
+        for one in others:
+            one.start()
+        try:
+            run.delete()
+        finally:
+            over.set()
+            for one in others:
+                one.join()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_clock_is_set_back_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table):

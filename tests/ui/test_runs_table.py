@@ -162,7 +162,7 @@ def test_only_what_changed_is_sent_again(records: Records):
     first = asked()
     assert '"data"' in first[PLOT] and len(first[TABLE]["names"]) == 2
     has = first[HAS]
-    assert asked(has)[:HAS] == [gr.skip()] * HAS and asked(has)[HAS] == has
+    assert asked(has) == [gr.skip()] * (HAS + 1)
     assert [part == gr.skip() for part in asked(has, smoothing=0.5)[:HAS]] == [False, True, True, True, True]
     run = records.get("one").run
     run.append(records.get("one").events.epochs[-1])

@@ -74,7 +74,7 @@ def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True
     stamps = [_stamp(what) for what, _ in parts]
     before = has if isinstance(has, list) and len(has) == len(stamps) else [None] * len(stamps)
     fresh = [gr.skip() if old == new else make() for (_, make), old, new in zip(parts, before, stamps, strict=True)]
-    return [*fresh, stamps]
+    return [*fresh, gr.skip() if stamps == before else stamps]
 
 
 def _stamp(what: Any) -> str:

@@ -134,7 +134,7 @@ class Watch:
         before = seen or (None,) * len(now)
         changed = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
         card, curves, stop, resume, log, title = changed
-        return card, curves, _button(stop), _button(resume), log, title, now
+        return card, curves, _button(stop), _button(resume), log, title, gr.skip() if now == seen else now
 
     def _look(self) -> tuple[Record | None, list[str]]:
         return selected(self._records, LATEST), [one.name for one in self._queue.waiting()]
