@@ -163,12 +163,10 @@ class RunDir:
     def delete(self) -> None:
         """Delete the folder and everything in it. Raises UserError if the run is in use."""
         with self.locked(), _writing(self.path):
-            if self.path.is_symlink():
-                return self.path.unlink()
             # Away at once: file by file, another process could lock a folder that is half empty.
-            aside = Path(tempfile.mkdtemp(prefix=".deleted-", dir=self.path.parent))
-            self.path.rename(aside / self.name)
-            shutil.rmtree(aside)
+            aside = tempfile.mkdtemp(prefix=".deleted-", dir=self.path.parent)
+            self.path.rename(Path(aside, self.name))
+            shutil.rmtree(aside)  # of a link, only the link
 
     def save_results(self, summary: dict[str, Any]) -> None:
         """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""
