@@ -12,6 +12,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_cifar.data import synthetic
 from resnet_cifar.runs.run_dir import RunDir
@@ -38,6 +39,7 @@ _own_temporary_folder()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several workers share the cores; threads that wait for each other would take longer than one thread each.
 os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)  # it has read the environment
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -38,4 +38,4 @@ def test_clients_a_run_and_two_pages(table: Table, browser, tmp_path: Path, monk
         f"median, p95, p99 {quantiles(answers)}; the run {beside}; memory {before:.0f} MB, then {after:.0f} MB"
     )
     must = "no error, the same answer, memory does not grow"
-    table.tell("Load", f"{CLIENTS} clients, a run and two pages, on two cores", must, figures)
+    table.tell("Load", f"{CLIENTS} clients, a run and two pages", must, figures)
