@@ -126,6 +126,7 @@ def _deploy(parser: Parser) -> None:
     _add_run(parser, "deploy")
     hardware = "the Hub's name, as cpu-basic or t4-small; default: as the Space is, and ZeroGPU if it is new"
     parser.add_argument("--hardware", metavar="NAME", help=hardware)
+    parser.add_argument("--storage", action="store_true", help="keep its runs in a private bucket, beyond a restart")
     _add_visibility(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, without a request")
 

@@ -179,10 +179,10 @@ def deploy(args: argparse.Namespace) -> int:
 
     run = chosen_run(args.run)
     if args.dry_run:
-        _show(plan_app(run, args.deploy_space, public=args.public, hardware=args.hardware))
+        _show(plan_app(run, args.deploy_space, public=args.public, hardware=args.hardware, storage=args.storage))
         print(f"hardware: {args.hardware or 'as the Space is, and ZeroGPU if it is new'}")
         return 0
-    work = deploy(run, args.deploy_space, public=args.public, hardware=args.hardware)
+    work = deploy(run, args.deploy_space, public=args.public, hardware=args.hardware, storage=args.storage)
     print(f"the Space with {run.name} is at {watch(work)}")
     return 0
 
@@ -192,6 +192,8 @@ def _show(planned: "Plan") -> None:
     print(f"{'pull request' if planned.create_pr else visibility}: {planned.repo}")
     for name, size in planned.files.items():
         print(f"{size:>12,}  {name}")
+    if planned.bucket:
+        print(f"bucket for its runs, private: {planned.bucket}")
 
 
 def upload(run: RunDir, repo: str, args: argparse.Namespace) -> None:

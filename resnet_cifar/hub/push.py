@@ -54,6 +54,8 @@ class Plan:
     card: str
     create_pr: bool = False
     """Whether the files are proposed as a pull request."""
+    bucket: str | None = None
+    """Private bucket that a Space gets for its runs."""
 
 
 def account(api: HfApi) -> Account:

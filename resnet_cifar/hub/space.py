@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import HfApi, SpaceHardware
+from huggingface_hub import HfApi, SpaceHardware, SpaceRuntime
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from resnet_cifar.errors import UserError
@@ -19,11 +19,15 @@ from resnet_cifar.events import Progress
 from resnet_cifar.hub.bundle import bundle
 from resnet_cifar.hub.push import Plan, check_name, check_rights, with_retries, with_timeout
 from resnet_cifar.hub.staging import check_checkout, stage
+from resnet_cifar.hub.storage import bucket_of, give_bucket, volumes_with_bucket
+from resnet_cifar.paths import ROOT
 from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.system import files
 
 MARKER = ".resnet_cifar-space"
-"""File by which a Space deployed from here is recognized."""
+"""File by which a Space deployed from here is recognized; its last line names the run that was deployed."""
 _MARKER_TEXT = "Deployed with `python app.py --deploy-space`; the next deployment replaces all files in this Space.\n"
+_LARGEST_MARKER = 1000  # bytes
 _NEW_SPACE = {".gitattributes", "README.md"}  # what the Hub itself puts into an empty Space
 
 ZERO_GPU: str = SpaceHardware.ZERO_A10G.value
@@ -41,18 +45,27 @@ _PATTERNS = ("app.py", "requirements.txt", "README.md", "LICENSE", "docs/*.png",
 
 
 def deploy(
-    run: RunDir, repo: str, *, public: bool = False, hardware: str | None = None, api: HfApi | None = None
+    run: RunDir,
+    repo: str,
+    *,
+    public: bool = False,
+    hardware: str | None = None,
+    storage: bool = False,
+    api: HfApi | None = None,
 ) -> Generator[Progress, None, str]:
     """Create or update the Space `repo` (USER/NAME) with the app and a run's weights; returns its address.
 
     One commit replaces all files, then the Space restarts. `hardware`: one of HARDWARE; by default an existing Space
-    keeps its own, and a new one gets ZeroGPU. Raises UserError where the token may not write there, the Hub refuses the
-    hardware, the run has no usable weights, or the Space holds files that were not deployed from here.
+    keeps its own, and a new one gets ZeroGPU. `storage`: mount a private bucket, in which the Space keeps its runs;
+    whatever is mounted already stays. Raises UserError where the token may not write there, the Hub refuses hardware or
+    bucket, the run has no usable weights, or the Space holds files that were not deployed from here.
     """
     api = api or HfApi()
     check_hardware(hardware)
     yield from with_timeout(lambda: check_rights(api, repo))
-    present = yield from with_retries(lambda: _hardware_of(api, repo), done=0)
+    runtime = yield from with_retries(lambda: _runtime_of(api, repo), done=0)
+    present = (runtime.requested_hardware or runtime.hardware) if runtime else None
+    volumes = volumes_with_bucket(repo, (runtime and runtime.volumes) or []) if storage else None
     chosen = hardware or present or ZERO_GPU
     with space_bundle(run, chosen) as folder:
         if present is None:
@@ -61,6 +74,8 @@ def deploy(
         _check_replaceable(api, repo, files)
         if present not in (None, chosen):
             yield from _with_hardware(chosen, lambda: api.request_space_hardware(repo, SpaceHardware(chosen)))
+        if volumes is not None:
+            yield from give_bucket(api, repo, volumes)
         yield from with_retries(
             lambda: api.upload_folder(
                 repo_id=repo,
@@ -92,13 +107,12 @@ def _create(api: HfApi, repo: str, public: bool, hardware: str) -> None:
     )
 
 
-def _hardware_of(api: HfApi, repo: str) -> str | None:
-    """Return the hardware that a Space has or has asked for; None if there is no such Space, or it never had any."""
+def _runtime_of(api: HfApi, repo: str) -> SpaceRuntime | None:
+    """Return what a Space runs on; None if there is no such Space."""
     try:
-        runtime = api.get_space_runtime(repo)
+        return api.get_space_runtime(repo)
     except RepositoryNotFoundError:
         return None
-    return runtime.requested_hardware or runtime.hardware
 
 
 def _with_hardware(hardware: str, work: Callable[[], T]) -> Generator[Progress, None, T]:
@@ -132,7 +146,9 @@ def _check_replaceable(api: HfApi, repo: str, files: list[str]) -> None:
     )
 
 
-def plan_app(run: RunDir, repo: str, *, public: bool = False, hardware: str | None = None) -> Plan:
+def plan_app(
+    run: RunDir, repo: str, *, public: bool = False, hardware: str | None = None, storage: bool = False
+) -> Plan:
     """List what `deploy` would upload to a new Space, without a request.
 
     Raises UserError where `repo` is not a valid name, there is no such hardware, or the run has no usable weights.
@@ -142,7 +158,8 @@ def plan_app(run: RunDir, repo: str, *, public: bool = False, hardware: str | No
     with space_bundle(run, hardware or ZERO_GPU) as folder:
         found = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         files = {str(file.relative_to(folder)): file.stat().st_size for file in found}
-        return Plan(repo, public, files, (folder / "README.md").read_text(encoding="utf-8"))
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        return Plan(repo, public, files, card, bucket=bucket_of(repo) if storage else None)
 
 
 @contextmanager
@@ -155,8 +172,16 @@ def space_bundle(run: RunDir, hardware: str = ZERO_GPU) -> Iterator[Path]:
         shutil.copytree(checkpoint, folder / "checkpoints" / run.name)
         if hardware == ZERO_GPU:
             _fit_zero_gpu(folder)
-        (folder / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+        (folder / MARKER).write_text(f"{_MARKER_TEXT}{run.name}\n", encoding="utf-8")
         yield folder
+
+
+def deployed_run(folder: Path = ROOT) -> str:
+    """Return the name of the run that this Space was deployed with, and has again after each restart; '' elsewhere."""
+    try:
+        return files.read_text(folder / MARKER, _LARGEST_MARKER).splitlines()[-1]
+    except (OSError, IndexError):
+        return ""
 
 
 def _fit_zero_gpu(folder: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -123,6 +124,28 @@ def _is_being_written(draft: Path) -> bool:
     except PermissionError:  # another user's
         pass
     return True
+
+
+def stamp(file: Path) -> tuple[int, int] | None:
+    """Return a file's modification time in ns and its size, which tell whether it has changed; None if missing."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def copy_beside(file: Path, target: Path) -> Path:
+    """Copy a file to a draft beside `target`, and return the draft, which is to be renamed to it. Raises OSError.
+
+    For folders of which little is known, such as a mounted bucket: `replacing` asks for more.
+    """
+    draft = target.with_name(f".tmp-{target.name}")
+    status = file.stat()
+    shutil.copyfile(file, draft)
+    with suppress(OSError):  # not every mount keeps times
+        os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return draft
 
 
 def lock(folder: Path) -> int | None:

@@ -53,7 +53,7 @@ class Keeper:
     def show(self, event: Event) -> None:
         """Take one more event. The line of the last one is printed when all is kept."""
         ended = isinstance(event, ENDS)
-        if ended or _stamp(self._run.last_file) != self._copied.get(self._run.last_file.name):
+        if ended or files.stamp(self._run.last_file) != self._copied.get(self._run.last_file.name):
             self._keep(ended)
         for line in self._sender.lines():
             print(line, flush=True)
@@ -62,7 +62,7 @@ class Keeper:
         """Copy what has changed; the save last, because it is of no use without the lines of the record before it."""
         names = ("recipe.json", "metrics.jsonl", *_RESULTS, self._run.last_file.name)
         for name in names:
-            now = _stamp(self._run.path / name)
+            now = files.stamp(self._run.path / name)
             if now is not None and now != self._copied.get(name):
                 _copy(self._run.path / name, self._kept / name)
                 self._copied[name] = now
@@ -70,18 +70,8 @@ class Keeper:
             (self._kept / self._run.last_file.name).unlink(missing_ok=True)
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
 def _copy(file: Path, target: Path) -> None:
-    draft = target.with_name(f".tmp-{target.name}")
     try:
-        shutil.copyfile(file, draft)
-        os.replace(draft, target)
+        os.replace(files.copy_beside(file, target), target)
     except OSError as error:
         raise UserError(f"cannot keep {file.name} in {target.parent}: {error.strerror or error}.") from error

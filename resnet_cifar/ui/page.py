@@ -8,6 +8,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or each event would
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
 
 import html
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from starlette.middleware import Middleware
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.hub.storage import STORAGE
 from resnet_cifar.model.zero_gpu import ON_ZERO_GPU, PAGE_DEVICE
 from resnet_cifar.runs.record import Records
 from resnet_cifar.system.device import choose_device, describe
@@ -33,6 +35,7 @@ from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.curves.tab import curves_tab
 from resnet_cifar.ui.endpoints import endpoints
 from resnet_cifar.ui.inspect.tab import inspect_tab
+from resnet_cifar.ui.keeping import keep_runs, until_kept
 from resnet_cifar.ui.limits import Limits, allow_connections
 from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
@@ -46,6 +49,15 @@ from resnet_cifar.ui.train.title import title_html
 from resnet_cifar.ui.upload_folder import KEPT, Uploads, private_folder
 
 _FULL = 500  # MB of uploads, after which the oldest make room for new ones; more where archives are uploaded
+_ALWAYS: dict[str, Any] = {  # of a launch
+    "quiet": True,
+    "prevent_thread_lock": True,
+    "footer_links": ["api"],  # without it, the page has no ?view=api; its own footer is hidden
+    "run_history": False,
+    "enable_monitoring": False,
+    "strict_cors": True,
+    "ssr_mode": False,  # on by default on a Space, where a Node server would render pages
+}
 _JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _LINKS = {
     "API": "?view=api",
@@ -132,13 +144,17 @@ def serve(
     auth: tuple[str, str] | None = None,
     read_only: bool = False,
     wait: bool = True,
+    storage: Path = Path(STORAGE),
 ) -> gr.Blocks:
     """Serve the page, and block until it is closed unless `wait` is False.
 
-    Only this machine can reach it unless `host` or `share` says otherwise. Raises UserError if the port is unavailable.
+    Only this machine can reach it unless `host` or `share` says otherwise. `storage`: a Space that has this folder
+    restores its runs from it and keeps them there. Raises UserError if the port is unavailable.
     """
+    keeping = keep_runs(root, storage)
     local = host in LOCAL and not share
     rights = rights_of(local, auth is not None, read_only, os.environ.get("SPACE_ID"))
+    rights = replace(rights, keeps_runs=keeping is not None)
     largest = max_megabytes(rights)
     uploads = Uploads(private_folder(), max(_FULL, 2 * largest) * 2**20)
     page = build(root, rights)
@@ -153,17 +169,11 @@ def serve(
             theme=theme(),
             css=CSS,
             js=_JS,
-            quiet=True,
-            prevent_thread_lock=True,
-            footer_links=["api"],  # without it, the page has no ?view=api; its own footer is hidden
-            run_history=False,
-            enable_monitoring=False,
-            strict_cors=True,
-            ssr_mode=False,  # on by default on a Space, where a Node server would render pages
             max_file_size=f"{largest}mb",
             state_session_capacity=MAX_SESSIONS,
             blocked_paths=[str(root)],
             app_kwargs={"middleware": _guards(local, uploads, largest), "lifespan": cleaning(uploads)},
+            **_ALWAYS,
         )
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}. Choose another --port or --host.") from error
@@ -171,7 +181,8 @@ def serve(
     if rights.why_not:
         print(rights.why_not, flush=True)
     if wait:
-        page.block_thread()
+        with until_kept(keeping):
+            page.block_thread()
     return page
 
 

@@ -25,6 +25,8 @@ class Rights:
     """Owner of the Space (user or organisation); whoever can write as the owner may change runs after logging in."""
     why_no_training: str | None = None
     """Why runs cannot be started here, not even by the owner."""
+    keeps_runs: bool = False
+    """Whether the runs of a Space outlive a restart."""
 
     @property
     def offers_changes(self) -> bool:

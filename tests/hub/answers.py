@@ -119,7 +119,18 @@ class Call:
 
     @route("GET", f"/api/{REPO}/runtime")
     def runtime(self) -> Any:
-        return {"stage": "RUNNING", "hardware": {"current": None, "requested": self.repo().hardware}}
+        repo = self.repo()
+        hardware = {"current": None, "requested": repo.hardware}
+        return {"stage": "RUNNING", "hardware": hardware, "volumes": repo.volumes or None}
+
+    @route("PUT", f"/api/{REPO}/volumes")
+    def mount(self) -> Any:
+        repo, wanted = self.repo(MAY_WRITE), self.json["volumes"]
+        buckets = [volume["source"] for volume in wanted if volume["type"] == "bucket"]
+        if not all(self.hub.cluster.bucket(name).is_dir() for name in buckets):
+            raise Refusal(404, "Bucket not found")
+        repo.volumes = wanted
+        return self.runtime()
 
     @route("POST", f"/api/{REPO}/hardware")
     def request_hardware(self) -> Any:

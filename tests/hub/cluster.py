@@ -91,6 +91,10 @@ class Cluster:
         """Folder of a bucket."""
         return self.folder / "buckets" / name
 
+    def visibility(self, name: str) -> str:
+        """Who can see a bucket: `private` or `public`."""
+        return (self.bucket(name).parent / f".{self.bucket(name).name}").read_text()
+
     def start(self, job: Job, code: dict[str, bytes]) -> None:
         """Start a Job, whose repo holds `code`."""
         self.jobs.append(job)

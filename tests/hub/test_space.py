@@ -8,7 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.space import MARKER, deploy, plan_app, space_bundle
+from resnet_cifar.hub.space import MARKER, deploy, deployed_run, plan_app, space_bundle
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT, result
 from tests.hub.contents import READ, WRITE, Token
@@ -66,7 +66,7 @@ def test_all_of_the_app_and_nothing_else_goes_there(small: RunDir):
 def test_a_space_is_created_and_updated(hub: HubServer, small: RunDir):
     assert result(deploy(small, "me/app")) == f"{hub.url}/spaces/me/app"
     space = hub.repo("spaces", "me/app")
-    assert space.private and space.sdk == "gradio"
+    assert space.private and space.sdk == "gradio" and not space.volumes
     hub.put("spaces", "me/app", {"old.py": b"of an earlier version"})
     result(deploy(small, "me/app"))
     files = hub.files("spaces", "me/app")
@@ -161,3 +161,39 @@ def test_a_space_without_write_access_or_weights_is_refused(hub: HubServer, smal
     with pytest.raises(UserError, match="there is no file"):
         result(deploy(small, "me/app"))
     assert not hub.repos
+
+
+OF_SPACE = {"type": "bucket", "source": "me/app-space-runs", "mountPath": "/data"}
+
+
+def test_a_space_gets_a_private_bucket_where_asked_for_and_keeps_what_it_has(hub: HubServer, small: RunDir):
+    assert plan_app(small, "me/app", storage=True).bucket == "me/app-space-runs" and not hub.requests
+    result(deploy(small, "me/app", storage=True))
+    space, other = hub.repo("spaces", "me/app"), {"type": "model", "source": "me/other", "mountPath": "/models"}
+    assert space.volumes == [OF_SPACE] and hub.cluster.visibility("me/app-space-runs") == "private"
+    space.volumes = [other]
+    for storage, mounted in ((False, [other]), (True, [other, OF_SPACE]), (True, [other, OF_SPACE])):
+        hub.requests.clear()
+        result(deploy(small, "me/app", storage=storage))
+        changes = [request for request in hub.requests if request.path.endswith("/volumes")]
+        assert space.volumes == mounted
+    assert not changes  # it was there
+
+
+def test_a_bucket_that_a_space_cannot_have_is_refused_before_anything_is_uploaded(hub: HubServer, small: RunDir):
+    for path, method in (("/api/buckets", "POST"), ("/volumes", "PUT")):
+        hub.fail(method, path, 403)
+        with pytest.raises(UserError, match=r"refuses the bucket me/app-space-runs .* deploy without storage"):
+            result(deploy(small, "me/app", storage=True))
+        assert "app.py" not in hub.files("spaces", "me/app")
+    space = hub.repo("spaces", "me/app")
+    space.volumes = mine = [{"type": "bucket", "source": "me/mine", "mountPath": "/data"}]
+    with pytest.raises(UserError, match="has me/mine mounted at /data"):
+        result(deploy(small, "me/app", storage=True))
+    assert space.volumes == mine and "app.py" not in hub.files("spaces", "me/app")
+
+
+def test_a_space_knows_which_run_it_was_deployed_with(small: RunDir, tmp_path: Path):
+    with space_bundle(small) as folder:
+        assert deployed_run(folder) == "small"
+    assert deployed_run(tmp_path) == ""

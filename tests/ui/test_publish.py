@@ -98,10 +98,14 @@ def test_the_app_is_published_with_a_run(page, hub: HubServer):
     hub.repos.clear()
     page.get_by_label("Space: the app").check()
     page.get_by_label("Repo").fill("me/app")
+    page.get_by_label("Keep its runs").check()
+    page.get_by_role("button", name="Preview").click()
+    page.locator(".files", has_text="in the private bucket me/app-space-runs").wait_for()
     page.get_by_role("button", name="Publish", exact=True).click()
     page.get_by_role("link", name=f"{hub.url}/spaces/me/app").wait_for()
     files = hub.files("spaces", "me/app")
     examples = {f"resnet_cifar/ui/classify/examples/{name}.jpg" for name in EXAMPLES}
+    assert [volume["mountPath"] for volume in hub.repo("spaces", "me/app").volumes] == ["/data"]
     assert {"app.py", "checkpoints/tiny/model.safetensors", *examples} <= set(files)
     page.get_by_label("Hardware of the Space").click()
     page.get_by_role("option", name="cpu-basic").click()

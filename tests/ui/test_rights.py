@@ -34,7 +34,7 @@ MAY, MAY_NOT = Rights(), Rights("not today")
 def test_handlers_refuse_visitors_without_rights(records: Records):
     launcher = Launcher(records.root, CPU)
     queue = Queue(launcher)
-    to_publish = ("", "one", "me/one", False, False, False, "")
+    to_publish = ("", "one", "me/one", False, False, False, "", False)
     for attempt in (
         lambda: rename(records, MAY_NOT, "one", "two"),
         lambda: delete(records, MAY_NOT, "one"),

@@ -53,6 +53,9 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
                 visible=False,
                 min_width=320,
             )
+            storage = gr.Checkbox(
+                False, label="Keep its runs", info="in a private bucket, beyond a restart", visible=False, min_width=200
+            )
     with gr.Row(elem_classes="actions"):
         show = gr.Button("Preview", elem_id="dry-run")
         publish = gr.Button("Publish", variant="primary", elem_id="publish", interactive=False)
@@ -62,7 +65,7 @@ def publish_tab(records: Records, rights: Rights, opened: Any) -> gr.Dropdown:
     opened(partial(logged_in, rights), None, [who, publish], **UPLOADS)
     for event in (opened, run.focus):
         event(partial(_choices, records), run, run, **QUIET)
-    options = [as_pr, onnx, hardware]
+    options = [as_pr, onnx, hardware, storage]
     kind.change(_options, kind, options, **QUIET)
     form = [kind, run, repo, public, *options]
     show.click(partial(dry_run, records, rights), form, [status, fold, card], **UPLOADS)
@@ -111,6 +114,7 @@ def dry_run(
     as_pr: bool,
     onnx: bool,
     hardware: str,
+    storage: bool,
 ) -> Iterator[tuple[str, Any, str]]:
     """Yield what would be uploaded: files and model card. Sends no request."""
     rights.need()
@@ -118,7 +122,7 @@ def dry_run(
     try:
         source, target = _run(records, run), _repo(repo)
         if kind == _SPACE:
-            planned = plan_app(source, target, public=public, hardware=hardware or None)
+            planned = plan_app(source, target, public=public, hardware=hardware or None, storage=storage)
         else:
             planned = plan(source, target, public=public, create_pr=as_pr, onnx=onnx)
     except UserError as error:
@@ -137,13 +141,14 @@ def upload(
     as_pr: bool,
     onnx: bool,
     hardware: str,
+    storage: bool,
 ) -> Iterator[str]:
     """Upload a run as a model repo or a Space; yield the progress as HTML."""
     rights.need()
     try:
         source, target, hub = _run(records, run), _repo(repo), rights.hub()
         if kind == _SPACE:
-            work = deploy(source, target, public=public, hardware=hardware or None, api=hub)
+            work = deploy(source, target, public=public, hardware=hardware or None, storage=storage, api=hub)
         else:
             work = push(source, target, public=public, create_pr=as_pr, onnx=onnx, api=hub)
         began = time.monotonic()
@@ -157,12 +162,13 @@ def upload(
         raise refuse(error) from error
 
 
-def _options(kind: str) -> tuple[Any, Any, Any]:
-    """Show the options of a model repo or that of a Space."""
+def _options(kind: str) -> tuple[Any, ...]:
+    """Show the options of a model repo or those of a Space."""
     is_weights = kind == _WEIGHTS
     return (
         gr.update(visible=is_weights),
         gr.update(visible=is_weights and can_export()),
+        gr.update(visible=not is_weights),
         gr.update(visible=not is_weights),
     )
 
@@ -196,7 +202,8 @@ def _files(planned: Plan) -> str:
     rows = "".join(f"<tr><td>{name}</td><td>{file_size(size)}</td></tr>" for name, size in planned.files.items())
     repo = f"<b>{html.escape(planned.repo)}</b> ({'public' if planned.public else 'private if new'})"
     how = f"As a pull request to {repo}" if planned.create_pr else f"To {repo}, in one commit"
-    return f"<div class='card files'><p>{how}, {file_size(total)}:</p><table>{rows}</table></div>"
+    kept = f"<p>Its runs are kept in the private bucket <b>{planned.bucket}</b>.</p>" if planned.bucket else ""
+    return f"<div class='card files'><p>{how}, {file_size(total)}:</p><table>{rows}</table>{kept}</div>"
 
 
 def _sentence(text: str) -> str:

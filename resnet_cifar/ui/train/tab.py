@@ -104,10 +104,12 @@ def _watched(
 
 
 def training_notice(rights: Rights) -> str | None:
-    """Return why the visitor cannot start runs, or, for a Space's owner, that its disk is temporary."""
+    """Return why the visitor cannot start runs, or, for a Space's owner, whether it keeps them."""
     if not rights.change:
         return rights.why_not
-    return rights.why_no_training or "A Space's disk is temporary: publish the runs that you want to keep."
+    kept = "Runs are kept in this Space's bucket, and are there again after a restart."
+    lost = "A Space's disk is temporary: publish the runs that you want to keep."
+    return rights.why_no_training or (kept if rights.keeps_runs else lost)
 
 
 class Watch:
