@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, JobInfo, Volume
 
 from resnet_cifar.events import Progress
-from resnet_cifar.hub.jobs import LABEL, asked, find_at_work, plain
+from resnet_cifar.hub.jobs import LABEL, asked, find_at_work, of_space, plain
 from resnet_cifar.hub.staging import check_checkout, stage
 from resnet_cifar.runs.rented import Rented
 
@@ -51,7 +51,7 @@ def start_job(api: HfApi, run: str, recipe: str, rented: Rented) -> Generator[Pr
         folder = Path(name)
         stage(folder, _APP, without="ui")
         (folder / RECIPE).write_text(recipe, encoding="utf-8")
-        repo = f"{namespace}/{_REPO}"
+        repo = f"{namespace}/{of_space(_REPO)}"
         yield from asked(lambda: api.create_repo(repo, private=True, exist_ok=True), rented)
         commit = yield from asked(
             lambda: api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"For {run}"),

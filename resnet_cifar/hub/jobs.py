@@ -3,6 +3,7 @@
 Every request is limited in time, retried if that may help, and refused in a sentence that names the way out.
 """
 
+import os
 import re
 import secrets
 from collections.abc import Callable, Generator, Iterator
@@ -30,6 +31,7 @@ LABEL = "resnet_cifar"
 """Label of a Job whose value is the folder of its run in the bucket."""
 _AT_WORK = ["SCHEDULING", "RUNNING"]
 _LIMIT = 60.0  # seconds for an answer
+_LONGEST = 30  # characters of a Space's name in that of a repo: with its owner, it has 96 at most
 _TOKENS, _BILLING = "https://huggingface.co/settings/tokens", "https://huggingface.co/settings/billing"
 
 
@@ -78,9 +80,15 @@ def new_place(namespace: str, run: str, hardware: Hardware, minutes: int) -> Ren
         hardware=hardware.name,
         gpus=hardware.gpus,
         minutes=minutes,
-        bucket=f"{namespace}/{_BUCKET}",
+        bucket=f"{namespace}/{of_space(_BUCKET)}",
         folder=f"{plain(run)}-{secrets.token_hex(4)}",
     )
+
+
+def of_space(name: str) -> str:
+    """Name a repo or bucket; each Space has its own, because a login there may write only to what it created."""
+    space = os.environ.get("SPACE_ID", "").partition("/")[2]
+    return f"{name}-{plain(space)[:_LONGEST]}" if space else name
 
 
 def plain(run: str) -> str:
@@ -177,13 +185,13 @@ def _refusal(error: HfHubHTTPError, rented: Rented | None) -> str | None:
     namespace, hardware = (rented.namespace, rented.hardware) if rented else ("you", "Jobs")
     if status == 401:
         return (
-            "the Hugging Face Hub no longer accepts this login; log in again, in a terminal with `hf auth login`, then "
-            "start or resume the run."
+            "the Hugging Face Hub no longer accepts this login; log in again, in a terminal with `hf auth login`, on a "
+            "Space with its button, then start or resume the run."
         )
     if status == 402:
         return (
             f"the Hugging Face Hub wants credit before {namespace} can have {hardware} ({why}); add some at "
-            f"{_BILLING}, or train on this machine."
+            f"{_BILLING}, or train on a machine of your own."
         )
     if status == 403:
         return (

@@ -85,10 +85,17 @@ def tariff(recipe: Recipe, hardware: Hardware, minutes: int | None = None) -> Ta
 def check_rentable(recipe: Recipe) -> None:
     """Raise UserError for a recipe that needs files of this machine."""
     if recipe.data == OWN:
-        raise UserError("a Job cannot see your own images, which never leave this machine; train them here.")
-    for role, source in (("initial weights", recipe.init), ("teacher", recipe.teacher)):
+        raise UserError(
+            "a Job cannot see your own images, which never leave this machine; choose another recipe, or train here."
+        )
+    for role, source, instead in (
+        ("initial weights", recipe.init, "scratch or imagenet"),
+        ("teacher", recipe.teacher, "none"),
+    ):
         if source not in (None, "scratch", "imagenet"):
-            raise UserError(f"a Job cannot see the {role} {source}, which are on this machine; train here.")
+            raise UserError(
+                f"a Job cannot see the {role} {source}, which are on this machine; choose {instead}, or train here."
+            )
 
 
 def _speed(hardware: Hardware) -> float | None:

@@ -41,7 +41,7 @@ from resnet_cifar.ui.options import MAX_WAITING, QUIET
 from resnet_cifar.ui.origin import LOCAL, SameOrigin
 from resnet_cifar.ui.publish.tab import publish_tab
 from resnet_cifar.ui.refusals import refuse
-from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.rights import JOBS, Rights
 from resnet_cifar.ui.theme import CSS, theme
 from resnet_cifar.ui.train.own_images import MAX_MEGABYTES as MAX_ARCHIVE
 from resnet_cifar.ui.train.tab import train_tab
@@ -208,7 +208,7 @@ def rights_of(local: bool, password: bool, read_only: bool, space: str | None) -
             f"This Space classifies images and shows curves. Its owner, {owner}, can log in to do more. To train a "
             "model yourself, run the app on your own machine."
         )
-        return Rights(why_not, owner, _why_no_training_on_space())
+        return Rights(why_not, owner, _why_no_training_on_space(), _why_no_jobs_on_space())
     if space is not None:
         return Rights(
             "This Space classifies images and shows curves. To train a model, run the app on your own machine."
@@ -232,11 +232,16 @@ def _can_log_in() -> bool:
 
 def _why_no_training_on_space() -> str | None:
     if ON_ZERO_GPU:
-        return (
-            "This Space has a GPU only for seconds at a time (ZeroGPU), which is too short for training. Train on your "
-            "own machine, or from there on a rented GPU (--on), and deploy the run; or give the Space a GPU of its own "
-            "in its settings."
-        )
+        return "This Space has a GPU only for seconds at a time (ZeroGPU), which is too short for training."
     if choose_device("auto").type != "cuda":
         return "This Space has no GPU to train with."
     return None
+
+
+def _why_no_jobs_on_space() -> str | None:
+    if JOBS in os.environ["OAUTH_SCOPES"].split():
+        return None
+    return (
+        "Logins here may not start Jobs: deploy the Space again, with the scope `jobs` in its README; or train on your "
+        "own machine, or from there on a rented GPU (--on), and deploy the run."
+    )

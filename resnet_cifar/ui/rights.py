@@ -13,6 +13,8 @@ from resnet_cifar.errors import UserError
 from resnet_cifar.runs.status import State
 from resnet_cifar.ui.refusals import refuse
 
+JOBS = "jobs"
+"""OAuth scope of a login that may start Jobs at the visitor's cost."""
 _MAY_WRITE = ("admin", "write")  # roles in an organisation
 
 
@@ -24,7 +26,9 @@ class Rights:
     owner: str | None = None
     """Owner of the Space (user or organisation); whoever can write as the owner may change runs after logging in."""
     why_no_training: str | None = None
-    """Why runs cannot be started here, not even by the owner."""
+    """Why runs cannot be trained on this machine, not even by the owner."""
+    why_no_jobs: str | None = None
+    """Why runs cannot be started as Jobs of the Hub from here, not even by the owner."""
     keeps_runs: bool = False
     """Whether the runs of a Space outlive a restart."""
 
@@ -34,9 +38,9 @@ class Rights:
         return self.why_not is None or self.owner is not None
 
     @property
-    def offers_training(self) -> bool:
-        """Whether anyone may start runs."""
-        return self.offers_changes and self.why_no_training is None
+    def offers_runs(self) -> bool:
+        """Whether anyone may start runs, on this machine or as Jobs."""
+        return self.offers_changes and None in (self.why_no_training, self.why_no_jobs)
 
     @property
     def change(self) -> bool:
@@ -45,8 +49,34 @@ class Rights:
 
     @property
     def train(self) -> bool:
-        """Whether the visitor may start, stop and resume runs."""
+        """Whether the visitor may use this machine to train."""
         return self.change and self.why_no_training is None
+
+    @property
+    def rent(self) -> bool:
+        """Whether the visitor may start Jobs, as far as is known without a request to the Hub."""
+        return self.change and self.why_no_rent is None
+
+    @property
+    def start(self) -> bool:
+        """Whether the visitor may start runs, on this machine or as Jobs."""
+        return self.train or self.rent
+
+    @property
+    def why_no_rent(self) -> str | None:
+        """Why the visitor, who may change runs, cannot start Jobs. On a Space, it reads the current request."""
+        granted = (_login() or {}).get("scope") if self.owner is not None else None
+        if self.why_no_jobs is None and granted is not None and JOBS not in granted.split():
+            return "This login may not start Jobs; log out and in again, and allow them."
+        return self.why_no_jobs
+
+    @property
+    def why_not_here(self) -> str | None:
+        """Why this machine does not train, and what the visitor, who may change runs, can do instead."""
+        if self.why_no_training is None:
+            return None
+        offer = "Choose hardware under Where in the Train tab: a Job trains the run there, paid by your account."
+        return f"{self.why_no_training} {self.why_no_rent or offer}"
 
     def discreet(self, state: State) -> State:
         """Hide from strangers why a run failed, because the reason can contain local paths."""
@@ -64,10 +94,22 @@ class Rights:
             raise refuse(self.why_not)
 
     def need_training(self) -> None:
-        """Raise a refusal if the visitor may not start runs."""
+        """Raise a refusal if the visitor may not use this machine to train."""
+        self._check(self.why_not_here)
+
+    def need_jobs(self) -> None:
+        """Raise a refusal if the visitor may not start Jobs."""
+        self._check(self.why_no_rent)
+
+    def need_start(self) -> None:
+        """Raise a refusal if the visitor may start runs neither on this machine nor as Jobs."""
+        self._check(None if self.start else self.why_not_here)
+
+    def _check(self, reason: str | None) -> None:
+        """Raise a refusal if the visitor may not change runs, or for a reason that speaks against it."""
         self.need()
-        if self.why_no_training is not None:
-            raise refuse(self.why_no_training)
+        if reason is not None:
+            raise refuse(reason)
 
     def hub(self) -> HfApi:
         """Return a Hub client: on a Space with the visitor's token, never its own; elsewhere with the local login."""

@@ -107,9 +107,10 @@ class Stranger:
             for place in handler["component_prop_inputs"]:
                 values[place] = {"value": values[place]}
             body = {"fn_index": handler["id"], "data": values, "event_data": facts, "session_hash": "stranger"}
-            yield self._answer(f"{handler['api_name']} {handler['id']}", body, handler["queue"])
+            yield self.ask(f"{handler['api_name']} {handler['id']}", body, handler["queue"])
 
-    def _answer(self, handler: str, body: dict[str, Any], queue: bool) -> Answer:
+    def ask(self, handler: str, body: dict[str, Any], queue: bool) -> Answer:
+        """Ask one handler, through the queue if it has one."""
         if not queue:
             answer = self.post("api/predict", body)
             return Answer(handler, answer.status_code, answer.text)
@@ -147,6 +148,7 @@ WAYS: dict[str, tuple[dict[str, Any], str | None]] = {
     "--share": ({"share": True}, None),
     "a Space": ({"host": "0.0.0.0"}, ""),
     "a Space, logged in as another": ({"host": "0.0.0.0"}, login("you")),
+    "a Space without a GPU, logged in as another": ({"host": "0.0.0.0"}, login("you")),
     "a Space, with the owner's login of yesterday": ({"host": "0.0.0.0"}, login(_OWNER, seconds=-1)),
     "a Space, with a forged login": ({"host": "0.0.0.0"}, login(_OWNER, secret="guessed")),
 }
@@ -154,6 +156,7 @@ WAYS: dict[str, tuple[dict[str, Any], str | None]] = {
 OWNERS: dict[str, tuple[dict[str, Any], str | None]] = {
     "this machine": ({}, None),
     "a Space, logged in as its owner": ({"host": "0.0.0.0"}, login(_OWNER)),
+    "a Space without a GPU, logged in as its owner": ({"host": "0.0.0.0"}, login(_OWNER)),
 }
 """Ways for those who may change runs: that the same questions do something then shows that they are the right ones."""
 
@@ -168,7 +171,8 @@ def visiting(way: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             monkeypatch.setenv(name, value)
             monkeypatch.setattr(f"gradio.oauth.{name}", value, raising=False)  # read when it was imported
         monkeypatch.setattr("gradio.http_server.watchfn_spaces", lambda _: None)  # would wait for changes of the code
-        monkeypatch.setattr("resnet_cifar.ui.page._why_no_training_on_space", lambda: None)  # as if it had a GPU
+        why_not = "No GPU." if "without a GPU" in way else None
+        monkeypatch.setattr("resnet_cifar.ui.page._why_no_training_on_space", lambda: why_not)
     monkeypatch.setattr("gradio.networking.setup_tunnel", lambda **_: "https://shared.gradio.live")
     page = serve(root, port=free_port(), wait=False, **{"host": "127.0.0.1"} | options)
     try:

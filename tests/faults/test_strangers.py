@@ -100,7 +100,8 @@ def test_the_same_questions_do_something_for_those_who_may(root: Path, way: str,
     with visiting(way, root, monkeypatch) as owner:
         answers = asked(owner, owner.config(), (AS_SHOWN,))
     assert not (root / "one").exists(), "it was to be deleted"
-    assert {list, str, tuple} == {type(one) for one in began}, "a run, a computation, a connection to the Hub"
+    able = {tuple} if "without a GPU" in way else {list, str, tuple}
+    assert able == {type(one) for one in began}, "a run, a computation, a connection to the Hub"
     said = [*capfd.readouterr(), *(answer.text for answer in answers), str(content(root)), str(began)]
     assert TOKEN not in "".join(said) and "enough output values" not in "".join(said)
 

@@ -62,7 +62,8 @@ class Call:
             raise Refusal(404 if self.token else 401, "Repository not found", "RepoNotFound")
         if permission != MAY_READ and not self.token:
             raise Refusal(401, "Invalid username or password.", "RepoNotFound")
-        if permission != MAY_READ and not self.may(permission):
+        foreign = self.token is not None and self.token.by_login and not repo.by_login
+        if permission != MAY_READ and (foreign or not self.may(permission)):
             raise Refusal(403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request")
         return repo
 
@@ -102,7 +103,7 @@ class Call:
         hardware = wanted.get("hardware", "cpu-basic") if kind == "space" else None
         self.need_hardware(hardware)
         repo = self.hub.new_repo(self.kind, self.id, wanted.get("visibility", "public"), wanted.get("sdk"))
-        repo.hardware = hardware
+        repo.hardware, repo.by_login = hardware, self.token.by_login
         return {"url": self.url(), "name": self.id, "id": self.id}
 
     @route("POST", "/api/validate-yaml")

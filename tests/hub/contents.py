@@ -103,6 +103,7 @@ class Repo:
     visibility: str = "public"
     sdk: str | None = None
     hardware: str | None = None
+    by_login: bool = False  # created with a login in a browser: other such logins may not write to other repos
     volumes: list[dict[str, Any]] = field(default_factory=list)  # mounted in a Space
     refs: dict[str, Commit] = field(default_factory=dict)  # "main", "refs/pr/1"
     lfs: dict[str, File] = field(default_factory=dict)  # uploaded files by sha256

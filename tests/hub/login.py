@@ -2,12 +2,13 @@
 
     hub.visitor = Token(user="me")
 
-The hub knows the access token from then on.
+The hub knows the access token from then on. `request_of` is a request of somebody who has logged in before.
 """
 
 import secrets
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,9 +18,21 @@ from joserfc.jwk import RSAKey
 from tests.hub.answers import Call, route
 from tests.hub.contents import Answer, Refusal
 
-CLIENT = {"OAUTH_CLIENT_ID": "a-space", "OAUTH_CLIENT_SECRET": "its-secret", "OAUTH_SCOPES": "openid profile"}
+CLIENT = {
+    "OAUTH_CLIENT_ID": "a-space",
+    "OAUTH_CLIENT_SECRET": "its-secret",
+    "OAUTH_SCOPES": "openid profile contribute-repos jobs",
+}
 _KEY = RSAKey.generate_key(2048, {"kid": "1"}, auto_kid=False)
 _logins: dict[str, dict[str, str]] = {}
+
+
+def request_of(user: str, *orgs: tuple[str, str], seconds: float = 3600, scope: str | None = None) -> SimpleNamespace:
+    """Make a request, as Gradio has it, of a visitor whose token is `hf_USER`. `scope`: what they have allowed."""
+    organisations = [{"preferred_username": name, "roleInOrg": role} for name, role in orgs]
+    info: dict[str, Any] = {"access_token": f"hf_{user}", "expires_at": time.time() + seconds}
+    info |= {"userinfo": {"preferred_username": user, "orgs": organisations}} | ({"scope": scope} if scope else {})
+    return SimpleNamespace(request=SimpleNamespace(scope={"session": {"oauth_info": info}}))
 
 
 @route("GET", "/.well-known/openid-configuration")
@@ -58,8 +71,9 @@ def token(call: Call) -> Any:
     login = _logins.pop(form.get("code", ""), None)
     if login is None or login["redirect_uri"] != form["redirect_uri"]:
         raise Refusal(400, "invalid grant")
-    access, visitor = f"hf_oauth_{secrets.token_hex(8)}", replace(call.hub.visitor, by_login=True)
-    call.hub.tokens[access] = visitor
+    visitor, scopes = call.hub.visitor, login["scope"].split()
+    access = f"hf_oauth_{secrets.token_hex(8)}"
+    call.hub.tokens[access] = replace(visitor, by_login=True, jobs=visitor.jobs and "jobs" in scopes)
     orgs = [{"preferred_username": name, "roleInOrg": "write"} for name in visitor.orgs]
     claims = {
         "iss": call.hub.url,
@@ -75,4 +89,5 @@ def token(call: Call) -> Any:
         "orgs": orgs,
     }
     identity = jwt.encode({"alg": "RS256", "kid": "1"}, claims, _KEY)
-    return {"access_token": access, "token_type": "bearer", "expires_in": 3600, "id_token": identity}
+    granted = {"access_token": access, "token_type": "bearer", "expires_in": 3600, "scope": login["scope"]}
+    return granted | {"id_token": identity}

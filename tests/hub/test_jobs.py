@@ -114,6 +114,19 @@ def test_a_run_gets_a_folder_that_no_other_of_its_name_has(paid: HubServer):
     assert place().folder != place().folder
 
 
+def test_a_space_has_a_repo_and_a_bucket_of_its_own(paid: HubServer, monkeypatch: pytest.MonkeyPatch):
+    """Logins there may write only to what they created."""
+    start(place())
+    paid.tokens[WRITE] = Token(credit=True, by_login=True)
+    with pytest.raises(UserError):  # as if it were the same place
+        start(place())
+    monkeypatch.setenv("SPACE_ID", f"lab/{'app' * 30}")
+    start(place())
+    assert [repo.by_login for repo in paid.repos.values()] == [False, True]
+    names = [name for _, name in paid.repos] + [place().bucket]
+    assert len(set(names)) == 3 and all(len(name) < 96 - 40 for name in names)
+
+
 def test_a_lost_answer_starts_no_second_job(paid: HubServer):
     paid.cut("POST", "/api/jobs/me", in_answer=True)
     rented = place()
@@ -126,7 +139,7 @@ def test_a_lost_answer_starts_no_second_job(paid: HubServer):
     "status,words",
     [
         (401, "log in again"),
-        (402, "wants credit before me can have t4-small .*settings/billing, or train on this machine"),
+        (402, "wants credit before me can have t4-small .*settings/billing, or train on a machine of your own"),
         (403, "may not start or see Jobs of me .*settings/tokens"),
         (429, "takes no more requests or Jobs"),
         (503, "answered 503 again and again"),

@@ -37,7 +37,7 @@ def test_the_front_matter_and_the_requirements_agree():
 def test_the_front_matter_keeps_the_hubs_rules():
     fields = front_matter()
     assert not faults("space", fields)
-    assert fields["hf_oauth"] is True and fields["hf_oauth_scopes"] == ["contribute-repos"]
+    assert fields["hf_oauth"] is True and fields["hf_oauth_scopes"] == ["contribute-repos", "jobs"]
     assert {"title", "emoji", "colorFrom", "colorTo", "models", "datasets", "python_version"} <= set(fields)
     for field, value in (
         ("suggested_hardware", "zero-a10g"),

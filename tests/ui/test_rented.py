@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
 from huggingface_hub import HfApi
 
 from resnet_cifar.errors import UserError
@@ -20,6 +21,7 @@ from tests.awkward import halves
 from tests.builders import CPU, end_watchers, result, wait
 from tests.builders import recipe as tiny
 from tests.hub.contents import READ, WRITE, Token
+from tests.hub.login import request_of
 from tests.hub.server import HubServer
 from tests.ui.accessibility import serious
 from tests.ui.conftest import App, describe_run
@@ -112,6 +114,32 @@ def test_rented_hardware_is_offered_only_to_who_may_rent_it(hub: HubServer, logi
     assert offered["visible"] and [name for _, name in offered["choices"]] == ["", "t4-small", "l4x1", "l4x4"]
     hub.fail("GET", "/api/jobs/hardware", 403)
     assert "may not start or see Jobs" in where.offer()["info"]
+
+
+def test_a_space_rents_from_its_visitors_account(hub: HubServer, login: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", WRITE)  # the Space's own
+    monkeypatch.setenv("OAUTH_SCOPES", "openid jobs")
+    hub.tokens["hf_me"] = Token(by_login=True)
+    alone = Rights("not today", owner="me", why_no_training="No GPU.")
+    offered = {}
+    for title, rights in (("alone", alone), ("beside", Rights("not today", owner="me"))):
+        with gr.Blocks():
+            where = Where(rights, None)
+        LocalContext.request.set(request_of("you"))
+        asked = len(hub.requests)
+        assert where.offer()["visible"] is False and len(hub.requests) == asked  # strangers
+        LocalContext.request.set(request_of("me", scope="openid jobs"))
+        offer = where.offer()
+        assert "paid by your account, me" in offer["info"]
+        offered[title] = [name for _, name in offer["choices"]]
+        hub.fail("GET", "/api/jobs/hardware", 403)
+        assert "may not start or see Jobs" in where.offer()["info"]
+        LocalContext.request.set(request_of("me", scope="openid"))
+        assert where.offer()["visible"] is (title == "beside")  # alone, the notice says so in place of the form
+    assert offered["beside"] == ["", *offered["alone"]] and "t4-small" in offered["alone"]
+    assert "Only this machine: This login may not start Jobs" in where.offer()["info"]
+    assert "Choose hardware under <b>Where</b>" in where.line(RECIPES["overnight"], None)
+    assert {request.token for request in hub.requests if "/api/" in request.path} == {"hf_me"}
 
 
 def test_the_price_is_told_and_asked_before_a_start(hub: HubServer, login: Path):

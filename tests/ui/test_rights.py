@@ -1,6 +1,6 @@
 """What visitors may do and see, called as plain functions."""
 
-import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +11,15 @@ from gradio.context import LocalContext
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunFailed
+from resnet_cifar.hub.jobs import Hardware, new_place
 from resnet_cifar.runs.record import Records
+from resnet_cifar.runs.rented import write_rented
+from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.runs.status import state
 from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.training.queue import Queue
 from resnet_cifar.ui.classify.models import Models
+from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.curves.rows import Rows
 from resnet_cifar.ui.curves.runs import delete, rename
 from resnet_cifar.ui.endpoints import all_runs, one_run
@@ -24,9 +28,9 @@ from resnet_cifar.ui.publish.tab import dry_run, logged_in, upload
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.train.bar import LATEST, start
 from resnet_cifar.ui.train.recipe_form import asked
-from resnet_cifar.ui.train.tab import Watch, act
+from resnet_cifar.ui.train.tab import Watch, _resume, act, train_tab, training_notice
 from tests.builders import CPU, checkpoint
-from tests.hub.login import CLIENT
+from tests.hub.login import CLIENT, request_of
 
 MAY, MAY_NOT = Rights(), Rights("not today")
 
@@ -90,12 +94,16 @@ def test_strangers_do_not_see_local_paths(records: Records):
         next(Models(records.root, MAY_NOT).fetch("resnet_cifar/ui"))  # whether there is such a path or not
 
 
-def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNamespace:
-    """A request of a visitor who has logged in."""
-    organisations = [{"preferred_username": name, "roleInOrg": role} for name, role in orgs]
-    info = {"access_token": f"hf_{user}", "expires_at": time.time() + seconds}
-    info["userinfo"] = {"preferred_username": user, "orgs": organisations}
-    return SimpleNamespace(request=SimpleNamespace(scope={"session": {"oauth_info": info}}))
+@pytest.fixture
+def on_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"SYSTEM": "spaces", "SPACE_ID": "lab/app", "OPENID_PROVIDER_URL": "http://hub", **CLIENT}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
+
+
+def rights_on_the_space() -> Rights:
+    return rights_of(local=False, password=False, read_only=False, space="lab/app")
 
 
 @pytest.mark.parametrize(
@@ -103,32 +111,103 @@ def login(user: str, *orgs: tuple[str, str], seconds: float = 3600) -> SimpleNam
     [
         (None, False),
         (SimpleNamespace(request=SimpleNamespace(scope={})), False),
-        (login("you"), False),
-        (login("lab"), True),
-        (login("Lab"), True),
-        (login("lab", seconds=-1), False),
-        (login("you", ("lab", "write")), True),
-        (login("you", ("lab", "read")), False),
-        (login("you", ("other", "admin")), False),
+        (request_of("you"), False),
+        (request_of("lab"), True),
+        (request_of("Lab"), True),
+        (request_of("lab", seconds=-1), False),
+        (request_of("you", ("lab", "write")), True),
+        (request_of("you", ("lab", "read")), False),
+        (request_of("you", ("other", "admin")), False),
     ],
 )
-def test_the_owner_of_a_space_has_rights_after_logging_in(request_, may: bool, monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"SYSTEM": "spaces", "SPACE_ID": "lab/app", "OPENID_PROVIDER_URL": "http://hub"}.items():
-        monkeypatch.setenv(name, value)
-    for name, value in CLIENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
-    rights = rights_of(local=False, password=False, read_only=False, space="lab/app")
+def test_the_owner_of_a_space_has_rights_after_logging_in(on_a_space, request_, may: bool, monkeypatch):
+    rights = rights_on_the_space()
     LocalContext.request.set(request_)
     assert rights.change is may and rights.offers_changes
-    assert rights.train is (may and torch.cuda.is_available())
+    assert rights.train is (may and torch.cuda.is_available()) and rights.rent is rights.start is may
     assert torch.cuda.is_available() or rights.why_no_training == "This Space has no GPU to train with."
     assert rights.hub().token != "hf_of_the_space"
     monkeypatch.setenv("OAUTH_CLIENT_SECRET", "")  # without it, anyone could forge a login
-    assert rights_of(local=False, password=False, read_only=False, space="lab/app").owner is None
+    assert rights_on_the_space().owner is None
     if may:
         rights.need()
         assert rights.hub().token == request_.request.scope["session"]["oauth_info"]["access_token"]
     else:
         with pytest.raises(gr.Error, match="Its owner, lab, can log in"):
             rights.need()
+
+
+@pytest.mark.parametrize(
+    "asked_for,allowed,instead",
+    [
+        ("openid jobs", None, "Choose hardware under Where"),
+        ("openid jobs", "openid jobs", "Choose hardware under Where"),
+        ("openid jobs", "openid", "log out and in again"),  # a login of before the Space asked for it
+        ("openid", "openid", "deploy the Space again"),
+    ],
+)
+def test_a_space_that_cannot_train_names_what_its_owner_can_do(
+    on_a_space, records: Records, asked_for: str, allowed: str | None, instead: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OAUTH_SCOPES", asked_for)
+    monkeypatch.setattr("resnet_cifar.ui.page._why_no_training_on_space", lambda: "No GPU here.")
+    rights, may = rights_on_the_space(), instead.startswith("Choose")
+    LocalContext.request.set(request_of("lab", scope=allowed))
+    assert rights.rent is rights.start is may and rights.offers_runs is ("jobs" in asked_for)
+    launcher = Launcher(records.root, CPU)
+    queue = Queue(launcher)
+    here = f"No GPU here. .*{instead}"
+    attempts = {
+        lambda: start(launcher, queue, rights, Any, True, True, "", 1): here,
+        lambda: start(launcher, queue, rights, Any, False, True, None, 1): here,
+        lambda: act(records, rights, partial(_resume, queue, launcher, rights), "one"): here,
+    }
+    if not may:
+        attempts[lambda: start(launcher, queue, rights, Any, False, True, "t4-small", 1)] = instead
+        attempts[lambda: asked(rights, "run_names", dict)({})] = here
+    for attempt, words in attempts.items():
+        with pytest.raises(gr.Error, match=words):
+            attempt()
+    if may:
+        stopped: list[RunDir] = []
+        act(records, rights, stopped.append, "one")
+        assert stopped and asked(rights, "run_names", dict)({}) == {"answer": {}}
+        assert "No GPU here." in asked(rights, "find_rate", dict)({})["error"]
+    notice = str(training_notice(rights))
+    assert "No GPU here. " in notice and instead in notice and ("bucket of your account" in notice) is may
+    LocalContext.request.set(request_of("you", scope=allowed))
+    assert not rights.start and training_notice(rights) == rights.why_not
+    for attempt in (
+        lambda: start(launcher, queue, rights, Any, False, True, "t4-small", 1),
+        lambda: act(records, rights, launcher.stop, "one"),
+        lambda: asked(rights, "run_names", dict)({}),
+    ):
+        with pytest.raises(gr.Error, match="Its owner, lab, can log in"):
+            attempt()
+
+
+@pytest.mark.parametrize("why_no_training", [None, "No GPU."])
+def test_a_queue_waits_where_nothing_can_train(records: Records, why_no_training: str | None, monkeypatch):
+    attended: list[Queue] = []
+    monkeypatch.setattr(Queue, "attend", lambda queue: attended.append(queue))
+    rights = Rights("not today", "lab", why_no_training)
+    with gr.Blocks():
+        models = Models(records.root, rights)
+        train_tab(records, Launcher(records.root, CPU), models, rights, Clock(), gr.HTML())
+    assert bool(attended) is (why_no_training is None)
+
+
+def test_a_rented_run_is_resumed_only_by_who_may_rent(records: Records):
+    run = records.get("one").run
+    write_rented(run, new_place("lab", "one", Hardware("t4-small", 1, "T4", 0.4), 30))
+    LocalContext.request.set(request_of("lab"))
+    launcher = Launcher(records.root, CPU)
+    queue = Queue(launcher)
+    rights = Rights("not today", "lab", why_no_jobs="No Jobs here.")
+    assert rights.train and not rights.rent
+    with pytest.raises(gr.Error, match="No Jobs here"):
+        act(records, rights, partial(_resume, queue, launcher, rights), "one")
+    for name, offered in (("one", False), ("other", True)):
+        assert Watch(records, launcher, queue, rights).answer(name, None)[3]["visible"] is offered
+        alone = Rights("not today", "lab", why_no_training="No GPU.")
+        assert Watch(records, launcher, queue, alone).answer(name, None)[3]["visible"] is not offered

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.presets import RECIPES
@@ -19,6 +20,7 @@ from resnet_cifar.ui.train.cards import cards
 from resnet_cifar.ui.train.form import Form, form_of
 from resnet_cifar.ui.train.setup import Answered, Setup
 from tests.builders import CPU, checkpoint, recipe, staged_recipe, told
+from tests.hub.login import request_of
 
 
 @pytest.fixture
@@ -150,6 +152,17 @@ def test_only_those_who_may_train_get_answers(tmp_path: Path):
         with pytest.raises(gr.Error, match="not today"):
             answer("secret")
     assert setup.answer(None, form()) == (gr.skip(), "", Answered(form(), True))
+
+
+def test_a_machine_that_cannot_train_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Estimates, "of", lambda *_: pytest.fail("a trial"))
+    launcher, records, rights = Launcher(tmp_path, CPU), Records(tmp_path), Rights("x", "me", why_no_training="No GPU.")
+    LocalContext.request.set(request_of("me"))
+    with gr.Blocks():
+        setup = Setup(launcher, records, Models(tmp_path, rights), Estimates(records, CPU), rights, Clock())
+    shown, line, answered = setup.answer(None, form(), None)
+    assert not shown["faults"] and "Choose hardware under" in line and answered.final
+    assert "No GPU." in asked(setup, "find_rate", {"form": form(), "stage": 0})["error"]
 
 
 def test_recipes_say_what_they_learn_from_and_what_they_cost(setup: Setup, tmp_path: Path):

@@ -40,7 +40,7 @@ class Offers:
 
     def offer(self, name: str, split: str, kind: str) -> dict[str, Any]:
         """Return what stands on the button that starts a computation, beside it, and whether it is at work."""
-        run = self._inspected.run(name)
+        run, rights = self._inspected.run(name), self._rights
         why, button, doing = {
             "predictions": (
                 f"{name} has not been inspected on {split} yet, or its weights have changed since.",
@@ -62,8 +62,8 @@ class Offers:
             "why": why,
             "button": button,
             "doing": doing,
-            "cost": self._cost(name, run, split, kind) if self._rights.train else "",
-            "may_not": "" if self._rights.train else self._rights.why_not or self._rights.why_no_training,
+            "cost": self._cost(name, run, split, kind) if rights.train else "",
+            "may_not": "" if rights.train else rights.why_no_training if rights.change else rights.why_not,
             "state": self._state(name, split, kind),
         }
 

@@ -62,7 +62,7 @@ class Bar:
             outputs = [which, *self._answers]
             button.click(begin, inputs, outputs, **CHANGES).then(**then)
 
-    def offer(self, seen: Any, where: str = HERE) -> tuple[Any, ...]:
+    def offer(self, seen: Any, where: str | None = HERE) -> tuple[Any, ...]:
         """Return which button is there, and what stands beside it; whatever has not changed since `seen` is skipped."""
         at_work = None if where else self._launcher.at_work()  # a Job needs no device of this machine
         now = at_work is not None, "" if where else self._note(at_work)
@@ -87,7 +87,7 @@ def start(
     setup: Setup,
     queued: bool | None,
     sure: bool,
-    where: str,
+    where: str | None,
     gpus: int,
     *form: Any,
 ) -> tuple[Any, Any, str]:
@@ -96,7 +96,7 @@ def start(
     Ask before a very long one, and before a Job, unless `sure`. queued: None for whichever the device allows. where:
     rented hardware.
     """
-    rights.need_training()
+    (rights.need_jobs if where else rights.need_training)()
     try:
         wanted = setup.requested(*form)
         refuse_faults(wanted.faults)

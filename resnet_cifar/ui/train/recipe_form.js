@@ -249,7 +249,7 @@ function stagePart(stage, number) {
     basics.at(-1).append(make("p", { className: "note", textContent: "changes later, see Advanced" }));
   }
   const entries = specs.stage.filter((one) => one.section).map((one) => [one.section, field(one, stage, `${path}.${one.name}`, of, null, onEdit(one))]);
-  entries.push(["Learning", finderPart(number)]);
+  if (constants.here) entries.push(["Learning", finderPart(number)]);
   for (const one of specs.augmentation) {
     entries.push([one.section, field(one, stage.augmentation, `${path}.augmentation.${one.name}`, of, null, () => follow(stage))]);
   }

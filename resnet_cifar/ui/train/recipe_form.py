@@ -24,6 +24,11 @@ from resnet_cifar.ui.train.fields import FIELDS, LEARNS, NO, OF_RUN, YES
 from resnet_cifar.ui.train.form import form_of, texts
 from resnet_cifar.ui.train.own_images import MAX_MEGABYTES
 
+_OF_THIS_MACHINE = {
+    *("recipe_costs", "find_rate", "rate_found", "stop_finding"),
+    *("read_images", "images_read", "stop_reading", "report_on_images"),
+}
+"""What the browser can ask for only where runs can train on this machine: a Job cannot see a person's own images."""
 Answer = Callable[[Any], Any]
 """Function that the browser calls with one argument."""
 
@@ -49,17 +54,17 @@ _SCRIPTS = ("finder.js", "explore.js", "own_images.js", "recipe_form.js")
 """They run as one script."""
 
 
-def recipe_form(first: Recipe, data_dir: str, answers: list[Answer], *, folders: bool) -> gr.HTML:
+def recipe_form(first: Recipe, data_dir: str, answers: list[Answer], *, folders: bool, here: bool) -> gr.HTML:
     """Create the form, with `first` chosen. Every edit triggers an `input` event.
 
     answers: what the browser can ask for while the form is filled in, by the functions' names. folders: whether a
-    person's own images may be in a folder of this machine.
+    person's own images may be in a folder of this machine. here: whether runs can train on this machine.
     """
     form = form_of(first)
     form["run"]["data_dir"] = data_dir
     return gr.HTML(
         form,
-        html_template=_TEMPLATE.format(constants=escape(json.dumps(_constants(folders), ensure_ascii=False))),
+        html_template=_TEMPLATE.format(constants=escape(json.dumps(_constants(folders, here), ensure_ascii=False))),
         js_on_load="".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         server_functions=answers,
@@ -68,12 +73,13 @@ def recipe_form(first: Recipe, data_dir: str, answers: list[Answer], *, folders:
     )
 
 
-def _constants(folders: bool) -> dict[str, Any]:
+def _constants(folders: bool, here: bool) -> dict[str, Any]:
     # They go into the template: Gradio forgets a component's props if an event skips it before its tab is opened.
     named = {kind.__name__.lower(): [asdict(field) for field in fields] for kind, fields in FIELDS.items()}
     return {
         "fields": named | {"run": [asdict(field) for field in OF_RUN]},
-        "cards": cards(),
+        "here": here,
+        "cards": [card for card in cards() if here or card["name"] != OWN_IMAGES.name],
         "recipes": {name: form_of(recipe) for name, recipe in RECIPES.items()}
         | {OWN_IMAGES.name: form_of(OWN_IMAGES, images="")},
         "own": {"folders": folders, "megabytes": MAX_MEGABYTES if folders else MAX_IMAGE},
@@ -88,11 +94,13 @@ def _constants(folders: bool) -> dict[str, Any]:
 
 
 def asked(rights: Rights, name: str, answer: Callable[[Any], Any]) -> Answer:
-    """Return a function that the browser can call: only for those who may train; a UserError becomes its sentence."""
+    """Return a function that the browser can call: only for those who may start; a UserError becomes its sentence."""
 
     def checked(question: Any) -> dict[str, Any]:
-        rights.need_training()
+        rights.need_start()
         try:
+            if name in _OF_THIS_MACHINE and not rights.train:
+                raise UserError(str(rights.why_not_here))
             return {"answer": answer(question)}
         except UserError as error:
             return {"error": str(error)}

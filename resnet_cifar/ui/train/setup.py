@@ -43,7 +43,7 @@ class Answered:
 
     form: Form
     final: bool
-    where: str = HERE
+    where: str | None = HERE
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,12 @@ class Setup:
         self._own = Reader(rights)
         self.price = Price(estimates, launcher.device)
         self._rights = rights
-        device = html.escape(describe(launcher.device))
-        gr.HTML(f"<h2>New run</h2><p class='about'>On this {device}</p>", container=False, padding=False)
-        first = RECIPES["transfer" if launcher.device.type == "cuda" else "quick"]
+        here = self._here = rights.why_no_training is None
+        about = f"On this {html.escape(describe(launcher.device))}" if here else "As a Job of the Hugging Face Hub"
+        gr.HTML(f"<h2>New run</h2><p class='about'>{about}</p>", container=False, padding=False)
+        first = RECIPES["transfer" if launcher.device.type == "cuda" or not here else "quick"]
         data_dir = "" if rights.owner else os.environ.get("CIFAR100_DIR", "")  # on a Space, visitors would see the path
-        form = recipe_form(first, data_dir, self._answers(), folders=self._own.folders)
+        form = recipe_form(first, data_dir, self._answers(), folders=self._own.folders, here=here)
         available = count(launcher.device)
         self.gpus = gr.Radio(
             list(range(1, available + 1)), value=1, label="GPUs", info="each batch is split", visible=available > 1
@@ -124,7 +125,7 @@ class Setup:
         }
         return [asked(self._rights, name, answer) for name, answer in answers.items()]
 
-    def answer(self, answered: Answered | None, form: Form, where: str = HERE) -> tuple[Any, Any, Any]:
+    def answer(self, answered: Answered | None, form: Form, where: str | None = HERE) -> tuple[Any, Any, Any]:
         """Return the form's faults, the line below the form, and what has been answered.
 
         Called for every edit and on a timer, which completes pending estimates and replaces an answer to an earlier
@@ -136,9 +137,9 @@ class Setup:
         faults, line, final = self._answer(form, where, check_data=not repeated)
         return gr.skip() if faults is None else gr.update(faults=faults), line, Answered(form, final, where)
 
-    def _answer(self, form: Form, where: str, check_data: bool) -> tuple[Faults | None, str, bool]:
+    def _answer(self, form: Form, where: str | None, check_data: bool) -> tuple[Faults | None, str, bool]:
         """The form's faults (None: unknown), the line below the form, and whether both are final."""
-        if not self._rights.train:  # only those who can start a run cause trials
+        if not self._rights.start:  # only those who can start a run cause trials
             return None, "", True
         try:
             wanted = self.requested(form, check_data)
@@ -146,7 +147,7 @@ class Setup:
             return None, wrong(str(error)), True
         if wanted.faults:
             return wanted.faults, wrong(_summary(wanted.faults)), True
-        if where:
+        if where or not self._here:
             return {}, self.where.line(wanted.recipe, where), True
         return {}, *self.price.line(wanted.recipe)
 

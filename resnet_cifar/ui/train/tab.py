@@ -51,8 +51,9 @@ def train_tab(
     with gr.Column(elem_id="training"):
         notice = gr.HTML(_notice(why_not), visible=why_not is not None, container=False, padding=False)
         bar = None
-        if rights.offers_training:
-            queue.attend()  # an earlier page may have left runs in it
+        if rights.offers_runs:
+            if rights.why_no_training is None:
+                queue.attend()  # an earlier page may have left runs in it
             with gr.Column(visible=why_not is None, elem_id="form") as form:
                 setup = Setup(launcher, records, models, Estimates(records, launcher.device), rights, clock, opened)
             with gr.Column(visible=why_not is None, elem_id="begin") as begin:
@@ -61,7 +62,7 @@ def train_tab(
     if rights.owner:
         gr.on(None, lambda: _notice(training_notice(rights)), None, notice, **QUIET)
         if bar:
-            gr.on(None, lambda: [gr.update(visible=rights.train)] * 2, None, [form, begin], **QUIET)
+            gr.on(None, lambda: [gr.update(visible=rights.start)] * 2, None, [form, begin], **QUIET)
     if bar:
         bar.started(which, watching)
     return live
@@ -104,12 +105,20 @@ def _watched(
 
 
 def training_notice(rights: Rights) -> str | None:
-    """Return why the visitor cannot start runs, or, for a Space's owner, whether it keeps them."""
+    """Return why the visitor cannot start runs, or, for a Space's owner, where, and whether it keeps them."""
     if not rights.change:
         return rights.why_not
-    kept = "Runs are kept in this Space's bucket, and are there again after a restart."
-    lost = "A Space's disk is temporary: publish the runs that you want to keep."
-    return rights.why_no_training or (kept if rights.keeps_runs else lost)
+    said = [rights.why_not_here or ""]
+    if rights.start and rights.keeps_runs:
+        said.append("Runs are kept in this Space's bucket, and are there again after a restart.")
+    elif rights.start:
+        said.append("A Space's disk is temporary: publish the runs that you want to keep.")
+    if rights.rent and not rights.keeps_runs:
+        said.append(
+            "The weights of a run that a Job trains stay in a bucket of your account, but Resume brings them back only "
+            "while the run's folder is here."
+        )
+    return " ".join(said).strip()
 
 
 class Watch:
@@ -151,11 +160,11 @@ class Watch:
             live_card(current, record.recipe, stopping, waiting, change=rights.change),
             live_figure(record),
             (
-                rights.train and active and not stopping,
+                rights.start and active and not stopping,
                 "Remove from the queue" if current.status == "queued" else "Stop",
             ),
             (
-                rights.train and not active and current.status != "completed",
+                (rights.rent if is_rented(run) else rights.train) and not active and current.status != "completed",
                 "Resume" if launcher.at_work() is None or is_rented(run) else "Resume when the device is free",
             ),
             _log(log_tail(run)) if rights.change else "",
@@ -188,7 +197,7 @@ def _last_active(run: RunDir) -> float:
 
 def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str) -> None:
     """Stop, resume or unqueue the selected run."""
-    rights.need_training()
+    rights.need_start()
     record = selected(records, which)
     if record is None:
         return
@@ -200,8 +209,10 @@ def act(records: Records, rights: Rights, action: Callable[[RunDir], None], whic
 
 def _resume(queue: Queue, launcher: Launcher, rights: Rights, run: RunDir) -> None:
     if is_rented(run):
+        rights.need_jobs()
         at_once(resume_rented(launcher, rights.hub(), run))
     else:
+        rights.need_training()
         queue.resume(run)
 
 
