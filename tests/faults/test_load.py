@@ -31,6 +31,7 @@ def test_clients_a_run_and_two_pages(table: Table, browser, tmp_path: Path, monk
         before, speed = megabytes(page.pid), Speed(run)
         answers = ask_all(url, CLIENTS, SECONDS, image)
         beside, after = str(speed), megabytes(page.pid)
+        browser.close_pages()
     assert labels(answers) == expected and len(expected) == 1
     assert after - before < 100
     figures = (
