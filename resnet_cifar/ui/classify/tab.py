@@ -87,10 +87,8 @@ def _second_box(models: Models, answering: gr.State, second: gr.State) -> None:
     )
     note = gr.HTML(visible=False, container=False, padding=False)
     button = gr.Button(_COMPARE, size="sm", elem_classes="compare")
-    choosing: dict[str, Any] = {"inputs": [box, second], "outputs": [second, box, note], **DOWNLOADS}
-    chosen = partial(choose, models, may_be_none=True)
-    box.change(chosen, **choosing)
-    button.click(partial(compare, models), [button, answering], [button, box, note], **QUIET).then(chosen, **choosing)
+    box.change(partial(choose, models, may_be_none=True), [box, second], [second, box, note], **DOWNLOADS)
+    button.click(partial(compare, models), [button, answering], [button, second, box, note], **DOWNLOADS)
 
 
 def _endpoint(models: Models) -> None:
@@ -147,14 +145,18 @@ def choose(
     yield name, gr.skip(), gr.update(visible=False)
 
 
-def compare(models: Models, text: str, answering: str | None) -> tuple[Any, Any, Any]:
-    """Start or stop comparing: the button, the second model's dropdown with the next best model, and its note."""
-    hidden = gr.update(visible=False)
+def compare(models: Models, text: str, answering: str | None) -> tuple[Any, Any, Any, Any]:
+    """Start or stop comparing: the button, the second model, which is the next best one, its dropdown and its note.
+
+    The model is not left to the dropdown's `change` event, which a dropdown that has just appeared may not send.
+    """
     if text == _STOP:
-        return _COMPARE, gr.update(visible=False, value=None), hidden
+        return _COMPARE, None, gr.update(visible=False, value=None), gr.update(visible=False)
     offered = choices(models)
     other = next((name for _, name in offered if name != answering), None)
-    return _STOP, gr.update(visible=True, choices=offered, value=other), hidden
+    *_, (chosen, _, note) = choose(models, other, None)
+    second = None if chosen == gr.skip() else chosen  # it cannot be used, as the note says, or there is only one
+    return _STOP, second, gr.update(visible=True, choices=offered, value=second), note
 
 
 def classify_as_json(models: Models, image: Image.Image | None, model: str | None = None) -> dict[str, Any]:
