@@ -83,6 +83,12 @@ def _synthetic_images_are_generated_once() -> None:
     synthetic._split = functools.cache(synthetic._split)
 
 
+@pytest.fixture(autouse=True)
+def _work_that_another_test_left_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a run of the command line would end this whole process, as it does where a download hangs."""
+    monkeypatch.setattr("resnet_cifar.system.background.is_at_work", lambda: False)
+
+
 @pytest.fixture
 def new_run(tmp_path: Path) -> Callable[..., RunDir]:
     """Makes the folder of a run in a place of its own."""
