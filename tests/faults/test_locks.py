@@ -214,6 +214,21 @@ def test_a_run_is_deleted_while_others_want_its_lock(tmp_path: Path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_is_deleted_while_others_open_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """They have found the folder before it is moved away, and create the file after the folder was emptied."""
+    run, rmdir, late = RunDir.create(tmp_path / "run", recipe()), os.rmdir, [1, 2]
+
+    def open_first(name: str, *, dir_fd: int | None = None) -> None:
+        if late and name == "run" and dir_fd is not None:
+            late.pop()
+            os.close(os.open("run/run.lock", os.O_CREAT, dir_fd=dir_fd))
+        rmdir(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", open_first)
+    run.delete()
+    assert not late and list(tmp_path.iterdir()) == []
+
+
 def test_the_clock_is_set_back_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table):
     """While a run trains, and between two runs that are queued."""
     clock = [1_700_000_000.0]
