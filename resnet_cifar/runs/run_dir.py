@@ -4,7 +4,6 @@ A run's status is never stored. It is derived from the last event in `metrics.js
 writer holds and which the kernel frees when its holder dies.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -167,7 +166,7 @@ class RunDir:
             # Away at once: file by file, another process could lock a folder that is half empty.
             aside = tempfile.mkdtemp(prefix=".deleted-", dir=self.path.parent)
             self.path.rename(Path(aside, self.name))
-            _remove(aside)
+            files.remove_tree(aside)
 
     def save_results(self, summary: dict[str, Any]) -> None:
         """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""
@@ -231,20 +230,6 @@ class RunDir:
             return "queued"
         last = self.last_event()
         return _ENDS.get(type(last), "interrupted") if last else "stopped"
-
-
-def _remove(folder: str) -> None:
-    """Remove a folder and everything in it (of a link, only the link), even if files still appear in it.
-
-    Whoever was opening a file in the folder when it was moved away can still create that one file, but no other.
-    """
-    for attempts_left in reversed(range(10)):
-        try:
-            shutil.rmtree(folder)
-            break
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or not attempts_left:
-                raise
 
 
 @contextmanager

@@ -99,6 +99,20 @@ def remove(target: Path) -> None:
         raise UserError(f"cannot remove {target}: {error.strerror}; remove it yourself.") from error
 
 
+def remove_tree(folder: str) -> None:
+    """Remove a folder and everything in it (of a link, only the link), even if files still appear in it.
+
+    Whoever was opening a file in a folder when it was moved here can still create that one file, but no other.
+    """
+    for attempts_left in reversed(range(10)):
+        try:
+            shutil.rmtree(folder)
+            break
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not attempts_left:
+                raise
+
+
 def write_text(target: Path, text: str) -> None:
     """Replace the content of `target` by `text`."""
     with replacing(target) as draft:
