@@ -37,7 +37,7 @@ def stage(**changes) -> Stage:
 
 
 def recipe(*stages: Stage, **changes) -> Recipe:
-    """ResNet-18 on 100 synthetic images: 7 steps an epoch, the last one on 4 images."""
+    """The tiny network on 100 synthetic images: 7 steps an epoch, the last one on 4 images."""
     fields = {
         "name": "tiny",
         "arch": "tiny",

@@ -1,6 +1,7 @@
 """What several tests start from: a run small enough to train in a second or two, and the real data where it is."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -40,6 +41,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several workers share the cores; threads that wait for each other would take longer than one thread each.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)  # it has read the environment
+
+
+gc.disable()  # until all tests are collected, with torch and gradio: what is there then stays
+
+
+def pytest_collection_finish() -> None:
+    """Spend no more time on looking for garbage among a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -120,11 +130,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     from resnet_cifar.training.session import train
 
     root = tmp_path_factory.mktemp("trained")
-    run = RunDir.create(root / "tiny", recipe(arch="resnet18"))
+    run = RunDir.create(root / "tiny", recipe())
     *_, _ = train(run, device=CPU, data_dir=root)
-    run.recipe_file.write_text(
-        replace(recipe(arch="resnet18", data="cifar100"), init=str(root / "start.pth")).to_json()
-    )
+    run.recipe_file.write_text(replace(recipe(data="cifar100"), init=str(root / "start.pth")).to_json())
     return run
 
 

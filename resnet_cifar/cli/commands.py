@@ -11,6 +11,7 @@ from resnet_cifar.cli.chosen import chosen_run, data_folder
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.limits import check_range
 from resnet_cifar.runs.run_dir import RunDir, locate
+from resnet_cifar.system.imports import uncollected
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,9 @@ def list_runs(_: argparse.Namespace) -> int:
 def open_page(args: argparse.Namespace) -> int:
     """Open the page."""
     from resnet_cifar.paths import CHECKPOINTS
-    from resnet_cifar.ui.page import serve
+
+    with uncollected():
+        from resnet_cifar.ui.page import serve
 
     host = args.host or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
     serve(CHECKPOINTS, host, args.port, share=args.share, auth=_login(args), read_only=args.read_only)

@@ -14,7 +14,7 @@ from resnet_cifar.cli.robustness import robustness
 from resnet_cifar.errors import UserError
 from resnet_cifar.runs.rented import is_rented
 from resnet_cifar.runs.run_dir import RunDir, locate
-from resnet_cifar.system.signals import ending_at_once
+from resnet_cifar.system.imports import ending_at_once, uncollected
 
 _BEGAN = time.monotonic()
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name, args = parse(sys.argv[1:] if arguments is None else arguments)
         if name not in _WITHOUT_TORCH:
-            with ending_at_once():
+            with ending_at_once(), uncollected():
                 from resnet_cifar.model import zero_gpu  # noqa: F401  # torch, and on ZeroGPU `spaces` before it
         return _COMMANDS[name](args)
     except UserError as error:

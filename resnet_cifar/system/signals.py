@@ -15,22 +15,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Within this context, make Ctrl-C end the process immediately, with exit code 130.
-
-    For the import of torch, whose C++ code imports numpy and there loses a KeyboardInterrupt, or crashes because of it.
-    """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # Ctrl-C is ignored, or handled by a caller
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
 def blocked() -> Iterator[None]:
     """Within this context, start processes that a SIGTERM reaches only when they are ready to record it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,4 +28,12 @@ def small(tmp_path: Path) -> RunDir:
     run = told(tmp_path / "small", recipe()).run
     checkpoint(run.path, image_size=32)
     run.eval_file.write_text(json.dumps(summarise(torch.eye(100), torch.arange(100), DATASETS["synthetic"])))
+    return run
+
+
+@pytest.fixture
+def resnet18(run: RunDir) -> RunDir:
+    """The completed run, with a network that other libraries know in place of the tiny one; it is untrained."""
+    run.recipe_file.write_text(replace(run.recipe(), arch="resnet18").to_json())
+    checkpoint(run.path, arch="resnet18", image_size=32)
     return run

@@ -20,8 +20,8 @@ from tests.builders import checkpoint, recipe, told
 from tests.hub.rules import faults
 
 
-def test_the_metadata_is_what_the_hub_shows_and_accepts(run: RunDir):
-    card = model_card(run, "me/tiny")
+def test_the_metadata_is_what_the_hub_shows_and_accepts(resnet18: RunDir):
+    card = model_card(resnet18, "me/tiny")
     assert ModelCard(str(card)).data.to_dict() == card.data.to_dict()
     fields = card.data.to_dict()
     assert fields["pipeline_tag"] == "image-classification" and fields["datasets"] == ["uoft-cs/cifar100"]
@@ -30,19 +30,19 @@ def test_the_metadata_is_what_the_hub_shows_and_accepts(run: RunDir):
     for broken in ({"license": "MIT"}, {"datasets": ["uoft cs"]}, {"model-index": [{"name": "tiny", "results": [{}]}]}):
         assert faults("model", fields | broken)
     name, results = model_index_to_eval_results(fields["model-index"])
-    tested = json.loads(run.eval_file.read_text())
+    tested = json.loads(resnet18.eval_file.read_text())
     assert name == "tiny"
     assert [one.metric_value for one in results] == [round(tested["top1"], 4), round(tested["top5"], 4)]
     assert all(one.dataset_split == "test" and "without test-time augmentation" in one.metric_name for one in results)
 
 
-def test_the_text_says_how_to_load_it_how_it_was_trained_and_how_good_it_is(run: RunDir):
-    text = model_card(run, "me/tiny").text
+def test_the_text_says_how_to_load_it_how_it_was_trained_and_how_good_it_is(resnet18: RunDir):
+    text = model_card(resnet18, "me/tiny").text
     assert 'timm.create_model("hf-hub:me/tiny", pretrained=True)' in text and "models.resnet18(num_classes=100)" in text
     assert "Initial weights: start.pth." in text  # a file's name without its folder
     assert "| everything | everything | 2 | 0.05 | 32 px | 16 | erase |" in text
     assert f"| {' | '.join(STAGE_COLUMNS)} |\n" in text and "| everything | everything | 32 px | 2 |" in text
-    tested = json.loads(run.eval_file.read_text())
+    tested = json.loads(resnet18.eval_file.read_text())
     assert f"| top-1 accuracy | {100 * tested['top1']:.2f} % |" in text
     best = 100 * max(tested["per_class_top1"].values())
     assert re.search(rf"^Most accurate classes: [a-z ]+ \({best:.2f} %\), ", text, re.MULTILINE)

@@ -62,7 +62,7 @@ def refuse_all(named: str, files: Callable[[dict[str, bytes]], dict[str, bytes]]
         ),
         refuse_all(
             "wrong sizes",
-            lambda good: good | {"config.json": good["config.json"].replace(b"resnet18", b"resnet34")},
+            lambda good: good | {"config.json": good["config.json"].replace(b"tiny", b"resnet34")},
             "does not fit",
         ),
         refuse_all("truncated", lambda good: good | {"model.safetensors": good["model.safetensors"][:-9]}, "truncated"),
@@ -109,11 +109,11 @@ def test_a_private_repo_looks_missing_to_others(hub: HubServer, small: RunDir, m
 
 
 @pytest.mark.slow
-def test_a_download_goes_on_where_it_was_cut(hub: HubServer, run: RunDir):
+def test_a_download_goes_on_where_it_was_cut(hub: HubServer, resnet18: RunDir):
     """The client writes 10 MiB at a time, and waits 1 s before it goes on."""
-    result(push(run, "me/tiny"))
+    result(push(resnet18, "me/tiny"))
     hub.cut("GET", "/model.safetensors", after_bytes=11_000_000)
-    assert (pull("me/tiny") / "model.safetensors").read_bytes() == (run.path / "model.safetensors").read_bytes()
+    assert (pull("me/tiny") / "model.safetensors").read_bytes() == (resnet18.path / "model.safetensors").read_bytes()
     assert [r.status for r in hub.requests if (r.method, r.path[-18:]) == ("GET", "/model.safetensors")] == [200, 206]
 
 
@@ -149,10 +149,10 @@ def by_transformers() -> Network:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("load", [by_timm, by_torchvision, by_transformers])
-def test_others_load_it_without_our_code(hub: HubServer, run: RunDir, load: Callable[[], Network]):
+def test_others_load_it_without_our_code(hub: HubServer, resnet18: RunDir, load: Callable[[], Network]):
     """Each from the Hub, with logits equal to the bit; importing the libraries takes 5 to 10 s."""
-    result(push(run, "me/tiny"))
+    result(push(resnet18, "me/tiny"))
     inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    ours = load_checkpoint(run.path, CPU)[0].to(memory_format=torch.contiguous_format)
+    ours = load_checkpoint(resnet18.path, CPU)[0].to(memory_format=torch.contiguous_format)
     with torch.no_grad():
         assert torch.equal(load()(inputs), ours(inputs))

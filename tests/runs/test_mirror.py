@@ -62,6 +62,7 @@ class Moments:
         self.taken.append(Path(shutil.copytree(self.kept, self.snapshots / str(len(self.taken)))))
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_a_run_at_any_moment_is_resumed_to_the_same_end(
     uninterrupted: RunDir, new_run: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
