@@ -11,6 +11,7 @@ ARGUMENTS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--renderer-process-limit=1",  # a page uses what the page before it has compiled
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

@@ -78,8 +78,10 @@ TRIAL_SECONDS = 1.0
 SERVE = f"""
 import sys
 from pathlib import Path
-from resnet_cifar.training import estimate
-from resnet_cifar.ui.page import serve
+from resnet_cifar.system.imports import uncollected
+with uncollected():
+    from resnet_cifar.training import estimate
+    from resnet_cifar.ui.page import serve
 assert "torchvision" not in sys.modules, "it takes a second of the page's start"
 estimate.TRIAL_SECONDS = {TRIAL_SECONDS}
 serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]))
