@@ -87,6 +87,7 @@ def test_only_zero_gpu_changes_the_versions(small: RunDir):
     assert {one for one in packages if not one.startswith("torch")} <= set(pinned)
 
 
+@pytest.mark.slow
 def test_a_free_account_gets_two_spaces_on_zero_gpu_and_is_told_both_ways_out(hub: HubServer, small: RunDir):
     for name in ("me/one", "me/two"):
         result(deploy(small, name))
@@ -103,6 +104,7 @@ def test_a_free_account_gets_two_spaces_on_zero_gpu_and_is_told_both_ways_out(hu
     result(deploy(small, "me/two"))  # an update
 
 
+@pytest.mark.slow
 def test_a_space_keeps_its_hardware_unless_another_is_asked_for(hub: HubServer, small: RunDir):
     hub.tokens[WRITE] = Token(pro=True)
     result(deploy(small, "me/app", hardware="cpu-basic"))
@@ -166,6 +168,7 @@ def test_a_space_without_write_access_or_weights_is_refused(hub: HubServer, smal
 OF_SPACE = {"type": "bucket", "source": "me/app-space-runs", "mountPath": "/data"}
 
 
+@pytest.mark.slow
 def test_a_space_gets_a_private_bucket_where_asked_for_and_keeps_what_it_has(hub: HubServer, small: RunDir):
     assert plan_app(small, "me/app", storage=True).bucket == "me/app-space-runs" and not hub.requests
     result(deploy(small, "me/app", storage=True))

@@ -34,6 +34,7 @@ def trained() -> ResNet:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_gives_the_same_logits(trained: ResNet, tmp_path: Path):
     save_checkpoint(tmp_path, config(), trained.state_dict())
     loaded, read = load_checkpoint(tmp_path, CPU)

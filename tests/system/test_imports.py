@@ -1,6 +1,5 @@
 import gc
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,12 +11,6 @@ class Node:
 
     def __init__(self) -> None:
         self.itself = self
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_frozen() -> Iterator[None]:
-    yield
-    gc.unfreeze()
 
 
 def test_what_an_import_makes_is_kept_and_garbage_of_later_is_found():

@@ -96,6 +96,7 @@ def test_looking_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_val_images_are_not_among_them(cifar100_dir: Path):
     plan = replace(PLAIN, data="cifar100", train_images=None, val_images=5_000)
     assert explore(plan, plan.stages[0], cifar100_dir, "trout", 0, 0, 0)["total"] == 450

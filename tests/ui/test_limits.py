@@ -92,6 +92,7 @@ def test_a_large_upload_is_refused_and_leaves_nothing(tmp_path: Path, announced:
     app.close()
 
 
+@pytest.mark.slow
 def test_uploads_are_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Many at once, so that each finds room when it begins. Later the oldest make room."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
@@ -179,6 +180,7 @@ def ask(url: str, name: str, data: list[Any]) -> str:
     return httpx.get(f"{url}gradio_api/call/{name}/{called.json()['event_id']}", timeout=60).text
 
 
+@pytest.mark.slow
 def test_sessions_and_answers_are_forgotten(tmp_path: Path):
     app = serve(tmp_path, "127.0.0.1", free_port(), wait=False)
     queue, sessions = app._queue, app.state_holder.session_data

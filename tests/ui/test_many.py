@@ -207,6 +207,7 @@ def several(url: str, *payloads: dict) -> str:
     return httpx.get(f"{url}gradio_api/queue/data", params={"session_hash": "several"}, timeout=20).text
 
 
+@pytest.mark.slow
 def test_only_what_was_uploaded_is_opened(url: str, root: Path, images: list[Path]):
     """There is an image at `secret.png`."""
     (sent,) = httpx.post(f"{url}gradio_api/upload", files={"files": images[0].open("rb")}).json()
