@@ -73,8 +73,11 @@ class Chromium:
         """Start another browser, a whole one, with other arguments; whoever asked for it closes it."""
         return self._kind.launch(**self._whole, args=arguments)
 
+    def open_pages(self) -> list[Any]:
+        return list(self._shared.pages[1:])
+
     def close_pages(self) -> None:
-        for page in self._shared.pages[1:]:
+        for page in self.open_pages():
             page.close()
 
     def close(self) -> None:

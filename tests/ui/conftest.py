@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,20 @@ def screen(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Options of `new_page`, for a fixture `page`."""
     webcam = request.node.get_closest_marker("webcam") is not None
     return {**SCREENS[getattr(request, "param", "phone-dark")], "webcam": webcam}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what its pages showed."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("browser")
+    if report.when == "call" and report.failed and browser is not None:
+        report.sections += [(f"page {page.url}", page.evaluate(_SHOWN)) for page in browser.open_pages()]
+    return report
+
+
+_SHOWN = """() => [document.body.innerText, ...[...document.querySelectorAll("input, textarea")]
+    .filter(box => box.checkVisibility()).map(box => `${box.ariaLabel ?? box.name}: ${box.value}`)].join("\\n")"""
 
 
 @pytest.fixture(autouse=True)
