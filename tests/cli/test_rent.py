@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cifar.events import Event, Progress, RunCompleted, RunResumed, RunStopped
+from resnet_cifar.events import Event, Progress, RunCompleted, RunResumed, RunStarted, RunStopped, StepLogged
 from resnet_cifar.hub import push as pushing
 from resnet_cifar.runs.relay import Sender
 from resnet_cifar.runs.run_dir import RunDir
@@ -95,6 +95,20 @@ def test_a_run_that_a_job_trains_equals_one_at_home(hub: HubServer, tmp_path: Pa
     for folder in (run.path, *hub.cluster.folder.rglob("*")):
         seen += "".join(file.read_text(errors="replace") for file in folder.glob("*") if file.is_file())
     assert "RunCompleted" in seen and LOGIN not in seen
+
+
+@pytest.mark.process
+def test_several_gpus_of_a_job_train_one_run_together(hub: HubServer, main: Main, tmp_path: Path):
+    """A Job with torchrun and two processes, and the process that follows it: about 15 s."""
+    run = RunDir(tmp_path / "mine")
+    assert main("--train-only", *SMALL, "--on", "a10g-largex2", "--yes", "--run", run.path) == (0, "")
+    (job,) = hub.cluster.jobs
+    assert "torch.distributed.run" in job.spec["command"] and job.spec["flavor"] == "a10g-largex2"
+    told = [event for event, _ in run.history() if not isinstance(event, Progress | StepLogged)]
+    assert [event.processes for event in told if isinstance(event, RunStarted)] == [2]
+    kinds = [type(event).__name__ for event in told]
+    assert len(kinds) == len(set(kinds)), "two processes wrote the record"
+    assert run.status() == "completed" and (run.path / "model.safetensors").exists()
 
 
 class Working:

@@ -13,6 +13,7 @@ HARDWARE = {  # name: GPU, how many of them, dollars an hour
     "cpu-basic": (None, 0, 0.01),
     "t4-small": ("T4", 1, 0.40),
     "l4x1": ("L4", 1, 0.80),
+    "a10g-largex2": ("A10G", 2, 3.00),
     "l4x4": ("L4", 4, 3.80),
 }
 

@@ -111,7 +111,8 @@ def test_rented_hardware_is_offered_only_to_who_may_rent_it(hub: HubServer, logi
     assert "the token of me may not start Jobs" in where.offer()["info"]
     login.write_text(WRITE)
     offered = where.offer()
-    assert offered["visible"] and [name for _, name in offered["choices"]] == ["", "t4-small", "l4x1", "l4x4"]
+    assert [name for _, name in offered["choices"]] == ["", "t4-small", "l4x1", "a10g-largex2", "l4x4"]
+    assert offered["visible"]
     hub.fail("GET", "/api/jobs/hardware", 403)
     assert "may not start or see Jobs" in where.offer()["info"]
 

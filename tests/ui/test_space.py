@@ -149,7 +149,7 @@ def test_the_owner_rents_a_gpu_on_their_own_account(space: str, hub: HubServer, 
     page.get_by_role("button", name="Start training").click()
     page.get_by_text("Choose hardware under Where in the Train tab: a Job").nth(1).wait_for()  # beside the notice
     page.get_by_label("Where").click()
-    prices = ("t4-small: $0.40", "l4x1: $0.80", "l4x4: $3.80")
+    prices = ("t4-small: $0.40", "l4x1: $0.80", "a10g-largex2: $3.00", "l4x4: $3.80")
     offered = page.locator("ul[role=listbox] [role=option]")
     assert offered.evaluate_all("all => all.map(one => one.ariaLabel)") == [f"Hugging Face, {one}/h" for one in prices]
     page.get_by_role("option", name="t4-small").click()
