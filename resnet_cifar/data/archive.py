@@ -40,7 +40,7 @@ class Folder:
     def names(self) -> list[str]:
         """Return relative paths with slashes. Raises UserError if there are more than `MAX_FILES`."""
         found: list[str] = []
-        for folder, _, files in os.walk(self._root):
+        for folder, _, files in os.walk(self._root):  # counted as it goes: a home folder may hold millions
             place = Path(folder).relative_to(self._root)
             found += ((place / file).as_posix() for file in files)
             if len(found) > MAX_FILES:
@@ -123,11 +123,12 @@ def _check(archive: zipfile.ZipFile, label: str) -> None:
         raise UserError(f"{label} holds {len(infos):,} files, and up to {MAX_FILES:,} are allowed.")
     for info in infos:
         path = PurePosixPath(info.filename)
+        # a backslash and "C:" lead out on Windows, where the archive may be unpacked one day
         if path.is_absolute() or ".." in path.parts or "\\" in info.filename or ":" in (path.parts or ("",))[0]:
             raise UserError(f"{label} holds {info.filename!r}, a name that leads out of the archive; it is not read.")
-        if stat.S_ISLNK(info.external_attr >> 16):
+        if stat.S_ISLNK(info.external_attr >> 16):  # the upper half is the Unix mode
             raise UserError(f"{label} holds a link, {info.filename!r}; replace it with the file itself.")
-        if info.flag_bits & 0x1:
+        if info.flag_bits & 0x1:  # bit 0 of the format's flags
             raise UserError(f"{label} is encrypted; save it without a password.")
     size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
     if size > MAX_BYTES:

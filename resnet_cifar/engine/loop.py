@@ -36,7 +36,7 @@ def train(training: Training, dataset: Dataset, normalization: Normalization) ->
 def _run_stage(training: Training, dataset: Dataset, normalization: Normalization) -> Iterator[Event]:
     stage, index = training.stage, training.position.stage
     if not training.position.announced:
-        training.position.announced = True
+        training.position.announced = True  # before the yield: a run that is saved there does not announce it twice
         yield StageStarted(
             stage=index,
             name=stage.name,
@@ -50,7 +50,7 @@ def _run_stage(training: Training, dataset: Dataset, normalization: Normalizatio
     while not _stage_over(training):
         yield from _run_epochs_of_one_size(training, dataset, normalization)
     ended = StageEnded(stage=index, name=stage.name, epochs=training.position.epoch, best_top1=training.stage_best)
-    training.enter(index + 1)
+    training.enter(index + 1)  # before the yield, too: the next stage's state is what a save then holds
     yield ended
 
 
@@ -61,10 +61,10 @@ def _run_epochs_of_one_size(training: Training, dataset: Dataset, normalization:
     training.begin_image_size()
     source = yield from source_of(training, dataset.train, preprocess, learning=True)
     val = yield from source_of(training, dataset.val, preprocess, learning=False)
-    yield from compile_where_it_pays(training, source)
+    yield from compile_where_it_pays(training, source)  # for each size, because a compiled network is made for one
     while not _stage_over(training) and training.settings.image_size == size:
         yield from _train_epoch(training, source)
-        yield (yield from _end_epoch(training, source, val))
+        yield (yield from _end_epoch(training, source, val))  # the progress of evaluating, then the epoch's event
 
 
 def _stage_over(training: Training) -> bool:
@@ -80,9 +80,10 @@ def source_of(
     stage = training.stage
     if not stage.caches_features:
         return Images(split, preprocess, training.model.stem, *(_augmented(training, split) if learning else ()))
-    if not len(split):
+    if not len(split):  # a run without val images
         return Features(torch.empty(1, 0, 0), split)
     generator = training.generator("features", learning)
+    # The layers below the head are frozen, so an image's features never change; what varies is drawn once, as views.
     policy, views = (stage.augmentation, stage.views) if learning else (AUGMENTATIONS["none"], 1)
     return (
         yield from compute_features(
@@ -93,6 +94,7 @@ def source_of(
 
 def _augmented(training: Training, split: Split) -> tuple[Callable[[int], Augmentation], Tensor]:
     """Augmentation by epoch, and (N,) bool: the images that an alternating flip mirrors in even epochs."""
+    # Without an epoch in its name the generator draws the same in every epoch, and after resuming.
     draws = torch.rand(len(split), device=training.device, generator=training.generator("flip"))
     return lambda epoch: training.stage.at(epoch).augmentation, draws < 0.5
 
@@ -104,7 +106,7 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
     order = shuffled(training, count)
     while position.step < steps:
         lr = _set_learning_rates(training, position.epoch * steps + position.step, steps)
-        micro_batches = training.micro_batches
+        micro_batches = training.micro_batches  # it grows in a step that ran out of memory
         take_step(training, source, order)
         if training.micro_batches != micro_batches:
             yield _batch_split(training)
@@ -115,6 +117,7 @@ def _train_epoch(training: Training, source: Source) -> Iterator[Event]:
 
 def shuffled(training: Training, count: int) -> Tensor:
     """Return the order in which the current epoch uses `count` images: (count,) indices."""
+    # Drawn from the seed and the epoch alone: a run resumed in the middle of an epoch needs no saved order.
     generator = training.generator("order", training.position.epoch)
     return torch.randperm(count, device=training.device, generator=generator)
 
@@ -123,8 +126,10 @@ def take_step(training: Training, source: Source, order: Tensor) -> None:
     """Take the next step of the epoch with the optimizer's current learning rates, and add it to the tally."""
     position, size, count = training.position, training.stage.batch_size, len(order)
     start = position.step * size
+    # A rest too small for a batch of its own belongs to the last one: BatchNorm needs images enough to average over.
     stop = count if position.step == _steps(training, count) - 1 else start + size
     generator = training.generator("step", position.epoch, position.step)
+    # All processes draw the same augmentation for the whole batch, and each keeps its own part of it.
     shard = training.world.shard(stop - start)
     inputs, targets = source.training_batch(order[start:stop], position.epoch, generator, shard)
     training.tally.add(train_step(training, Batch(inputs, targets, stop - start)), stop - start)
@@ -141,7 +146,7 @@ def _batch_split(training: Training) -> BatchSplit:
 def _report(training: Training, lr: float) -> StepLogged:
     """Wait for the device and report the steps since the last report."""
     position, tally = training.position, training.tally
-    training.settle()
+    training.settle()  # the device may be many steps behind; it is waited for here, not in each step
     loss = tally.close_window()
     return StepLogged(
         stage=position.stage, epoch=position.epoch, step=position.step - 1, loss=loss, lr=lr, images=tally.images
@@ -157,6 +162,7 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
     ended = EpochEnded(
         stage=position.stage,
         epoch=position.epoch,
+        # of the last step, computed again: a run resumed at the end of an epoch has taken none
         lr=training.stage.lr * learning_rate_factor(training.stage, (position.epoch + 1) * steps - 1, steps),
         train_loss=tally.loss / tally.images,
         train_top1=tally.hits / tally.images,
@@ -172,11 +178,11 @@ def _end_epoch(training: Training, source: Source, val: Source) -> Generator[Pro
 
 def _validate(training: Training, val: Source) -> Generator[Progress, None, tuple[Metrics | None, Metrics | None]]:
     """Val metrics of the weights and of their EMA; None for what does not exist."""
-    training.share_statistics()
+    training.share_statistics()  # each process has BatchNorm statistics of its own images
     if not len(val.labels):
         return None, None
     raw = measure((yield from predict(training.net, val, training.autocast, training.world)), val.labels)
-    if not math.isfinite(raw.loss):
+    if not math.isfinite(raw.loss):  # the averaged statistics can fail where those of a batch do not
         raise Diverged(
             f"the val loss became {raw.loss} in stage {training.stage.name!r}, epoch {training.position.epoch + 1}; "
             "try a new run with a lower --lr, or with --precision fp32."
@@ -193,8 +199,9 @@ def _keep_if_best(training: Training, raw: Metrics | None, averaged: Metrics | N
     if raw is None:
         training.best = Best(None, size, training.weights(averaged=True))
         return True
-    use_average = averaged is not None and averaged.top1 >= raw.top1
+    use_average = averaged is not None and averaged.top1 >= raw.top1  # on a tie the smoother weights
     top1 = averaged.top1 if averaged is not None and use_average else raw.top1
+    # Two bests: the stage's decides when its patience is over, the run's which weights are kept.
     if training.stage_best is None or top1 > training.stage_best:
         training.stage_best, training.stale_epochs = top1, 0
     else:

@@ -52,7 +52,7 @@ def _named(augmentation: Augmentation) -> str:
     """Return the augmentation's name, or what it consists of."""
     if augmentation in AUGMENTATIONS.values():
         return next(name for name, known in AUGMENTATIONS.items() if known == augmentation)
-    parts = augmentation_facts(augmentation).items()
+    parts = augmentation_facts(augmentation).items()  # of parts that are off, nothing is said
     return "; ".join(_brief_part(word, text) for word, text in parts if text not in (_NONE, "0 %", "no"))
 
 
@@ -146,7 +146,7 @@ def differences(recipes: Sequence[Recipe]) -> list[Difference]:
     """List the fields in which recipes differ, with the value in each. Names and descriptions do not count."""
     found = list(_differing("", [recipe_facts(recipe) for recipe in recipes]))
     numbers = {len(recipe.stages) for recipe in recipes}
-    if len(numbers) == 1:
+    if len(numbers) == 1:  # the same number of stages: compared in turn, whatever they are called
         for number, stages in enumerate(zip(*(recipe.stages for recipe in recipes), strict=True), 1):
             alone = numbers == {1}
             names = [stage.name for stage in stages]

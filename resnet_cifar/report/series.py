@@ -30,7 +30,7 @@ def visible_size(record: Record) -> int:
     """
     if record.size < _LONG or isinstance(record.events.last, ENDS):
         return record.size
-    grain = 1 << record.size.bit_length() - 9
+    grain = 1 << record.size.bit_length() - 9  # a power of two, so that growing sizes seldom change it
     return record.size // grain * grain
 
 
@@ -64,13 +64,14 @@ class XAxis:
         start = self._starts[event.stage]
         if self._by == "epoch":
             return start + event.epoch + 1
+        # An epoch ends where its last step does, so its val point stands above the last train point.
         within = event.step + 1 if isinstance(event, StepLogged) else self._steps[event.stage]
         return start + self._length(event.stage, event.epoch) + within
 
     def stages(self) -> Iterator[tuple[str, float, float]]:
         """Yield each stage's name and the positions at which it begins and ends so far."""
         so_far = self._record.events
-        ends = self.steps()[-1:] if self._by != "epoch" else []
+        ends = self.steps()[-1:] if self._by != "epoch" else []  # a step's epoch is the one it will be part of
         ends = [*ends, *self.epochs()[-1:]]
         borders = [*self._starts.values(), max(ends, default=0)]
         for stage, start, end in zip(so_far.stages, borders[:-1], borders[1:], strict=True):
@@ -97,7 +98,7 @@ def thin(x: np.ndarray, y: np.ndarray, limit: int = POINTS) -> tuple[np.ndarray,
     if len(x) <= limit:
         return x, y
     ranges = limit // 2 - 1
-    length = -(-len(y) // ranges)
+    length = -(-len(y) // ranges)  # rounded up; the last range is filled with the last value
     table = np.pad(y, (0, ranges * length - len(y)), mode="edge").reshape(ranges, length)
     starts = length * np.arange(ranges)
     found = np.concatenate(([0], starts + table.argmin(1), starts + table.argmax(1), [len(y) - 1]))
@@ -129,7 +130,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     """Yield the rows of a run. Epochs count from 1; steps are counted from the start of the run."""
     axis = XAxis(record, "step")
     logged: list[StepLogged | EpochEnded] = [*record.events.steps, *record.events.epochs]
-    logged.sort(key=lambda event: (event.stage, event.epoch))
+    logged.sort(key=lambda event: (event.stage, event.epoch))  # stable: an epoch's end stays behind its steps
     for event in logged:
         row: dict[str, Any] = {
             "stage": record.recipe.stages[event.stage].name,

@@ -77,6 +77,7 @@ class Saves:
         """
         file = self._run.last_file
         if not os.path.lexists(file):
+            # A lost save must not look like a run that never began, or it would start again and cut its record.
             trained = any(isinstance(event, _TRAINED) for event, _ in self._run.history())
             if trained or (self._run.path / MODEL).exists():
                 raise UserError(f"run {self._run.name!r} has trained, but its {file.name} is missing. {self._advice()}")
@@ -84,6 +85,7 @@ class Saves:
         try:
             tensors, header = read_tensors(file)
             facts = decode.parse(header.get("resume", ""), f"the state in {file}")
+            # asked before all else, because another version's facts would be refused as damaged
             if isinstance(facts, dict) and type(facts.get("format")) is int and facts["format"] != FORMAT:
                 raise UserError(f"{file} was saved by another version of resnet_cifar, and this one cannot resume it.")
             decode.build(_Facts, facts, f"the state in {file}")
@@ -98,7 +100,7 @@ class Saves:
         stage = position["stage"]
         if stage > len(stages) or position["epoch"] > (stages[stage].epochs if stage < len(stages) else 0):
             raise UserError(f"{self._run.last_file} is past the end of {self._run.recipe_file.name}: {position}.")
-        with torch.device("meta"):
+        with torch.device("meta"):  # names and shapes without memory
             outline = ResNet(self._recipe.arch, self._recipe.stem, len(self._recipe.dataset.labels))
         for name in ("model", "best") if facts["best"] is not None else ("model",):
             check_fit(outline, tensors_under(name, tensors), f"{self._run.last_file}: {name}")
@@ -140,7 +142,7 @@ class Saves:
 
     def write(self, tensors: Weights, facts: dict[str, Any], normalization: Normalization) -> None:
         """Write the state of a run, with the size of metrics.jsonl that it belongs to and a digest of its end."""
-        size = self._run.flush()
+        size = self._run.flush()  # the record first: a save must never be ahead of it
         facts = facts | {
             "format": FORMAT,
             "metrics_bytes": size,
@@ -157,6 +159,7 @@ class Saves:
         unknown: Unknown | None = None,
     ) -> None:
         """Write the best weights as the run's checkpoint, unless it holds them already."""
+        # `is`: a better epoch makes a new Best, and comparing its tensors would take longer than most saves
         if self._written is None or self._written[0] is not best or self._written[1] != calibration:
             config = ModelConfig(
                 arch=self._recipe.arch,
