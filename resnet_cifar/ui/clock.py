@@ -10,11 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from resnet_cifar.ui.options import QUIET
+from resnet_cifar.ui.options import AWAKE, QUIET
 
 _SECONDS = 1.0
 _QUIET = 5  # answers without news, after which the next ones come
 _QUIET_SECONDS = 3.0
+_LATEST = 5.0  # seconds after which a missed answer comes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Clock:
         outputs = [one for part in self._parts for one in part.outputs]
         quiet, timer = gr.State(0), gr.Timer(_SECONDS)
         timer.tick(self._answers, [quiet, *inputs], [timer, quiet, *outputs], **QUIET)
+        # An event that is sent in the moment in which the server ends its stream of answers gets none from Gradio's
+        # client, and the page would wait for ever. The next event opens a new stream, which brings all that is missed.
+        gr.Timer(_LATEST).tick(lambda: None, **AWAKE)
 
     def _answers(self, quiet: int, *values: Any) -> list[Any]:
         answers: list[Any] = []

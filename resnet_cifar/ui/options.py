@@ -14,6 +14,9 @@ POLLED: dict[str, Any] = {"queue": False}
 QUIET: dict[str, Any] = POLLED | {"show_progress": "hidden", "api_visibility": "private"}
 """Timers and updates that must not wait. Their refusals are not shown."""
 
+AWAKE: dict[str, Any] = {"concurrency_id": "awake", "show_progress": "hidden", "api_visibility": "private"}
+"""A timer that waits in the queue only to have answers of other events delivered."""
+
 PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 16}
 """One computes, while others wait to be answered with it; those after them are already read."""
 
