@@ -4,6 +4,7 @@ What happens, happens before the operation, which is after the one before it. Te
 never without an operation before and after them.
 """
 
+import errno
 import os
 import re
 import signal
@@ -46,8 +47,10 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and not arguments[2] & _WRITING:
         return
     unwatch()  # what `act` does itself is not seen
-    act(_KINDS.get(event, "write"), Path(path))
-    _watched[:] = [(folder, act)]
+    try:
+        act(_KINDS.get(event, "write"), Path(path))
+    finally:
+        _watched[:] = [(folder, act)]
 
 
 def named(kind: str, file: Path) -> str:
@@ -66,6 +69,12 @@ def die(kind: str, file: Path) -> NoReturn:
     raise AssertionError
 
 
+def over_quota(kind: str, file: Path) -> None:
+    """Refuse what takes room. A real quota needs a file system that has them, and does not bind root."""
+    if kind in ("write", "mkdir"):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(file))
+
+
 class Nth:
     """Acts at the n-th operation of a name."""
 
@@ -76,4 +85,13 @@ class Nth:
     def __call__(self, kind: str, file: Path) -> None:
         self.seen += named(kind, file) == self.name
         if self.seen == self.number and named(kind, file) == self.name:
+            self.act(kind, file)
+
+
+class FromNth(Nth):
+    """Acts at the n-th operation of a name, and at all operations after it."""
+
+    def __call__(self, kind: str, file: Path) -> None:
+        self.seen += named(kind, file) == self.name
+        if self.seen >= self.number:
             self.act(kind, file)

@@ -25,7 +25,7 @@ from tests.data.official import pack, send, served
 from tests.data.test_own_images import draw
 from tests.faults.conftest import LONG, Table
 from tests.faults.disks import Disk, disk
-from tests.faults.operations import Nth, unwatch, watch
+from tests.faults.operations import Act, FromNth, Nth, over_quota, unwatch, watch
 from tests.faults.test_kills import operations_of
 from tests.training.same import assert_same_run, finish
 
@@ -50,15 +50,22 @@ def mend(disk: Disk) -> None:
         (disk.root / "elsewhere").rename(disk.folder)
 
 
-FAULTS: dict[str, Callable[[Disk], None]] = {
-    "full": Disk.fill,
-    "out of places for files": Disk.use_up_files,
-    "read-only": Disk.close,
-    "gone: its folder was renamed": away,
+def at(fault: Callable[[Disk], None]) -> Callable[[Disk, str, int], Act]:
+    """Let a fault happen at the n-th operation of a name."""
+    return lambda disk, name, number: Nth(name, number, lambda *_: fault(disk))
+
+
+FAULTS: dict[str, Callable[[Disk, str, int], Act]] = {
+    "full": at(Disk.fill),
+    "out of places for files": at(Disk.use_up_files),
+    "over the user's quota": lambda _, name, number: FromNth(name, number, over_quota),
+    "read-only": at(Disk.close),
+    "gone: its folder was renamed": at(away),
 }
 SHORT = {
     "full": ("write .tmp-last.safetensors", 2),
     "out of places for files": ("write .tmp-model.safetensors", 1),
+    "over the user's quota": ("write .tmp-last.safetensors", 2),
     "read-only": ("write metrics.jsonl", 9),
     "gone: its folder was renamed": ("rename .tmp-last.safetensors", 1),
 }
@@ -75,7 +82,7 @@ def test_a_disk_that_refuses(uninterrupted: RunDir, new_run, small: Disk, monkey
     for name, number in moments:
         run = RunDir.create(small.folder / f"run-{list(FAULTS).index(fault)}", uninterrupted.recipe())
         try:
-            outcomes[refused(run, small, FAULTS[fault], name, number)] += 1
+            outcomes[refused(run, small, FAULTS[fault](small, name, number))] += 1
         finally:
             mend(small)
         if run.status() == "completed":
@@ -91,9 +98,9 @@ def test_a_disk_that_refuses(uninterrupted: RunDir, new_run, small: Disk, monkey
         table.tell("Disk", fault, must, figures)
 
 
-def refused(run: RunDir, disk: Disk, fault: Callable[[Disk], None], name: str, number: int) -> str:
+def refused(run: RunDir, disk: Disk, act: Act) -> str:
     """Train until the disk refuses; what came of it."""
-    watch(run.path, Nth(name, number, lambda *_: (fault(disk), unwatch())))
+    watch(run.path, act)
     try:
         *_, last = train(run, device=CPU, data_dir=None)
     except UserError as error:  # before its first event

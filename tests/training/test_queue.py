@@ -97,7 +97,7 @@ def test_a_run_is_resumed_when_its_turn_comes(tmp_path: Path, queue: Queue):
     run = launcher.start(recipe(stage(epochs=1000), init=str(start_from), val_images=0), None)
     wait(lambda: any(isinstance(event, events.EpochEnded) for event, _ in run.history()))
     launcher.stop(run)
-    wait(lambda: run.status() == "stopped")
+    wait(lambda: run.status() == "stopped" and launcher.at_work() is None)  # the device is free a moment later
     shutil.rmtree(start_from)
     with locks.locked(locks.device_file(identity(CPU)), "a run"):
         queue.resume(run)
