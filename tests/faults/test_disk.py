@@ -50,22 +50,27 @@ def mend(disk: Disk) -> None:
         (disk.root / "elsewhere").rename(disk.folder)
 
 
-def at(fault: Callable[[Disk], None]) -> Callable[[Disk, str, int], Act]:
-    """Let a fault happen at the n-th operation of a name."""
-    return lambda disk, name, number: Nth(name, number, lambda *_: fault(disk))
-
-
-FAULTS: dict[str, Callable[[Disk, str, int], Act]] = {
-    "full": at(Disk.fill),
-    "out of places for files": at(Disk.use_up_files),
-    "over the user's quota": lambda _, name, number: FromNth(name, number, over_quota),
-    "read-only": at(Disk.close),
-    "gone: its folder was renamed": at(away),
+OF_DISK: dict[str, Callable[[Disk], None]] = {
+    "full": Disk.fill,
+    "out of places for files": Disk.use_up_files,
+    "read-only": Disk.close,
+    "gone: its folder was renamed": away,
 }
+QUOTA = "over the user's quota"
+FAULTS = (*OF_DISK, QUOTA)
+
+
+def acting(fault: str, disk: Disk, name: str, number: int) -> Act:
+    """A fault that begins at the n-th operation of a name."""
+    if fault == QUOTA:
+        return FromNth(name, number, over_quota)
+    return Nth(name, number, lambda *_: OF_DISK[fault](disk))
+
+
 SHORT = {
     "full": ("write .tmp-last.safetensors", 2),
     "out of places for files": ("write .tmp-model.safetensors", 1),
-    "over the user's quota": ("write .tmp-last.safetensors", 2),
+    QUOTA: ("write .tmp-last.safetensors", 2),
     "read-only": ("write metrics.jsonl", 9),
     "gone: its folder was renamed": ("rename .tmp-last.safetensors", 1),
 }
@@ -80,9 +85,9 @@ def test_a_disk_that_refuses(uninterrupted: RunDir, new_run, small: Disk, monkey
         moments = [SHORT[fault]]
     outcomes: Counter[str] = Counter()
     for name, number in moments:
-        run = RunDir.create(small.folder / f"run-{list(FAULTS).index(fault)}", uninterrupted.recipe())
+        run = RunDir.create(small.folder / f"run-{FAULTS.index(fault)}", uninterrupted.recipe())
         try:
-            outcomes[refused(run, small, FAULTS[fault](small, name, number))] += 1
+            outcomes[refused(run, small, acting(fault, small, name, number))] += 1
         finally:
             mend(small)
         if run.status() == "completed":
@@ -168,7 +173,7 @@ def test_other_writers_say_so_and_leave_nothing_behind(small: Disk, table: Table
     prepare, write = WRITERS[what]
     prepare(small.folder)
     before = {file: file.stat().st_size for file in small.folder.rglob("*")}
-    FAULTS[fault](small)
+    OF_DISK[fault](small)
     try:
         with pytest.raises(UserError, match="cannot|space|Read-only") as refusal:
             write(small.folder)
