@@ -119,6 +119,7 @@ def served(root: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         yield page
     finally:
         page.kill()
+        page.wait()  # or it could still open a file of a folder that is being deleted
 
 
 @contextmanager
