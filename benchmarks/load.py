@@ -80,13 +80,13 @@ async def _load(url: str, clients: int, seconds: float, image: bytes, model: str
     return answers
 
 
-def start_run(root: Path) -> RunDir:
+def start_run(launcher: Launcher) -> RunDir:
     """Start a run of `quick` on synthetic images that takes hours; returns it once it trains."""
     recipe = recipe_named("quick")
     (stage,) = recipe.stages
     long = replace(recipe, data="synthetic", train_images=_IMAGES, val_images=100, log_every=1)
     long = replace(long, stages=(replace(stage, epochs=9_999),))
-    run = Launcher(root, torch.device("cpu")).start(long, None)
+    run = launcher.start(long, None)
     while not trained(run):
         time.sleep(0.5)
     return run
@@ -125,11 +125,12 @@ def served(root: Path, port: int) -> Iterator[subprocess.Popen[str]]:
 @contextmanager
 def training(root: Path) -> Iterator[RunDir]:
     """Train a run beside the page."""
-    run = start_run(root)
+    launcher = Launcher(root, torch.device("cpu"))
+    run = start_run(launcher)
     try:
         yield run
     finally:
-        Launcher(root, torch.device("cpu")).stop(run)
+        launcher.stop(run)
         while run.holder():
             time.sleep(0.2)
 
