@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_cifar.events import ENDS, EpochEnded, StepLogged
+from resnet_cifar.events import EpochEnded, StepLogged
 from resnet_cifar.runs.record import Record
 
 By = Literal["step", "epoch", "time"]
@@ -28,7 +28,7 @@ def visible_size(record: Record) -> int:
 
     While a long run is at work, only every few hundredth part of it does that.
     """
-    if record.size < _LONG or isinstance(record.events.last, ENDS):
+    if record.size < _LONG or record.run.holder() is None:
         return record.size
     grain = 1 << record.size.bit_length() - 9  # a power of two, so that growing sizes seldom change it
     return record.size // grain * grain

@@ -4,10 +4,12 @@ Runs are only copied to it and from it: whether locks and appending work on such
 ends, what is kept of a run is what its folder could be after a kill, so it is resumed like one.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
@@ -34,22 +36,26 @@ class Mirror:
         self._without = without
         self._copied: dict[str, dict[str, tuple[int, int]]] = {}
         """Stamps of each run's files when they were copied. Only a run that has been here is ever removed there."""
+        self._missing: set[str] | None = None
+        """Runs that are kept and still have to be restored; None before that is known."""
 
     def restore(self) -> None:
-        """Copy every run that is kept and not here. Raises UserError, after all others, if one cannot be copied."""
+        """Copy every run that is kept and not here. Raises UserError, after all others, if one cannot be copied.
 
-        def restore_all() -> None:
-            self._root.mkdir(parents=True, exist_ok=True)
-            missing = [name for name in _runs_in(self._kept) if not (self._root / name).exists()]
-            _each((name, self._restore) for name in missing if name != self._without)
-
-        _in_words("cannot restore the runs from", self._kept, restore_all)
+        That one is tried again with each copy, and until then nothing takes its place there.
+        """
+        _in_words("cannot restore the runs from", self._kept, self._restore_missing)
 
     def copy(self) -> None:
         """Copy what has changed, and remove what was deleted or renamed here.
 
         Raises UserError, after all others, if a run cannot be copied: what was kept of it before is still there.
         """
+        if self._missing is None:
+            self.restore()
+        if self._missing:
+            with suppress(UserError):  # told when the page started
+                self.restore()
 
         def copy_all() -> None:
             here = [name for name in _runs_in(self._root) if name != self._without]
@@ -58,7 +64,15 @@ class Mirror:
 
         _in_words("cannot keep the runs in", self._kept, copy_all)
 
+    def _restore_missing(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        if self._missing is None:
+            kept = {name for name in _runs_in(self._kept) if name != self._without}
+            self._missing = {name for name in kept if not (self._root / name).exists()}
+        _each((name, self._restore) for name in sorted(self._missing))
+
     def _restore(self, name: str) -> None:
+        self._refuse_another(name)
         source, stamps = self._kept / name, {}
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=self._root) as folder:
             draft = Path(folder) / name
@@ -69,9 +83,17 @@ class Mirror:
                 stamps[file] = target.stat().st_mtime_ns, target.stat().st_size
             draft.rename(self._root / name)
         self._copied[name] = stamps
+        self._missing = (self._missing or set()) - {name}
+
+    def _refuse_another(self, name: str) -> None:
+        """Raise OSError if a run that could not be restored has lost its name to a new one."""
+        if name in (self._missing or ()) and (self._root / name).exists():
+            why = "an earlier run of this name is kept there and could not be restored; rename the new one"
+            raise FileExistsError(errno.EEXIST, why, str(self._root / name))
 
     def _copy(self, name: str) -> None:
         """Copy a run that may be at work. All drafts are written before the first of them counts."""
+        self._refuse_another(name)
         stage = _Stage(self._root / name, self._kept / name, self._copied.get(name, {}))
         try:
             stage.read()

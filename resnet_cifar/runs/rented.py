@@ -39,6 +39,8 @@ class Rented:
     """Folder of this run there, which no other run has ever had."""
     job: Annotated[str, Bounds(0, 200)] = ""
     """The newest Job; empty before the first has started."""
+    ended: bool = False
+    """Whether this Job is known to have ended."""
     stamp: Annotated[int, Bounds(0, 2**63 - 1)] = 0
     """Stamp of the last line of its log that is in `metrics.jsonl`."""
 
@@ -66,11 +68,19 @@ def read_rented(run: RunDir) -> Rented:
 
 def check_deletable(run: RunDir) -> None:
     """Raise UserError for a run whose Job may still be at work, although no process follows it."""
-    if is_rented(run) and run.status() == "interrupted":
+    if is_rented(run) and run.status() in ("interrupted", "failed", "stopped") and _may_be_at_work(run):
         raise UserError(
             f"the Job of run {run.name!r} may still be at work, at your cost; resume the run to follow it, and stop it "
             "before you delete it."
         )
+
+
+def _may_be_at_work(run: RunDir) -> bool:
+    try:
+        rented = read_rented(run)
+    except UserError:  # it tells of no Job; whoever looks for one finds it at the Hub
+        return False
+    return bool(rented.job) and not rented.ended
 
 
 def write_rented(run: RunDir, rented: Rented) -> None:

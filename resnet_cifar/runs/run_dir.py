@@ -7,7 +7,6 @@ writer holds and which the kernel frees when its holder dies.
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -163,10 +162,7 @@ class RunDir:
     def delete(self) -> None:
         """Delete the folder and everything in it. Raises UserError if the run is in use."""
         with self.locked(), _writing(self.path):
-            # Away at once: file by file, another process could lock a folder that is half empty.
-            aside = tempfile.mkdtemp(prefix=".deleted-", dir=self.path.parent)
-            self.path.rename(Path(aside, self.name))
-            files.remove_tree(aside)
+            files.remove_at_once(self.path)
 
     def save_results(self, summary: dict[str, Any]) -> None:
         """Write the test results as `eval.json`. Numbers that are not finite become null, which JSON can hold."""

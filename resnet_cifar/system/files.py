@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ _WRITER = re.compile(r"\.tmp-(\d{1,9})-\d+-")  # beginning of a draft's name
 _drafts: set[Path] = set()
 """Files that this process is writing."""
 _MEGABYTE = 10**6
+_ASIDE = ".deleted-"  # folders that are being removed begin with it
 
 
 @contextmanager
@@ -97,6 +99,25 @@ def remove(target: Path) -> None:
         target.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot remove {target}: {error.strerror}; remove it yourself.") from error
+
+
+def remove_at_once(folder: Path) -> None:
+    """Remove a folder, and what a process that was killed in here has left of others beside it. Raises OSError.
+
+    File by file, another process could lock a folder that is half empty; so it is moved away first.
+    """
+    try:
+        aside = tempfile.mkdtemp(prefix=_ASIDE, dir=folder.parent)
+    except OSError:  # the disk has no room for another folder, and this makes some
+        remove_tree(str(folder))
+        return
+    try:
+        folder.rename(Path(aside, folder.name))
+    finally:
+        remove_tree(aside)
+    for leftover in folder.parent.glob(f"{_ASIDE}*"):
+        with suppress(OSError):
+            remove_tree(str(leftover))
 
 
 def remove_tree(folder: str) -> None:

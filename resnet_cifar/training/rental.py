@@ -53,8 +53,13 @@ def begin(run: RunDir, api: HfApi) -> Generator[Progress, None, Rented]:
     with run.locked():
         if rented.job and jobs.is_at_work((yield from jobs.inspect(api, rented))[0]):
             return rented
-        rented = replace(rented, job=(yield from start_job(api, run.name, run.recipe().to_json(), rented)))
-        write_rented(run, rented)
+        job = yield from start_job(api, run.name, run.recipe().to_json(), rented)
+        rented = replace(rented, job=job, ended=False)
+        try:
+            write_rented(run, rented)
+        except UserError:  # nothing here would name the Job
+            yield from jobs.cancel(api, rented)
+            raise
     return rented
 
 
@@ -106,14 +111,14 @@ class _Watch:
             yield from self._cancel(self._line.asker or "SIGTERM")
         except UserError as error:
             self._note()
-            yield self._record(RunFailed(reason=str(error)[:LONGEST_REASON], user_error=True))
+            yield self._record(RunFailed(reason=f"{error}{self._warning()}"[:LONGEST_REASON], user_error=True))
 
     def _work(self) -> Iterator[Event]:
         if not self._is_at_work():
             yield from self._settle()  # it may have been completed while nobody looked
             if self._completed is None:
                 job = at_once(start_job(self._api, self._run.name, self._run.recipe().to_json(), self._rented))
-                self._rented = replace(self._rented, job=job)
+                self._rented = replace(self._rented, job=job, ended=False)
                 self._note()
                 print(f"the Job is at {self._api.endpoint}/{self._rented.url_path}", flush=True)
         over = False
@@ -178,13 +183,19 @@ class _Watch:
                 yield self._record(RunStopped(by="somebody at the Hugging Face Hub"))
             else:
                 yield self._record(RunFailed(reason=self._reason(stage, message), user_error=False))
-        self._note()
+        self._note(ended=True)
 
     def _reason(self, stage: str, message: str) -> str:
         said = "\n".join(line for line in self._said if line)
         why = f": {message}" if message else ""
         tail = f" Its log ends with:\n{said}" if said else ""
         return f"the Job ended in stage {stage}{why}; resuming continues from the last save.{tail}"[:LONGEST_REASON]
+
+    def _warning(self) -> str:
+        """Say where the Job is, if it may go on although nobody follows it."""
+        if not self._rented.job or self._rented.ended:
+            return ""
+        return f" The Job may go on, at your cost: {self._api.endpoint}/{self._rented.url_path}"
 
     def _deliver(self, completed: RunCompleted) -> None:
         """Download the results and the weights, and check them like any checkpoint. Raises UserError."""
@@ -212,13 +223,13 @@ class _Watch:
             line = Line.parse(text.strip())
             if line is not None and not isinstance(line.event, RunCompleted | RunStopped):
                 yield from self._receiver.take(line)
-        self._note()
+        self._note(ended=True)
         yield self._record(RunStopped(by=by))
 
-    def _note(self) -> None:
-        """Note how far the log was read."""
+    def _note(self, ended: bool = False) -> None:
+        """Note how far the log was read, and whether the Job is known to have ended."""
         self._noted = time.monotonic()
-        self._rented = replace(self._rented, stamp=self._receiver.stamp)
+        self._rented = replace(self._rented, stamp=self._receiver.stamp, ended=ended or self._rented.ended)
         write_rented(self._run, self._rented)
 
     def _record(self, event: Event) -> Event:

@@ -73,8 +73,8 @@ def tariff(recipe: Recipe, hardware: Hardware, minutes: int | None = None) -> Ta
     if minutes is None:
         if seconds is None:
             raise UserError(
-                f"how long the run takes on {hardware.name} is unknown; choose with --minutes N after how many minutes "
-                "the Hub ends it."
+                f"how long the run takes on {hardware.name} is unknown; choose other hardware, or, in a terminal, "
+                "with --minutes N after how many minutes the Hub ends it."
             )
         minutes = min(_LONGEST, _START_MINUTES + math.ceil(_ROOM * seconds / 60))
     if not 1 <= minutes <= _LONGEST:
@@ -86,7 +86,8 @@ def check_rentable(recipe: Recipe) -> None:
     """Raise UserError for a recipe that needs files of this machine."""
     if recipe.data == OWN:
         raise UserError(
-            "a Job cannot see your own images, which never leave this machine; choose another recipe, or train here."
+            "a Job cannot see your own images, which never leave this machine; choose another recipe, or train on a "
+            "machine of your own."
         )
     for role, source, instead in (
         ("initial weights", recipe.init, "scratch or imagenet"),
@@ -94,7 +95,8 @@ def check_rentable(recipe: Recipe) -> None:
     ):
         if source not in (None, "scratch", "imagenet"):
             raise UserError(
-                f"a Job cannot see the {role} {source}, which are on this machine; choose {instead}, or train here."
+                f"a Job cannot see the {role} {source}, which are on this machine; choose {instead}, or train "
+                "on a machine of your own."
             )
 
 

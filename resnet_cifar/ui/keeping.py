@@ -40,7 +40,7 @@ class Keeping:
             self._told = ""
         except Exception as error:  # whatever it is, the page goes on
             if str(error) != self._told:
-                print(f"{error} It is tried again every {PAUSE:g} s.", flush=True)
+                print(error if self._over.is_set() else f"{error} It is tried again every {PAUSE:g} s.", flush=True)
             self._told = str(error)
 
 

@@ -218,7 +218,7 @@ def test_what_cannot_be_rented_is_refused_in_a_sentence(hub: HubServer, main: Ma
         ((*run, "--on", "t4-small", "--data-source", "hub"), "--data-source is for this machine"),
         ((*run, "--on", "t4-small", "--detach", "--push-to", "me/mine"), "--push-to needs this terminal"),
         ((*run, "--on", "gpu"), "--on is 'gpu'; the Hugging Face Hub rents out"),
-        ((*run, "--on", "cpu-basic"), "choose with --minutes N"),
+        ((*run, "--on", "cpu-basic"), "with --minutes N after how many minutes"),
         ((*run, "--on", "t4-small", "--minutes", 0), "--minutes is 0"),
         ((*run, "--on", "l4x4", "--batch-size", 4), "for 4 processes"),
     ):

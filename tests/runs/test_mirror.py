@@ -245,3 +245,23 @@ def test_a_run_that_cannot_be_restored_is_not_taken_for_a_deleted_one(
     assert [folder.name for folder in (tmp_path / "there").iterdir()] == ["two"]
     there.copy()
     assert everything(kept) == before
+
+
+def test_a_new_run_does_not_take_the_place_of_one_that_could_not_be_restored(
+    here: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Mirror(here, kept).copy()
+    before = everything(kept)
+    there = Mirror(tmp_path / "there", kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "copy_beside", full_disk(3))
+        with pytest.raises(UserError, match="cannot restore the runs from"):
+            there.restore()
+    new = told(tmp_path / "there" / "one", recipe(seed=7)).run
+    with pytest.raises(UserError, match="an earlier run of this name is kept there"):
+        there.copy()
+    assert everything(kept) == before
+    new.rename("new")
+    there.copy()
+    assert everything(kept).items() > before.items() and (kept / "new").is_dir()
+    assert everything(tmp_path / "there" / "one") == everything(here / "one")

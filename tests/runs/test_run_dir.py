@@ -182,3 +182,18 @@ def test_taking_the_lock_removes_leftover_files(run: RunDir):
     with run.locked():
         assert not list(run.path.glob(".tmp*"))
     assert run.recipe_file.exists()
+
+
+def test_a_run_is_deleted_where_there_is_no_room_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = RunDir.create(tmp_path / "run", recipe())
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.mkdtemp", lambda **_: Path("/dev/full").write_text("no room"))
+        run.delete()
+    assert not list(tmp_path.iterdir())
+
+
+def test_deleting_a_run_finishes_what_a_killed_process_began(tmp_path: Path):
+    run = RunDir.create(tmp_path / "run", recipe())
+    (tmp_path / ".deleted-half" / "earlier").mkdir(parents=True)
+    run.delete()
+    assert not list(tmp_path.iterdir())

@@ -153,6 +153,7 @@ def test_a_stop_cancels_the_job_and_resuming_starts_the_next_from_the_save(
     said = list(follow(run, HfApi()))
     assert said[-1] == RunStopped(by=by) and run.status() == "stopped" and not run.stop_file.exists()
     assert hub.cluster.jobs[0].stage == "CANCELED"
+    check_deletable(run)
     Player(hub, run, second)
     said = list(follow(run, HfApi()))
     assert kinds(said) == expected(second)
@@ -190,6 +191,19 @@ def test_a_job_that_errs_is_a_failed_run_that_says_why(hub: HubServer, run: RunD
     for words in ("Job failed with exit code: 1", "libcuda.so.1", "resuming continues from the last save"):
         assert words in last.reason
     assert hub.cluster.jobs[0].attempt == 2
+    check_deletable(run)  # its Job has ended
+
+
+def test_a_job_that_cannot_be_noted_is_cancelled(hub: HubServer, run: RunDir, attempts, monkeypatch):
+    Player(hub, run, *attempts[:2]).before = lambda job, number: time_sleep(0.05)
+    monkeypatch.setattr(rental, "write_rented", refuse)
+    with pytest.raises(UserError, match="no room"):
+        result(begin(run, HfApi()))
+    assert hub.cluster.jobs[0].stage == "CANCELED"
+
+
+def refuse(*_: object) -> None:
+    raise UserError("no room")
 
 
 def test_a_job_whose_log_ends_with_each_attempt_is_followed_to_its_last(
@@ -247,10 +261,14 @@ def test_a_login_that_ends_fails_the_run_and_not_the_job(hub: HubServer, run: Ru
     hub.cut("GET", "/logs", after_bytes=there + 500, in_answer=True)
     last = list(follow(run, HfApi()))[-1]
     assert isinstance(last, RunFailed) and "log in again" in last.reason
+    assert last.reason.endswith(f"The Job may go on, at your cost: {hub.url}/jobs/me/{hub.cluster.jobs[0].id}")
+    with pytest.raises(UserError, match="may still be at work"):
+        check_deletable(run)
     hub.tokens[WRITE] = login
     assert hub.cluster.jobs[0].stage != "CANCELED"
     list(follow(run, HfApi()))
     whole(run, attempts)
+    check_deletable(run)
 
 
 def test_two_processes_never_follow_one_run(hub: HubServer, run: RunDir, attempts):

@@ -32,6 +32,8 @@ def test_pages_are_turned_and_the_change_of_a_run_costs_its_row(browser, address
         page.get_by_role("button", name="Run", exact=True).click()  # sorted anew, from the first page on
         assert where.inner_text() == "1 to 50 of 120" and rows.first.get_attribute("data-run") == "run-000"
         page.get_by_role("button", name="Next").click()
+        page.locator("#runs thead input").check()  # shows the first runs of this page, not of all
+        assert rows.first.locator("input").is_checked()
         asked.clear()
         last = told(runs / "copy", recipe()).events.epochs[-1]
         page.get_by_text("51 to 100 of 121").wait_for()

@@ -4,6 +4,7 @@ import gradio as gr
 import pytest
 
 from resnet_cifar.errors import UserError
+from resnet_cifar.events import RunStopped
 from resnet_cifar.hub.catalog import SHIPPED
 from resnet_cifar.runs.notes import Notes, read_notes, write_notes
 from resnet_cifar.runs.record import Records
@@ -13,7 +14,7 @@ from resnet_cifar.ui.curves.notes_form import noted, save
 from resnet_cifar.ui.curves.rows import Rows
 from resnet_cifar.ui.curves.run_page import described
 from resnet_cifar.ui.curves.runs import delete, rename
-from resnet_cifar.ui.curves.tab import update
+from resnet_cifar.ui.curves.tab import _figure, update
 from resnet_cifar.ui.curves.view import MOST_SHOWN, View, names_of
 from resnet_cifar.ui.rights import Rights
 from tests.builders import recipe, staged_recipe, told
@@ -184,3 +185,37 @@ def test_a_run_that_is_open_is_drawn_alone(records: Records):
     with pytest.raises(UserError):
         records.get("gone")
     assert "there is no run" in update(rows, MAY, {"open": "gone"}, None)[PAGE]
+
+
+def test_a_run_is_queued_in_the_table_as_soon_as_it_is(records: Records):
+    rows, run = Rows(records), records.get("one").run
+    run.append(RunStopped(by="SIGINT"))
+    for queued in (False, True, False):
+        run.queued_file.write_text("{}") if queued else run.queued_file.unlink(missing_ok=True)
+        rows.look()
+        (shown,) = rows.rows(["one"], MAY)
+        assert shown["status"] == ("queued" if queued else "stopped")
+
+
+def test_pages_that_show_runs_in_another_order_do_not_wait_for_each_other(records: Records, monkeypatch):
+    taken: list[str] = []
+    for name in ("one", "other"):
+        monkeypatch.setattr(records.get(name), "lock", Taken(taken, name))
+    for names in (("one", "other"), ("other", "one")):
+        shown = [records.get(name) for name in names]
+        taken.clear()
+        _figure.__wrapped__(shown, "step", 0, False, None)
+        assert taken[:2] == ["one", "other"]
+
+
+class Taken:
+    """A lock that notes when it is taken."""
+
+    def __init__(self, taken: list[str], name: str) -> None:
+        self.taken, self.name = taken, name
+
+    def __enter__(self) -> None:
+        self.taken.append(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        pass

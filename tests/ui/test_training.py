@@ -187,7 +187,7 @@ def test_classifying_during_a_run_is_quick_and_does_not_affect_it(app: App, tmp_
         Client(app.url, verbose=False).predict, handle_file(tmp_path / "halves.png"), "model", api_name="/classify"
     )
     asked()  # the first request loads the model
-    recipe = tiny(stage(epochs=5), train_images=400)
+    recipe = tiny(stage(epochs=20), train_images=400)
     run, took = Launcher(app.root, CPU).start(recipe, None), []
     while run.status() == "running":
         began = time.monotonic()

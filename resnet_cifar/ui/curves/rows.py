@@ -64,9 +64,10 @@ class Rows:
 
     def _look(self) -> None:
         known = {name: self._read(name) for name in self.records.names()}
-        if not self.version or list(map(id, known.values())) != list(map(id, self._known.values())):
-            self.version = secrets.token_hex(4)
+        changed = not self.version or list(map(id, known.values())) != list(map(id, self._known.values()))
         self._known = known
+        if changed:
+            self.version = secrets.token_hex(4)  # after the rows, or a page could keep the old ones under it
 
     def default(self) -> list[str]:
         """Return the runs shown at first: those running, or else the newest."""
@@ -96,7 +97,8 @@ class Rows:
     def _read(self, name: str) -> _Known:
         known = self._known.get(name)
         run = known.run if known else RunDir(self.records.root / name)
-        stamps = (*map(_stamp, (run.recipe_file, run.metrics_file, run.path / NOTES)), run.holder() is not None)
+        files = (run.recipe_file, run.metrics_file, run.queued_file, run.path / NOTES)
+        stamps = (*map(_stamp, files), run.holder() is not None)
         if known and known.stamps == stamps:
             return known
         notes, colour = read_notes(run.path), colour_of(run)

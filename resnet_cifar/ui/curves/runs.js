@@ -181,10 +181,11 @@ function draw() {
   const differing = fields.filter((word) => new Set(rows.map((run) => run.cells[word])).size > 1);
   element.querySelector(".count").textContent = `${shown().length} shown of ${names.length}` + (rows.length < all.length ? `, ${rows.length} match` : "");
   element.querySelector("table").classList.toggle("many", differing.length > FEW);
-  drawHead(rows, differing);
-  body.replaceChildren();
   drawPages(rows.length);
-  for (const run of rows.slice(page * PAGE, (page + 1) * PAGE)) drawRow(run, differing);
+  const drawn = rows.slice(page * PAGE, (page + 1) * PAGE);
+  drawHead(drawn, differing);
+  body.replaceChildren();
+  for (const run of drawn) drawRow(run, differing);
   if (label && document.activeElement === document.body) {
     [...element.querySelectorAll("button, input")].find((node) => (node.getAttribute("aria-label") ?? node.textContent) === label)?.focus({ preventScroll: true });
   }

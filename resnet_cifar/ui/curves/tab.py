@@ -85,7 +85,7 @@ def _stamp(what: Any) -> str:
 def _figure(records: Sequence[Record], by: By, smoothing: float, log_loss: bool, _drawn: Any) -> str | None:
     """Create the figure as JSON; cached, because all open pages ask for it."""
     with ExitStack() as stack:
-        for record in records:
+        for record in sorted(records, key=lambda one: one.run.name):  # in one order, or two pages wait for each other
             stack.enter_context(record.lock)
         figure = figures.figure(records, by, smoothing, log_loss=log_loss)
         return figure.to_json(remove_uids=False) if records else None
