@@ -14,14 +14,32 @@ from resnet_cifar.model.checkpoint import CONFIG, MODEL, check_fit, read_config
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.model.resnet import ResNet
 from resnet_cifar.model.tensors import read_shapes
-from resnet_cifar.paths import CHECKPOINTS
+from resnet_cifar.paths import CHECKPOINTS, ROOT
 from resnet_cifar.runs.run_dir import locate
+from resnet_cifar.system import files
 
 SHIPPED = "resnet34-cifar100"
+MARKER = ".resnet_cifar-space"
+"""File by which a Space deployed from here is recognized; its last line names the run that was deployed."""
+_LARGEST_MARKER = 1000  # bytes
 
 _META = torch.device("meta")  # its tensors have shapes and no values
 
 _Stamp = tuple[int, int]  # modification time in ns and size of a file; (0, 0) if it is missing
+
+
+def deployed_run(folder: Path = ROOT) -> str:
+    """Return the name of the run that this Space was deployed with, and has again after each restart; '' elsewhere."""
+    try:
+        return files.read_text(folder / MARKER, _LARGEST_MARKER).splitlines()[-1]
+    except (OSError, IndexError):
+        return ""
+
+
+@lru_cache(maxsize=1)
+def fixed_runs() -> frozenset[str]:
+    """Name the runs that cannot be changed: the one that ships with the project, and a Space's `deployed_run`."""
+    return frozenset({SHIPPED, deployed_run()} - {""})
 
 
 def checkpoints_in(root: Path) -> list[Path]:

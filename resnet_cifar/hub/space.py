@@ -17,17 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import Progress
 from resnet_cifar.hub.bundle import bundle
+from resnet_cifar.hub.catalog import MARKER
 from resnet_cifar.hub.push import Plan, check_name, check_rights, with_retries, with_timeout
 from resnet_cifar.hub.staging import check_checkout, stage
 from resnet_cifar.hub.storage import bucket_of, give_bucket, volumes_with_bucket
-from resnet_cifar.paths import ROOT
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.system import files
 
-MARKER = ".resnet_cifar-space"
-"""File by which a Space deployed from here is recognized; its last line names the run that was deployed."""
 _MARKER_TEXT = "Deployed with `python app.py --deploy-space`; the next deployment replaces all files in this Space.\n"
-_LARGEST_MARKER = 1000  # bytes
 _NEW_SPACE = {".gitattributes", "README.md"}  # what the Hub itself puts into an empty Space
 
 ZERO_GPU: str = SpaceHardware.ZERO_A10G.value
@@ -174,14 +170,6 @@ def space_bundle(run: RunDir, hardware: str = ZERO_GPU) -> Iterator[Path]:
             _fit_zero_gpu(folder)
         (folder / MARKER).write_text(f"{_MARKER_TEXT}{run.name}\n", encoding="utf-8")
         yield folder
-
-
-def deployed_run(folder: Path = ROOT) -> str:
-    """Return the name of the run that this Space was deployed with, and has again after each restart; '' elsewhere."""
-    try:
-        return files.read_text(folder / MARKER, _LARGEST_MARKER).splitlines()[-1]
-    except (OSError, IndexError):
-        return ""
 
 
 def _fit_zero_gpu(folder: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.space import deployed_run
+from resnet_cifar.hub.catalog import deployed_run
 from resnet_cifar.runs.mirror import Mirror
 
 PAUSE = 30.0  # seconds between two copies

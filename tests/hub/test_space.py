@@ -8,7 +8,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.space import MARKER, deploy, deployed_run, plan_app, space_bundle
+from resnet_cifar.hub.catalog import MARKER, deployed_run
+from resnet_cifar.hub.space import deploy, plan_app, space_bundle
 from resnet_cifar.runs.run_dir import RunDir
 from tests.builders import ROOT, result
 from tests.hub.contents import READ, WRITE, Token

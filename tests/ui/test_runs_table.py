@@ -5,7 +5,7 @@ import pytest
 
 from resnet_cifar.errors import UserError
 from resnet_cifar.events import RunStopped
-from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.hub.catalog import SHIPPED, fixed_runs
 from resnet_cifar.runs.notes import Notes, read_notes, write_notes
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.run_dir import RunDir
@@ -102,6 +102,19 @@ def test_the_model_that_ships_cannot_be_changed(records: Records):
         with pytest.raises(gr.Error, match="ships with the project"):
             attempt()
     assert noted(records, MAY, SHIPPED) is None
+
+
+def test_the_run_of_a_space_cannot_be_changed(records: Records, monkeypatch: pytest.MonkeyPatch):
+    """After a restart it is there again, so a new run of its name would be lost."""
+    monkeypatch.setattr("resnet_cifar.hub.catalog.deployed_run", lambda: "one")
+    fixed_runs.cache_clear()
+    try:
+        for attempt in (lambda: delete(records, MAY, "one"), lambda: rename(records, MAY, "other", "one")):
+            with pytest.raises(gr.Error, match="the run that this Space was deployed with"):
+                attempt()
+        assert [row["name"] for row in table(records)["rows"] if row["changeable"]] == ["other"]
+    finally:
+        fixed_runs.cache_clear()
 
 
 def test_notes_are_for_those_who_may_change_runs(records: Records):

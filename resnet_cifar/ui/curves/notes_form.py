@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.hub.catalog import fixed_runs
 from resnet_cifar.report.styles import PALETTE
 from resnet_cifar.runs.notes import Notes, read_notes, write_notes
 from resnet_cifar.runs.record import Records
@@ -47,7 +47,7 @@ def notes_form(records: Records, rights: Rights) -> tuple[gr.HTML, Dependency]:
 
 def noted(records: Records, rights: Rights, name: str) -> dict[str, Any] | None:
     """Return what the form holds; None for those who may not change the run."""
-    if not rights.change or name == SHIPPED or name not in records.names():
+    if not rights.change or name in fixed_runs() or name not in records.names():
         return None
     notes = read_notes(records.root / name)
     return {"name": name, "text": notes.text, "tags": notes.tags, "colour": notes.colour % len(PALETTE)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.hub.catalog import fixed_runs
 from resnet_cifar.recipe.diff import summary
 from resnet_cifar.report.styles import colour_of
 from resnet_cifar.report.text import duration, percent
@@ -127,7 +127,7 @@ def _row(name: str, known: _Known, rights: Rights, change: bool) -> dict[str, An
         "stamp": _stamp_of(known, change),
         "colour": known.colour,
         "tags": known.notes.tags,
-        "changeable": change and name != SHIPPED and not (known.state and known.state.status == "running"),
+        "changeable": change and name not in fixed_runs() and not (known.state and known.state.status == "running"),
     }
     if known.state is None:
         return row | {

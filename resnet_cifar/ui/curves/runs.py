@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from resnet_cifar.errors import UserError
-from resnet_cifar.hub.catalog import SHIPPED
+from resnet_cifar.hub.catalog import SHIPPED, fixed_runs
 from resnet_cifar.runs.record import Records
 from resnet_cifar.runs.rented import check_deletable
 from resnet_cifar.runs.run_dir import RunDir
@@ -68,8 +68,8 @@ def rename(records: Records, rights: Rights, name: str, to: str) -> None:
     """Rename a run."""
     rights.need()
     try:
-        if to == SHIPPED:
-            raise UserError(f"{to} is the name of the model that ships with the project; choose another name.")
+        if to in fixed_runs():
+            raise UserError(f"{to} is the name of {_whose(to)}; choose another name.")
         changeable(records, name).rename(to)
     except UserError as error:
         raise refuse(error) from error
@@ -87,9 +87,13 @@ def delete(records: Records, rights: Rights, name: str) -> None:
 
 
 def changeable(records: Records, name: str) -> RunDir:
-    """Return a run that may be changed. Raises UserError if it ships with the project or does not exist."""
-    if name == SHIPPED:
-        raise UserError(f"{name} ships with the project and cannot be changed.")
+    """Return a run that may be changed. Raises UserError if it is one of `fixed_runs`, or does not exist."""
+    if name in fixed_runs():
+        raise UserError(f"{name} is {_whose(name)}, and cannot be changed.")
     if name not in records.names():
         raise UserError(f"there is no run {name!r} any more.")
     return RunDir(records.root / name)
+
+
+def _whose(name: str) -> str:
+    return "the model that ships with the project" if name == SHIPPED else "the run that this Space was deployed with"
