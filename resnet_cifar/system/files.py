@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ _drafts: set[Path] = set()
 """Files that this process is writing."""
 _MEGABYTE = 10**6
 _ASIDE = ".deleted-"  # folders that are being removed begin with it
+_ABANDONED = 3600.0  # seconds after which nobody can still be removing one
 
 
 @contextmanager
@@ -117,7 +119,8 @@ def remove_at_once(folder: Path) -> None:
         remove_tree(aside)
     for leftover in folder.parent.glob(f"{_ASIDE}*"):
         with suppress(OSError):
-            remove_tree(str(leftover))
+            if time.time() - leftover.stat().st_mtime > _ABANDONED:
+                remove_tree(str(leftover))
 
 
 def remove_tree(folder: str) -> None:

@@ -232,31 +232,29 @@ def test_a_full_bucket_takes_a_deletion_and_keeps_what_was_only_renamed(
     assert everything(kept) == everything(here)
 
 
-def test_a_run_that_cannot_be_restored_is_not_taken_for_a_deleted_one(
-    here: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture
+def there(here: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """Another machine, which could restore `two` and not `one`."""
     Mirror(here, kept).copy()
-    before = everything(kept)
     there = Mirror(tmp_path / "there", kept)
     with monkeypatch.context() as patch:
         patch.setattr(files, "copy_beside", full_disk(3))
         with pytest.raises(UserError, match="cannot restore the runs from"):
             there.restore()
+    return there
+
+
+def test_a_run_that_cannot_be_restored_is_not_taken_for_a_deleted_one(there: Mirror, kept: Path, tmp_path: Path):
+    before = everything(kept)
     assert [folder.name for folder in (tmp_path / "there").iterdir()] == ["two"]
     there.copy()
     assert everything(kept) == before
 
 
 def test_a_new_run_does_not_take_the_place_of_one_that_could_not_be_restored(
-    here: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: Mirror, here: Path, kept: Path, tmp_path: Path
 ):
-    Mirror(here, kept).copy()
     before = everything(kept)
-    there = Mirror(tmp_path / "there", kept)
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "copy_beside", full_disk(3))
-        with pytest.raises(UserError, match="cannot restore the runs from"):
-            there.restore()
     new = told(tmp_path / "there" / "one", recipe(seed=7)).run
     with pytest.raises(UserError, match="an earlier run of this name is kept there"):
         there.copy()

@@ -192,8 +192,11 @@ def test_a_run_is_deleted_where_there_is_no_room_for_a_folder(tmp_path: Path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_deleting_a_run_finishes_what_a_killed_process_began(tmp_path: Path):
+def test_deleting_a_run_finishes_what_a_killed_process_began_and_not_what_others_do(tmp_path: Path):
     run = RunDir.create(tmp_path / "run", recipe())
-    (tmp_path / ".deleted-half" / "earlier").mkdir(parents=True)
+    abandoned, of_another = (tmp_path / name for name in (".deleted-long-ago", ".deleted-now"))
+    for folder in (abandoned, of_another):
+        (folder / "a-run").mkdir(parents=True)
+    os.utime(abandoned, (1e9, 1e9))
     run.delete()
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [of_another]
