@@ -13,6 +13,7 @@ from resnet_cifar.events import Progress
 from resnet_cifar.inspection.confusion import confusion, most_confused
 from resnet_cifar.inspection.grad_cam import explain
 from resnet_cifar.inspection.mistakes import worst
+from resnet_cifar.inspection.neighbours import Index
 from resnet_cifar.inspection.predictions import FOLDER, Predictions, compute, stored
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.report.text import percent
@@ -187,7 +188,6 @@ def test_two_runs_side_by_side_and_a_class_opens_its_mistakes(page, answered: Pr
 
 
 def test_a_dropped_image_is_explained_and_has_neighbours(page, runs: Path, tmp_path: Path):
-    """Builds an index of 1,000 images: about 5 s."""
     (tmp_path / "halves.png").write_bytes(saved(halves(), "PNG"))
     choose(page, "first", "Why")
     page.set_input_files("#why input[type=file]", tmp_path / "halves.png")
@@ -207,6 +207,41 @@ def test_a_dropped_image_is_explained_and_has_neighbours(page, runs: Path, tmp_p
     assert page.get_by_text("of the 100 images it was trained on").is_visible()
     page.set_input_files("#why input[type=file]", __file__)
     page.locator("#why .fault", has_text="is not an image in a known format").wait_for()
+
+
+def test_a_class_picked_before_the_index_is_offered_does_not_lose_the_offer(page):
+    held = []
+    page.route("**/component_server/", lambda route: held.append(route) if offers_index(route) else route.continue_())
+    choose(page, "fresh", "Why")
+    page.locator("#why .examples button").nth(0).click()
+    second = page.locator("#why .answers button").nth(1)
+    second.click()
+    page.locator("#why .answers li:nth-child(2) button[aria-pressed=true]").wait_for()
+    assert len(held) == 1
+    held[0].continue_()
+    page.get_by_role("button", name="Build the index").wait_for()
+
+
+def test_a_layer_picked_before_a_new_image_is_answered_keeps_its_nearest_images(page, runs: Path):
+    result(Index.build(RunDir(runs / "second"), None, CPU))
+    choose(page, "second", "Why")
+    tiles, examples = page.locator("#why .near .tiles li"), page.locator("#why .examples button")
+    examples.nth(0).click()
+    tiles.nth(11).wait_for()
+    first, best = tiles.all_inner_texts(), page.locator("#why .answers").inner_text()
+    page.evaluate(
+        """() => { document.querySelectorAll("#why .examples button")[1].click();
+        document.querySelector("#why .layers input[value=layer1]").click(); }"""
+    )
+    page.wait_for_function("best => document.querySelector('#why .answers').innerText !== best", arg=best)
+    assert tiles.all_inner_texts() != first
+    assert page.locator("#why .answers button").first.get_attribute("aria-pressed") == "true"
+
+
+def offers_index(route) -> bool:
+    """Whether a request asks for the offer of an index."""
+    sent = route.request.post_data or ""
+    return '"offer"' in sent and '"neighbours"' in sent
 
 
 @pytest.mark.parametrize("page", [(1280, "light"), (390, "dark")], ids=["wide-light", "phone-dark"], indirect=True)

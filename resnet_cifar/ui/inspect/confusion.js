@@ -40,15 +40,17 @@ function pair({ true: label, predicted, names, count }) {
 
 async function open(question) {
   const mine = job;
+  const current = () => mine === job && behind.question === question; // neither the view nor the cell has changed
+  behind.question = question;
   try {
     const answer = await ask("cell", question);
-    if (mine !== job) return;
+    if (!current()) return;
     behind.hidden = false;
     behind.querySelector("h3").textContent = answer.title;
     fill(behind, answer);
     behind.scrollIntoView({ block: "nearest", behavior: "smooth" });
   } catch (error) {
-    if (mine === job) tell(error.message);
+    if (current()) tell(error.message);
   }
 }
 

@@ -4,13 +4,20 @@ const find = (selector) => box.querySelector(selector);
 const input = find("input[type=file]");
 let run = null; // the model that the panel looks at
 let image = null; // what is sent to the server: path and name of an upload, or the name of an example
+let subject = {}; // the image and model in question: `label` is the picked class, `searched` says that near() has begun
 let job = 0;
 
-function look(change = {}) {
+function look() {
   run = document.querySelector("#inspect .inspect")?.dataset.run;
   if (!image || !run) return;
   box.setAttribute("aria-busy", "true");
-  trigger("look", { id: ++job, question: { run, image, group: find(".layers input:checked").value, ...change } });
+  const question = { run, image, group: find(".layers input:checked").value, label: subject.label, near: !subject.searched };
+  trigger("look", { id: ++job, question });
+}
+
+function lookAtAnother(label) {
+  subject = { label };
+  look();
 }
 
 watch(Object.keys({ value: 0 }), () => {
@@ -40,12 +47,16 @@ function choice({ label, name, value }, picked) {
   bar.style.width = `${100 * value}%`;
   const button = make("button", { type: "button", value: label }, make("span", {}, name), make("span", { className: "share" }, `${(100 * value).toFixed(1)} %`), make("span", { className: "bar" }, bar));
   button.setAttribute("aria-pressed", String(picked));
-  button.addEventListener("click", () => look({ label }));
+  button.addEventListener("click", () => {
+    subject.label = label;
+    look();
+  });
   return make("li", {}, button);
 }
 
 async function near({ neighbours, searched, why_not: whyNot }) {
-  const mine = job;
+  const mine = subject; // the offer holds for it, whichever class is picked meanwhile
+  mine.searched = true;
   find(".near").hidden = false;
   find(".near .work").hidden = Boolean(neighbours);
   find(".near .searched").textContent = searched ?? "";
@@ -55,9 +66,9 @@ async function near({ neighbours, searched, why_not: whyNot }) {
   const question = { run, split: "test", kind: "neighbours" };
   try {
     const offer = await asking("offer", question);
-    if (mine === job) work(find(".near .work"), question, offer, () => look());
+    if (mine === subject) work(find(".near .work"), question, offer, () => lookAtAnother(mine.label));
   } catch (error) {
-    find(".near .missing").textContent = error.message;
+    if (mine === subject) find(".near .missing").textContent = error.message;
   }
 }
 
@@ -73,7 +84,7 @@ async function take(files) {
   try {
     if (file.size > Number(box.dataset.megabytes) * 2 ** 20) throw new Error(`${file.name} is larger than ${box.dataset.megabytes} MB; choose a smaller image.`);
     image = { path: (await upload(file)).path, name: file.name };
-    look();
+    lookAtAnother();
   } catch (error) {
     find(".fault").textContent = error.message || `${file.name} could not be uploaded; try again.`;
     find(".fault").hidden = false;
@@ -81,7 +92,7 @@ async function take(files) {
 }
 
 document.addEventListener("inspected", () => {
-  if (run !== document.querySelector("#inspect .inspect").dataset.run) look();
+  if (run !== document.querySelector("#inspect .inspect").dataset.run) lookAtAnother();
 });
 input.addEventListener("change", () => {
   take(input.files);
@@ -96,10 +107,10 @@ find(".examples").addEventListener("click", (event) => {
   const name = event.target.closest("button")?.value;
   if (!name) return;
   image = { example: name };
-  look();
+  lookAtAnother();
 });
 for (const radio of box.querySelectorAll(".layers input")) {
-  radio.addEventListener("change", () => look({ label: find(".answers [aria-pressed=true]")?.value }));
+  radio.addEventListener("change", look);
 }
 
 // Anywhere on the page, while this view is open; the zone of Classify takes what is dropped or pasted elsewhere.

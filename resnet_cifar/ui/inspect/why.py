@@ -32,7 +32,7 @@ LAYERS: dict[str, str] = {group: group for group in reversed(GROUPS)}
 def look(inspected: Inspected, question: Mapping[str, Any]) -> dict[str, Any]:
     """Return the most likely classes of an image, and a heat map of what speaks for one of them.
 
-    question: run, image (the path of an upload, or an example's name), and optionally label and group. Without a label,
+    question: run, image (the path of an upload, or an example's name), and optionally label, group, and near: whether
     the nearest training images are returned too. Raises UserError if the image or the model cannot be used.
     """
     name, group = str(question["run"]), str(question.get("group") or GROUPS[-1])
@@ -49,7 +49,7 @@ def look(inspected: Inspected, question: Mapping[str, Any]) -> dict[str, Any]:
         "group": group,
         "image": data_url(square, "JPEG"),
         "heat": data_url(explain(classifier, square, str(label), group), "JPEG"),
-        **({} if question.get("label") else neighbours(inspected, name, classifier, image)),
+        **(neighbours(inspected, name, classifier, image) if question.get("near") else {}),
     }
 
 
