@@ -14,7 +14,12 @@ POLLED: dict[str, Any] = {"queue": False}
 QUIET: dict[str, Any] = POLLED | {"show_progress": "hidden", "api_visibility": "private"}
 """Timers and updates that must not wait. Their refusals are not shown."""
 
-AWAKE: dict[str, Any] = {"concurrency_id": "awake", "show_progress": "hidden", "api_visibility": "private"}
+AWAKE: dict[str, Any] = {
+    "concurrency_id": "awake",
+    "trigger_mode": "multiple",  # it goes on where its own answer is missed
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
 """A timer that waits in the queue only to have answers of other events delivered."""
 
 PREDICTIONS: dict[str, Any] = {"concurrency_id": "predictions", "concurrency_limit": 16}

@@ -70,7 +70,7 @@ def with_token(token: str) -> list[str]:
 @pytest.mark.process
 def test_a_run_that_a_job_trains_equals_one_at_home(hub: HubServer, tmp_path: Path):
     """The terminal, the process in the background, and a Job whose time is over, tried again: 4 processes, 16 s."""
-    wanted = recipe(stage(name="first"), stage(name="second", epochs=12))
+    wanted = recipe(stage(name="first"), stage(name="second", epochs=30))
     (tmp_path / "recipe.json").write_text(wanted.to_json())
     options = ("--recipe", tmp_path / "recipe.json", "--run", tmp_path / "runs" / "mine")
     environment = hub.environment(tmp_path / "home")
@@ -80,8 +80,8 @@ def test_a_run_that_a_job_trains_equals_one_at_home(hub: HubServer, tmp_path: Pa
     run, (job,) = RunDir(tmp_path / "runs" / "mine"), hub.cluster.jobs
     assert run.status() == "running"
     wait(lambda: any('"StepLogged"' in text and '"stage": 1' in text for _, text in job.lines))
-    assert not with_token(LOGIN)
     job.expire()
+    assert not with_token(LOGIN)
     wait(lambda: run.status() != "running")
     assert run.status() == "completed", log_tail(run)
     assert job.attempt == 2 and len(hub.cluster.jobs) == 1

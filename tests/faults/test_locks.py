@@ -161,7 +161,9 @@ def test_a_dead_process_and_its_reused_id_stand_in_nobodys_way(tmp_path: Path, t
 
 
 @pytest.mark.parametrize("change", ["deleted", "renamed", "deleted and made anew"])
-def test_who_waits_for_the_lock_of_a_run_that_goes_does_not_get_it(tmp_path: Path, table: Table, change: str):
+def test_who_waits_for_the_lock_of_a_run_that_goes_does_not_get_it(
+    tmp_path: Path, table: Table, change: str, monkeypatch: pytest.MonkeyPatch
+):
     """Two apps on one folder: one deletes or renames a run at the moment at which the other starts to train it."""
     run, refusals = RunDir.create(tmp_path / "run", recipe()), []
 
@@ -172,6 +174,7 @@ def test_who_waits_for_the_lock_of_a_run_that_goes_does_not_get_it(tmp_path: Pat
         except UserError as error:
             refusals.append(str(error))
 
+    monkeypatch.setattr(locks, "_TIMEOUT", 30.0)
     waiting = threading.Thread(target=train_it)
     with run.locked():
         waiting.start()

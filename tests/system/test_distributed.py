@@ -63,8 +63,8 @@ def workers(parent: int) -> list[int]:
 def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path):
     """Stopped by a signal to the second one alone. Starts torchrun twice: about 15 s."""
     run = RunDir(tmp_path / "pair")
-    new = f"--recipe quick --arch tiny --data synthetic --train-images 400 --val-images 100 --epochs 6 --run {run.path}"
-    output = stopped_after_an_epoch(run, torchrun(new))
+    new = "--recipe quick --arch tiny --data synthetic --train-images 400 --val-images 100 --epochs 20"
+    output = stopped_after_an_epoch(run, torchrun(f"{new} --run {run.path}"))
     assert "stopped by SIGTERM; everything is saved" in output and run.status() == "stopped"
     assert sum(isinstance(event, events.RunStopped) for event, _ in run.history()) == 1
     assert output.count("first step after") == 1
@@ -73,7 +73,7 @@ def test_they_leave_one_set_of_files_and_stop_and_go_on_together(tmp_path: Path)
     output = torchrun(f"--resume {run.path}").communicate(timeout=120)[0]
     assert output.count("the checkpoint is") == 1, output[-3000:]
     epochs = [event.epoch for event, _ in run.history() if isinstance(event, events.EpochEnded)]
-    assert epochs == list(range(6)) and run.status() == "completed"
+    assert epochs == list(range(20)) and run.status() == "completed"
     assert {"model.safetensors", "eval.json", "config.json"} <= {file.name for file in run.path.iterdir()}
     assert not run.last_file.exists()
 

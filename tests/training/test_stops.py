@@ -1,10 +1,12 @@
 """A run that is asked to stop saves and ends soon, whatever it is doing; then, or after a kill, it goes on."""
 
+import itertools
 import os
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from resnet_cifar import events
 from resnet_cifar.data import cifar100
 from resnet_cifar.errors import UserError
 from resnet_cifar.runs.run_dir import RunDir
+from resnet_cifar.training import stopwatch
 from resnet_cifar.training.session import train
 from tests.builders import CPU, recipe, staged_recipe, wait, within
 from tests.data.conftest import Stalled, serve  # noqa: F401
@@ -68,7 +71,9 @@ def test_a_signal_while_training_saves_and_ends(uninterrupted, new_run, number: 
     assert_same_run(run, uninterrupted)
 
 
-def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir]):
+def test_times_add_up_over_a_stop(new_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))  # the machine may stall
     run = new_run(recipe())
     for event in train(run, device=CPU, data_dir=None):
         if isinstance(event, events.StepLogged) and event.step == 5:

@@ -167,7 +167,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 _SHOWN = """() => [document.body.innerText, ...[...document.querySelectorAll("input, textarea")]
-    .filter(box => box.checkVisibility()).map(box => `${box.ariaLabel ?? box.name}: ${box.value}`)].join("\\n")"""
+    .filter(box => box.checkVisibility()).map(box => `${box.ariaLabel ?? box.name}: ${box.value}`),
+    ...performance.getEntriesByType("resource").filter(asked => asked.name.includes("/queue/")).slice(-12)
+    .map(asked => `${asked.name.split("/").pop()} from ${asked.startTime | 0} to ${asked.responseEnd | 0} ms`),
+    `now: ${performance.now() | 0} ms`].join("\\n")"""
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from tests.builders import checkpoint, recipe, staged_recipe, told
 from tests.ui.conftest import without_errors
 
 PLOT = "document.querySelector('#curves .plot')"
-SHOWN = f"[...new Set({PLOT}.data.filter(line => line.meta).map(line => line.meta.split('/')[0]))].sort()"
+SHOWN = f"[...new Set(({PLOT}?.data ?? []).filter(line => line.meta).map(line => line.meta.split('/')[0]))].sort()"
 LONG = "a-run-with-a-name-as-long-as-names-may-be-which-is-64-characters"
 MANY = [f"try-{number}" for number in range(6)]
 
@@ -220,7 +220,7 @@ def test_axes_smoothing_and_the_legend(page):
     page.wait_for_function(f"{PLOT}.data.some(line => line.meta?.endsWith('raw'))")
     kind = page.locator("#curves .legend").get_by_role("button", name="val", exact=True)
     kind.click()
-    drawn = f"{PLOT}.data.filter(line => line.meta?.includes('/val/') && line.visible !== 'legendonly').length"
+    drawn = f"({PLOT}?.data ?? []).filter(line => line.meta?.includes('/val/') && line.visible !== 'legendonly').length"
     assert page.evaluate(drawn) == 0 and kind.get_attribute("aria-pressed") == "false"
     page.locator("#view").get_by_text("Epoch").click()
     page.wait_for_function(f"{PLOT}.layout.xaxis.title.text === 'epoch'")

@@ -89,7 +89,7 @@ def test_a_run_at_work_stands_above_the_form_and_its_end_is_told(open_page: Call
     run, end = at_work
     page = open_page(tab="")
     page.wait_for_timeout(3_000)  # its tab is opened late, when the timer has updated what is not mounted yet
-    assert page.title().endswith(" % · first · resnet_cifar")  # on every tab
+    page.wait_for_function("document.title.endsWith(' % · first · resnet_cifar')")  # on every tab
     page.get_by_role("tab", name="Train").click()
     page.wait_for_function(f"{PLOT}?.calcdata?.[0]?.length > 2")
     names = page.evaluate(f"[...new Set({PLOT}.data.map(line => line.name))]")
@@ -119,7 +119,7 @@ def test_a_run_at_work_stands_above_the_form_and_its_end_is_told(open_page: Call
     page.get_by_role("button", name="Try it").wait_for()
     assert page.title() == "resnet_cifar" and page.evaluate("window.told") == ["first: completed"]
     page.get_by_role("button", name="Inspect it").click()
-    page.wait_for_function("document.querySelector('.inspect-tab select').value === 'first'")
+    page.wait_for_function("document.querySelector('.inspect-tab select')?.value === 'first'")
     page.get_by_role("tab", name="Train").click()
     page.get_by_role("button", name="See its curves").click()
     page.wait_for_function("document.querySelector('#curves .plot')?.data?.[0]?.meta.startsWith('first/')")

@@ -182,7 +182,7 @@ def page(browser, tmp_path: Path) -> Iterator:
 
     app = serve(tmp_path / "runs", "127.0.0.1", free_port(), wait=False)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(12_000)
+    page.set_default_timeout(12_000 * within(1))
     page.goto(app.local_url)
     yield page
     page.close()

@@ -66,6 +66,7 @@ def test_a_run_is_published_and_used_from_the_hub(page, hub: HubServer, root: Pa
     before = {file.name: file.read_bytes() for file in (root / "tiny").iterdir()}
     page.get_by_label("Repo").fill("me/tiny")
     page.get_by_label("Space: the app").check()
+    page.get_by_label("Hardware of the Space").wait_for()  # it moves the button
     page.get_by_role("button", name="Preview").click()
     page.locator(".files", has_text="app.py").wait_for()
     page.get_by_label("Weights", exact=True).check()

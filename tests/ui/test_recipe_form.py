@@ -309,6 +309,7 @@ def test_text_typed_the_moment_a_field_appears_stays(browser, served: str, start
     page.get_by_role("tab", name="Train").wait_for()
     page.evaluate(TYPE_AT_ONCE)
     page.get_by_role("tab", name="Train").click()
+    page.wait_for_function("document.querySelector('#field-stages-0-epochs')?.value === '77'")
     page.wait_for_timeout(1_500)
     assert page.get_by_label("Epochs of stage 1").input_value() == "77"
     press_start(page)

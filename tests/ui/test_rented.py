@@ -60,7 +60,7 @@ def test_a_job_from_its_price_to_its_model(app: App, hub: HubServer, browser, tm
     """The page, and two Jobs with a process each that follows them, which import torch: about 25 s."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{app.url}#train")
-    describe_run(page, epochs=6)
+    describe_run(page, epochs=15)
     choose(page, "t4-small: $0.40/h")
     page.get_by_text("on t4-small for about $0.01").wait_for()
     assert not serious(page)

@@ -73,6 +73,6 @@ def test_tables_are_whole_if_their_tabs_are_opened_late(page):
     """By then the timer has updated the tables, which Gradio has not mounted yet."""
     page.wait_for_timeout(4_500)
     page.get_by_role("tab", name="Train").click()
-    page.get_by_label("Epochs of stage 1").wait_for(timeout=5_000)
+    page.get_by_label("Epochs of stage 1").wait_for()
     page.get_by_role("tab", name="Curves").click()
-    page.get_by_label("delete staged …").wait_for(timeout=5_000)
+    page.get_by_label("delete staged …").wait_for()
