@@ -176,7 +176,9 @@ async function saveImage() {
 
 async function saveNumbers() {
   const names = [...new Set(plot.data.filter((line) => line.meta).map((line) => partsOf(line).run))];
-  const address = URL.createObjectURL(new Blob([await server.numbers(names)], { type: "text/csv" }));
+  const numbers = await server.numbers(names);
+  if (numbers === undefined) return; // the request has failed
+  const address = URL.createObjectURL(new Blob([numbers], { type: "text/csv" }));
   save(address, "curves.csv");
   setTimeout(() => URL.revokeObjectURL(address), KEEP_DOWNLOAD);
 }

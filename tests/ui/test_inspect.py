@@ -238,6 +238,17 @@ def test_a_layer_picked_before_a_new_image_is_answered_keeps_its_nearest_images(
     assert page.locator("#why .answers button").first.get_attribute("aria-pressed") == "true"
 
 
+def test_a_question_without_an_answer_is_told(browser, address: str):
+    page = browser.new_page()
+    page.goto(address + "#inspect")
+    choose(page, "first", "Calibration")
+    page.locator("#inspect .numbers dd").first.wait_for()
+    page.route("**/component_server/", lambda route: route.fulfill(status=502, body="bad gateway"))
+    turn_to(page, "Classes")
+    page.locator("#inspect .fault", has_text="The page is busy or has lost its connection; try again.").wait_for()
+    page.close()
+
+
 def offers_index(route) -> bool:
     """Whether a request asks for the offer of an index."""
     sent = route.request.post_data or ""

@@ -173,6 +173,14 @@ def test_a_run_of_more_than_a_day_is_started_only_when_asked_twice(
     assert not list(tmp_path.iterdir())
     with locks.locked(locks.device_file(identity(CPU)), "another"):  # so that it is queued, and trains nothing here
         page.locator("#start:visible, #enqueue:visible").click()  # at any moment, the one takes the other's place
+        page.get_by_text("Start anyway?").wait_for()
+        asked = page.inner_text("#question .ask")
+        page.get_by_label("Epochs of stage 1").fill("90")
+        page.click("#anyway")  # a Yes to another question
+        page.wait_for_function(
+            "asked => (document.querySelector('#question .ask')?.innerText ?? asked) !== asked", arg=asked
+        )
+        assert not list(tmp_path.iterdir())
         page.click("#anyway")
         wait(lambda: (tmp_path / "quick-1" / "queued.json").exists())
         (tmp_path / "quick-1" / "queued.json").unlink()

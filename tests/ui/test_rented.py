@@ -101,7 +101,7 @@ def login(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def test_rented_hardware_is_offered_only_to_who_may_rent_it(hub: HubServer, login: Path):
-    with gr.Blocks():
+    with gr.Blocks(analytics_enabled=False):
         where = Where(Rights(), None)
     assert where.offer()["visible"] is False
     assert not [
@@ -124,7 +124,7 @@ def test_a_space_rents_from_its_visitors_account(hub: HubServer, login: Path, mo
     alone = Rights("not today", owner="me", why_no_training="No GPU.")
     offered = {}
     for title, rights in (("alone", alone), ("beside", Rights("not today", owner="me"))):
-        with gr.Blocks():
+        with gr.Blocks(analytics_enabled=False):
             where = Where(rights, None)
         LocalContext.request.set(request_of("you"))
         asked = len(hub.requests)
@@ -145,7 +145,7 @@ def test_a_space_rents_from_its_visitors_account(hub: HubServer, login: Path, mo
 
 def test_the_price_is_told_and_asked_before_a_start(hub: HubServer, login: Path):
     login.write_text(WRITE)
-    with gr.Blocks():
+    with gr.Blocks(analytics_enabled=False):
         where = Where(Rights(), None)
     where.offer()
     recipe = RECIPES["overnight"]
@@ -161,7 +161,7 @@ def test_the_price_is_told_and_asked_before_a_start(hub: HubServer, login: Path)
 def test_a_job_that_cannot_start_leaves_no_run(hub: HubServer, login: Path, tmp_path: Path):
     login.write_text(WRITE)
     hub.tokens[WRITE] = Token()  # without credit
-    with gr.Blocks():
+    with gr.Blocks(analytics_enabled=False):
         where = Where(Rights(), None)
     where.offer()
     recipe = tiny()

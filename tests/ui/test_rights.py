@@ -42,8 +42,8 @@ def test_handlers_refuse_visitors_without_rights(records: Records):
     for attempt in (
         lambda: rename(records, MAY_NOT, "one", "two"),
         lambda: delete(records, MAY_NOT, "one"),
-        lambda: start(launcher, queue, MAY_NOT, Any, False, False, "", 1),
-        lambda: start(launcher, queue, MAY_NOT, Any, True, True, "", 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, False, "", "", 1),
+        lambda: start(launcher, queue, MAY_NOT, Any, None, "", "", 1),
         lambda: act(records, MAY_NOT, launcher.resume, LATEST),
         lambda: asked(MAY_NOT, "price", dict)({}),
         lambda: logged_in(MAY_NOT),
@@ -53,6 +53,13 @@ def test_handlers_refuse_visitors_without_rights(records: Records):
         with pytest.raises(gr.Error, match="not today"):
             attempt()
     assert records.names() == ["other", "one"]
+
+
+def test_stop_means_the_run_that_the_page_shows(records: Records):
+    stopped: list[RunDir] = []
+    for seen in (None, ("card", None, {"name": "one"})):  # meanwhile, another one has become the latest
+        act(records, MAY, stopped.append, LATEST, seen)
+    assert [run.name for run in stopped] == ["other", "one"]
 
 
 def test_strangers_do_not_see_why_a_run_failed(records: Records):
@@ -158,12 +165,12 @@ def test_a_space_that_cannot_train_names_what_its_owner_can_do(
     queue = Queue(launcher)
     here = f"No GPU here. .*{instead}"
     attempts = {
-        lambda: start(launcher, queue, rights, Any, True, True, "", 1): here,
-        lambda: start(launcher, queue, rights, Any, False, True, None, 1): here,
+        lambda: start(launcher, queue, rights, Any, None, "", "", 1): here,
+        lambda: start(launcher, queue, rights, Any, None, "", None, 1): here,
         lambda: act(records, rights, partial(_resume, queue, launcher, rights), "one"): here,
     }
     if not may:
-        attempts[lambda: start(launcher, queue, rights, Any, False, True, "t4-small", 1)] = instead
+        attempts[lambda: start(launcher, queue, rights, Any, None, "", "t4-small", 1)] = instead
         attempts[lambda: asked(rights, "run_names", dict)({})] = here
     for attempt, words in attempts.items():
         with pytest.raises(gr.Error, match=words):
@@ -178,7 +185,7 @@ def test_a_space_that_cannot_train_names_what_its_owner_can_do(
     LocalContext.request.set(request_of("you", scope=allowed))
     assert not rights.start and training_notice(rights) == rights.why_not
     for attempt in (
-        lambda: start(launcher, queue, rights, Any, False, True, "t4-small", 1),
+        lambda: start(launcher, queue, rights, Any, None, "", "t4-small", 1),
         lambda: act(records, rights, launcher.stop, "one"),
         lambda: asked(rights, "run_names", dict)({}),
     ):

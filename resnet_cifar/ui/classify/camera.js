@@ -20,6 +20,7 @@ async function openCamera() {
   try {
     camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
+    if (mine !== job) return;
     return tell(REASONS[error.name] ?? `The webcam could not be opened: ${error.message}`);
   }
   if (mine !== job) return camera.getTracks().forEach((track) => track.stop()); // something else was chosen meanwhile

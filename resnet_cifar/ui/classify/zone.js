@@ -51,12 +51,14 @@ function failure(item, reason) {
 }
 
 async function classify(batch) {
+  const mine = job;
   const images = await Promise.all(
     batch.map((item) => sent(item).catch((error) => void (item.result = failure(item, error.message || "could not be uploaded")))),
   );
   const rest = batch.filter((_, index) => images[index]);
   if (!rest.length) return;
   const { results, error } = await ask(images.filter(Boolean));
+  if (mine !== job) return; // the same images may have been asked for again, of other models
   rest.forEach((item, index) => (item.result = error ? failure(item, `was not classified: ${error}`) : results[index]));
 }
 

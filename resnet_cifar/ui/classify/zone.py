@@ -1,6 +1,7 @@
 """The zone that takes images and shows the answers: drop, paste, file dialog, examples, webcam; one image or many."""
 
 import json
+import time
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -86,8 +87,13 @@ def image_zone(models: Models, model: str | None) -> gr.HTML:
         show_progress="hidden",
         api_visibility="private",
         **PREDICTIONS,
-    ).failure(lambda: {"id": None, "results": []}, None, zone, **QUIET)
+    ).failure(_failed, None, zone, **QUIET)
     return zone
+
+
+def _failed() -> dict[str, Any]:
+    """A failed request; the browser does not see one that equals the last one."""
+    return {"id": None, "results": [], "at": time.time()}
 
 
 @cache

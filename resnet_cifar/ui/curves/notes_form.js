@@ -39,7 +39,7 @@ function draw() {
   } else if (JSON.stringify(entered()) === JSON.stringify({ ...filled, ...notes })) {
     said.textContent = "Saved";
     filled = notes;
-  }
+  } else if (JSON.stringify(entered()) === JSON.stringify(filled)) fill(notes); // another page has saved
 }
 
 form.addEventListener("input", () => (said.textContent = "Not saved yet"));

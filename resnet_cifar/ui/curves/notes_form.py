@@ -42,7 +42,7 @@ def notes_form(records: Records, rights: Rights) -> tuple[gr.HTML, Dependency]:
     def saved(event: gr.EventData) -> None:
         save(records, rights, event.name, event.text, event.tags, event.colour)
 
-    return form, form.submit(saved, None, None, **CHANGES)
+    return form, form.submit(saved, None, None, trigger_mode="multiple", **CHANGES)
 
 
 def noted(records: Records, rights: Rights, name: str) -> dict[str, Any] | None:

@@ -61,7 +61,8 @@ def runs_table(rows: Rows, rights: Rights) -> tuple[gr.HTML, list[Dependency]]:
     def deleted(event: gr.EventData) -> None:
         delete(records, rights, event.name)
 
-    return table, [table.edit(renamed, None, None, **CHANGES), table.delete(deleted, None, None, **CHANGES)]
+    each: dict[str, Any] = {"trigger_mode": "multiple", **CHANGES}  # or the second of two quick ones would be lost
+    return table, [table.edit(renamed, None, None, **each), table.delete(deleted, None, None, **each)]
 
 
 def rename(records: Records, rights: Rights, name: str, to: str) -> None:

@@ -6,6 +6,7 @@ let run = null; // the model that the panel looks at
 let image = null; // what is sent to the server: path and name of an upload, or the name of an example
 let subject = {}; // the image and model in question: `label` is the picked class, `searched` says that near() has begun
 let job = 0;
+let taken = 0; // number of the newest choice of an image; a slower upload is overtaken by it
 
 function look() {
   run = document.querySelector("#inspect .inspect")?.dataset.run;
@@ -80,12 +81,16 @@ function neighbour({ image: source, name, similarity }) {
 async function take(files) {
   const [file] = files;
   if (!file) return;
+  const mine = ++taken;
   find(".fault").hidden = true;
   try {
     if (file.size > Number(box.dataset.megabytes) * 2 ** 20) throw new Error(`${file.name} is larger than ${box.dataset.megabytes} MB; choose a smaller image.`);
-    image = { path: (await upload(file)).path, name: file.name };
+    const { path } = await upload(file);
+    if (mine !== taken) return;
+    image = { path, name: file.name };
     lookAtAnother();
   } catch (error) {
+    if (mine !== taken) return;
     find(".fault").textContent = error.message || `${file.name} could not be uploaded; try again.`;
     find(".fault").hidden = false;
   }
@@ -106,6 +111,7 @@ find(".bare").addEventListener("click", ({ currentTarget }) => {
 find(".examples").addEventListener("click", (event) => {
   const name = event.target.closest("button")?.value;
   if (!name) return;
+  taken++;
   image = { example: name };
   lookAtAnother();
 });

@@ -8,7 +8,7 @@ const DOWNLOADS = {
 };
 
 async function asking(name, question) {
-  const { answer, error } = await server[name](question).catch(() => ({ error: BUSY }));
+  const { answer, error } = (await server[name](question).catch(() => null)) ?? { error: BUSY }; // Gradio's client loses errors
   if (error) throw new Error(error);
   return answer;
 }
@@ -54,7 +54,10 @@ function work(box, question, offer, done) {
     const stop = make("button", { type: "button", className: "plain stop" }, "Stop");
     stop.addEventListener("click", () => {
       stop.disabled = true;
-      asking("halt", question).catch((failure) => (text.textContent = failure.message));
+      asking("halt", question).catch((failure) => {
+        text.textContent = failure.message;
+        stop.disabled = false;
+      });
     });
     say(make("p", { className: "why" }, `${offer.doing} …`), make("div", { className: "go" }, bar, text, ...(offer.may_not ? [] : [stop])));
     return { bar, text, stop };

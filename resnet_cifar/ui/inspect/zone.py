@@ -1,5 +1,6 @@
 """The zone of the Inspect tab that takes an image and shows why the model answers as it does."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,13 @@ def why_zone(inspected: Inspected, answers: Mapping[str, Answer]) -> gr.HTML:
         return {"id": event.id, **seen(event.question)}
 
     zone.look(looked, None, zone, trigger_mode="multiple", **INSPECTIONS).failure(
-        lambda: {"id": None, "error": "The page is busy or has lost its connection; try again."}, None, zone, **QUIET
+        lambda: {
+            "id": None,
+            "error": "The page is busy or has lost its connection; try again.",
+            "at": time.time(),  # the browser does not see an answer that equals the last one
+        },
+        None,
+        zone,
+        **QUIET,
     )
     return zone

@@ -47,7 +47,7 @@ class Bar:
                     anyway = gr.Button("Yes, start", variant="stop", min_width=120, elem_id="anyway")
                     cancel = gr.Button("Cancel", min_width=120)
         self._answers = [asking, question]
-        self._starters = [(begin, False, False), (add, True, False), (anyway, None, True)]
+        self._starters = [(begin, False), (add, True), (anyway, None)]
         cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)
         where = setup.where.choice
         where.input(self.offer, [seen, where], [begin, add, note, seen], **QUIET)
@@ -56,9 +56,9 @@ class Bar:
 
     def started(self, which: gr.Dropdown, then: dict[str, Any]) -> None:
         """Let the buttons start a run and select it in `which`; `then` is the event that shows it."""
-        for button, queued, sure in self._starters:
-            begin = partial(start, self._launcher, self._queue, self._rights, self._setup, queued, sure)
-            inputs = [self._setup.where.choice, self._setup.gpus, *self._setup.inputs]
+        for button, queued in self._starters:
+            begin = partial(start, self._launcher, self._queue, self._rights, self._setup, queued)
+            inputs = [self._answers[1], self._setup.where.choice, self._setup.gpus, *self._setup.inputs]
             outputs = [which, *self._answers]
             button.click(begin, inputs, outputs, **CHANGES).then(**then)
 
@@ -86,23 +86,25 @@ def start(
     rights: Rights,
     setup: Setup,
     queued: bool | None,
-    sure: bool,
+    asked: str,
     where: str | None,
     gpus: int,
     *form: Any,
 ) -> tuple[Any, Any, str]:
     """Start or queue the run that the form describes, and select it.
 
-    Ask before a very long one, and before a Job, unless `sure`. queued: None for whichever the device allows. where:
-    rented hardware.
+    Ask before a very long one, and before a Job. queued: None for whichever the device allows, after a Yes to what was
+    `asked`; it counts only if the same would be asked now. where: rented hardware.
     """
     (rights.need_jobs if where else rights.need_training)()
     try:
         wanted = setup.requested(*form)
         refuse_faults(wanted.faults)
         question = setup.where.question(wanted.recipe, where) if where else setup.price.question(wanted.recipe)
-        if not sure and question is not None:
-            return gr.skip(), gr.update(visible=True), f"<p class='ask' role='alert'>{html.escape(question)}</p>"
+        if question is not None:
+            asks = f"<p class='ask' role='alert'>{html.escape(question)}</p>"
+            if queued is not None or asks != asked:  # the form may have changed since
+                return gr.skip(), gr.update(visible=True), asks
         if where:
             price = setup.where.price(wanted.recipe, where)
             at_once(rent(launcher, rights.hub(), wanted.recipe, price, name=wanted.name, notes=wanted.notes))

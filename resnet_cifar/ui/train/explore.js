@@ -43,7 +43,7 @@ async function showMore() {
   dialog.setAttribute("aria-busy", "true");
   const { stage, wanted, part, draw } = shown;
   const question = { form, stage, wanted, part, draw, first };
-  const { answer, error } = await server.explore_data(question).catch(() => ({ error: "The images could not be loaded; try again." }));
+  const { answer, error } = await called("explore_data", question);
   if (ticket !== shown.ticket) return; // another choice meanwhile
   dialog.setAttribute("aria-busy", "false");
   dialog.querySelector(".fault").textContent = error ?? "";

@@ -72,11 +72,11 @@ function drawCurve(node, figure) {
 async function findRate(number) {
   const finding = (findings[number] = { words: "Starting", part: 0, form: tested() });
   drawFinder(number);
-  const begun = await server.find_rate({ form, stage: number }).catch(() => ({ error: "The page's server did not answer; try again." }));
+  const begun = await called("find_rate", { form, stage: number });
   Object.assign(finding, { ticket: begun.answer, error: begun.error });
   if (findings[number] !== finding && begun.error === undefined) return server.stop_finding(finding.ticket); // forgotten meanwhile
   while (findings[number] === finding && !finding.error && !finding.figure) {
-    const { answer, error } = await server.rate_found(finding.ticket).catch(() => ({ error: "The page's server did not answer; try again." }));
+    const { answer, error } = await called("rate_found", finding.ticket);
     Object.assign(finding, error ? { error } : answer);
     if (findings[number] === finding) drawFinder(number);
     if (!finding.error && !finding.figure) await new Promise((resolve) => setTimeout(resolve, FOUND_EVERY));

@@ -3,7 +3,7 @@ const READ_EVERY = 300; // milliseconds between two questions for the progress
 const own = { reading: null, error: "", report: "", of: null }; // `of`: the images that the report is about
 
 const isOwn = () => typeof form.images === "string";
-const failed = "The page's server did not answer; try again.";
+const failed = "The archive could not be uploaded; try again.";
 
 function drawOwn() {
   const box = at(".own");
@@ -67,7 +67,7 @@ async function recallReport() {
   const images = form.images;
   Object.assign(own, { of: images, report: "", error: "" });
   if (!images) return;
-  const { answer, error } = await server.report_on_images(images).catch(() => ({ error: failed }));
+  const { answer, error } = await called("report_on_images", images);
   if (form.images !== images || own.reading) return;
   Object.assign(own, { of: `${images} `, report: answer ?? "", error: error ?? "" });
   refreshOwn();
@@ -89,12 +89,12 @@ async function read(named, words = "Starting") {
   const reading = { words, part: 0 };
   Object.assign(own, { reading, error: "" });
   refreshOwn();
-  const begun = await Promise.resolve(named()).then((question) => server.read_images(question)).catch(() => ({ error: failed }));
+  const begun = await Promise.resolve(named()).then((question) => called("read_images", question)).catch(() => ({ error: failed }));
   reading.ticket = begun.answer;
   if (own.reading !== reading) return server.stop_reading(reading.ticket); // stopped while it was uploaded
   let found = begun;
   while (!found.error && own.reading === reading) {
-    found = await server.images_read(reading.ticket).catch(() => ({ error: failed }));
+    found = await called("images_read", reading.ticket);
     if (found.answer?.form) break;
     Object.assign(reading, found.answer);
     refreshOwn();

@@ -8,12 +8,19 @@ const clone = structuredClone;
 const at = (selector) => root.querySelector(selector);
 
 let form = restored() ?? opening(clone(props.value));
+let choices = 0; // of forms; an answer to an earlier one is dropped
 let previous = null; // the edited form that another recipe has replaced
 let faults = {};
 let controls = []; // of the fields that are shown: each has `sync`, which shows the value that the form has
 const opened = new Set(); // parts under Advanced and strips of images that are unfolded
 const seeds = {}; // of the random draws of each stage's images
 const asked = {}; // number of the last question for each stage's images
+
+// Gradio's client turns a failed request into no answer.
+async function called(name, question) {
+  const answer = await server[name](question).catch(() => null);
+  return answer ?? { error: "The page's server did not answer; try again." };
+}
 
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -55,6 +62,7 @@ function isForm(found) {
 }
 
 function replaceForm(loaded) {
+  choices++;
   forgetFindings();
   forgetReading();
   previous = isEdited() ? clone(form) : null;
@@ -381,7 +389,7 @@ async function drawStrips(node) {
   node.setAttribute("aria-busy", "true");
   if (!node.childElementCount) node.append(make("p", { className: "note", textContent: "Drawing images …" }));
   const question = { form, stage, seed };
-  const found = await server.stage_images(question).catch(() => ({ error: "The images could not be drawn; try again." }));
+  const found = await called("stage_images", question);
   if (asked[stage] !== ticket) return; // the form has changed meanwhile
   node.setAttribute("aria-busy", "false");
   if (found.error) return node.replaceChildren(make("p", { className: "fault", textContent: found.error }));
@@ -453,7 +461,7 @@ const ON_OWN = "time: known when your images have been read";
 
 async function showCosts() {
   if (!root.checkVisibility() || document.hidden) return;
-  const { answer } = await server.recipe_costs({}).catch(() => ({}));
+  const { answer } = await called("recipe_costs", {});
   for (const card of answer ? root.querySelectorAll(".recipe-card") : []) {
     const { text, slow } = answer[card.querySelector("input").value] ?? { text: ON_OWN };
     card.classList.toggle("slow", slow);
@@ -471,17 +479,19 @@ like.addEventListener("focus", async () => {
   like.replaceChildren(prompt(), ...names.map((name) => new Option(name, name)));
 });
 like.addEventListener("change", async () => {
+  const mine = ++choices;
   const loaded = like.value && (await ask("recipe_of_run", like.value));
   like.value = "";
-  if (loaded) replaceForm(loaded);
+  if (loaded && mine === choices) replaceForm(loaded);
 });
 const file = at("input[type=file]");
 at(".load").addEventListener("click", () => file.click());
 file.addEventListener("change", async () => {
   const [chosen] = file.files;
+  const mine = ++choices;
   const loaded = chosen && (await ask("recipe_of_file", { name: chosen.name, text: await chosen.text() }));
   file.value = ""; // so that the same file can be chosen again
-  if (loaded) replaceForm(loaded);
+  if (loaded && mine === choices) replaceForm(loaded);
 });
 at(".save").addEventListener("click", async () => {
   const text = await ask("file_of_recipe", form);

@@ -96,11 +96,10 @@ def _watched(
     which.change(**watching)
     clock.tick(partial(answer, look=False), watching["inputs"], watching["outputs"])
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
-    stop.click(partial(act, records, rights, launcher.stop), which, None, **CHANGES).then(**watching)
-    resume.click(partial(act, records, rights, partial(_resume, queue, launcher, rights)), which, None, **CHANGES).then(
-        **watching
-    )
-    live.delete(unqueued, None, None, **CHANGES).then(**watching)
+    resumed = partial(_resume, queue, launcher, rights)
+    for button, action in ((stop, launcher.stop), (resume, resumed)):
+        button.click(partial(act, records, rights, action), [which, seen], None, **CHANGES).then(**watching)
+    live.delete(unqueued, None, None, trigger_mode="multiple", **CHANGES).then(**watching)
     return which, live, watching
 
 
@@ -195,10 +194,11 @@ def _last_active(run: RunDir) -> float:
     return 0.0
 
 
-def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str) -> None:
-    """Stop, resume or unqueue the selected run."""
+def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str, seen: Any = None) -> None:
+    """Stop, resume or unqueue the selected run. `seen`: what the page shows: another run may be the latest by now."""
     rights.need_start()
-    record = selected(records, which)
+    shown = seen[-1].get("name") if which == LATEST and seen else None
+    record = selected(records, shown or which)
     if record is None:
         return
     try:
