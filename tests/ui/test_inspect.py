@@ -1,15 +1,11 @@
 """The Inspect tab in a real browser, over tiny runs on synthetic images. The page and its runs are shared."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
 from resnet_cifar.data.images import centre_square
-from resnet_cifar.errors import UserError
-from resnet_cifar.events import Progress
 from resnet_cifar.inspection.confusion import confusion, most_confused
 from resnet_cifar.inspection.grad_cam import explain
 from resnet_cifar.inspection.mistakes import worst
@@ -18,15 +14,10 @@ from resnet_cifar.inspection.predictions import FOLDER, Predictions, compute, st
 from resnet_cifar.model.classifier import Classifier
 from resnet_cifar.report.text import percent
 from resnet_cifar.runs.run_dir import RunDir
-from resnet_cifar.ui.classify.models import Models
-from resnet_cifar.ui.inspect.inspected import Inspected
-from resnet_cifar.ui.inspect.offers import Offers
 from resnet_cifar.ui.inspect.tiles import data_url
-from resnet_cifar.ui.inspect.works import Works
 from resnet_cifar.ui.page import serve
-from resnet_cifar.ui.rights import Rights
 from tests.awkward import halves, saved
-from tests.builders import CPU, checkpoint, recipe, result, told, wait, within
+from tests.builders import CPU, checkpoint, recipe, result, told, within
 from tests.ui.accessibility import serious
 from tests.ui.conftest import free_port
 
@@ -301,44 +292,3 @@ def test_strangers_look_but_do_not_compute(browser, runs: Path):
     assert page.get_by_role("button", name="Inspect this run").count() == 0
     page.close()
     app.close()
-
-
-def test_rights_are_checked_again_when_a_computation_is_asked_for(runs: Path):
-    rights = Rights("not today")
-    offers = Offers(Inspected(Models(runs, rights)), rights, CPU)
-    question = {"run": "large", "split": "test", "kind": "predictions"}
-    for attempt in (offers.begin, offers.halt):
-        with pytest.raises(gr.Error, match="not today"):
-            attempt(question)
-    assert offers.progress(question) is None
-
-
-def test_one_computation_at_a_time_each_can_be_stopped_and_its_error_is_told():
-    works, go, done = Works(), threading.Event(), []
-
-    def slow() -> Iterator[Progress]:
-        for number in range(1_000_000):
-            yield Progress(phase="test", done=number + 1, total=1_000_000)
-            go.wait(0.01)
-
-    def failing() -> Iterator[Progress]:
-        yield Progress(phase="test", done=1, total=2)
-        raise UserError("no such data")
-
-    def quick() -> Iterator[Progress]:
-        yield Progress(phase="test", done=1, total=1)
-        done.append(1)
-
-    works.start("slow", slow)
-    wait(lambda: (works.state("slow") or {}).get("done", 0) > 2)
-    works.start("slow", quick)  # it is at work already
-    works.start("failing", failing)
-    works.start("quick", quick)
-    assert works.state("failing") == works.state("quick") == {"waiting": True} and not done
-    works.stop("slow")
-    wait(lambda: works.state("quick") is None)
-    assert works.state("slow") is None and done == [1]
-    wait(lambda: works.state("failing") == {"error": "no such data"})
-    works.start("failing", quick)
-    wait(lambda: works.state("failing") is None)
-    assert done == [1, 1]
