@@ -221,6 +221,8 @@ def test_from_an_archive_to_a_card(page, tmp_path: Path):
     page.wait_for_function("document.querySelector('#inspect .confusion .plot')?.data?.[0].y.length === 2")
     page.get_by_role("tab", name="Publish").click()
     page.get_by_label("Repo").fill("me/colours")
+    chosen = page.get_by_label("Run", exact=True).locator("visible=true")
+    wait(lambda: chosen.input_value() == "colours")  # the list is asked for when the tab is opened
     page.get_by_role("button", name="Preview").click()
     page.get_by_role("button", name="Model card").click()
     page.get_by_text("60 images of 2 classes, which are its owner's and are not published: 46 train").wait_for()
