@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -56,6 +56,16 @@ def pytest_collection_finish() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than there are cores, because tests that wait for a page or a child leave theirs idle."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """End with what the pages of failed tests showed, in short: of a long log, only the end may be kept."""
+    yield
+    for report in terminalreporter.stats.get("failed", []):
+        for title, shown in report.sections:
+            if title.startswith("page "):
+                terminalreporter.write_line(f"{report.nodeid}, {title}: " + " | ".join(shown.split("\n"))[-1_500:])
 
 
 _LONG = ("browser", "process", "slow")

@@ -183,7 +183,7 @@ def test_trials_of_several_pages_all_run(tmp_path: Path, blocked_trials):
         assert estimates.of(asked) is None
     wait(lambda: begun == [8])
     release()
-    wait(lambda: begun == [8, 9], 10)
+    wait(lambda: begun == [8, 9])
 
 
 def test_a_queued_trial_that_no_page_waits_for_is_dropped(

@@ -48,7 +48,7 @@ class Chromium:
         viewport = viewport or {"width": 1280, "height": 720}
         if webcam:
             self._filmed = self._filmed or self.another(ARGUMENTS)
-            return self._filmed.new_page(viewport=viewport, color_scheme=color_scheme)
+            return _patient(self._filmed.new_page(viewport=viewport, color_scheme=color_scheme))
         alone = len(self._shared.pages) == 1  # the first one stays empty, and keeps the profile open
         page = self._shared.new_page()
         if not page.evaluate(_REAL_TIME):  # a context keeps a replaced clock
@@ -62,12 +62,12 @@ class Chromium:
             developer.detach()
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=color_scheme)
-        return page
+        return _patient(page)
 
     def new_context(self, **options: Any) -> Any:
         """Open a profile of its own, for several visitors. Its first page takes a second longer."""
         self._apart = self._apart or self._kind.launch(**self._options)
-        return self._apart.new_context(**options)
+        return _patient(self._apart.new_context(**options))
 
     def another(self, arguments: list[str]) -> Any:
         """Start another browser, a whole one, with other arguments; whoever asked for it closes it."""
@@ -83,6 +83,12 @@ class Chromium:
     def close(self) -> None:
         for browser in filter(None, (self._shared, self._apart, self._filmed)):
             browser.close()
+
+
+def _patient(opened: Any) -> Any:
+    """Let a page, or all of a context, fail only where it hangs; how fast it is, is measured where it is claimed."""
+    opened.set_default_timeout(60_000)
+    return opened
 
 
 def _installed(kind: Any) -> tuple[dict[str, str], dict[str, str]]:

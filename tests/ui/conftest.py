@@ -1,6 +1,8 @@
 """Fixtures of the page: a live page and a real browser."""
 
+import itertools
 import os
+import random
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pytest
 from resnet_cifar.runs.record import Records
 from resnet_cifar.training import estimate
 from resnet_cifar.training.trial import Trial
-from tests.builders import checkpoint, recipe, spawn, told, within
+from tests.builders import checkpoint, recipe, spawn, told
 from tests.ui.chromium import Chromium
 
 
@@ -58,7 +60,6 @@ def without_errors(browser, url: str, width: int = 1280) -> Iterator:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Error executing" in said.text else None)
-    page.set_default_timeout(6_000 * within(1))
     page.goto(url)
     yield page
     assert not errors
@@ -66,10 +67,20 @@ def without_errors(browser, url: str, width: int = 1280) -> Iterator:
 
 
 def free_port() -> int:
-    """A port that is not in use."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port that is not in use, and that nobody takes before the page does.
+
+    It is below those that the system hands out, and each worker of pytest has a thousand of its own.
+    """
+    return next(filter(_is_free, _ports))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = itertools.cycle(random.Random().sample(range(10_000 + 1_000 * _WORKER, 11_000 + 1_000 * _WORKER), 1_000))
 
 
 TRIAL_SECONDS = 1.0

@@ -17,7 +17,7 @@ from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.ui.inspect.tiles import data_url
 from resnet_cifar.ui.page import serve
 from tests.awkward import halves, saved
-from tests.builders import CPU, checkpoint, recipe, result, told, within
+from tests.builders import CPU, checkpoint, recipe, result, told
 from tests.ui.accessibility import serious
 from tests.ui.conftest import free_port
 
@@ -51,7 +51,6 @@ def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.set_default_timeout(8_000 * within(1))
     page.goto(address + "#inspect")
     yield page
     assert not errors
@@ -267,7 +266,6 @@ def test_accessibility_of_every_view(page):
 def test_the_tab_is_whole_if_it_is_opened_late_and_follows_classify(browser, address: str):
     """By then the page has loaded and its timers have ticked, while Gradio had not mounted the tab yet: about 8 s."""
     page = browser.new_page()
-    page.set_default_timeout(8_000 * within(1))
     page.goto(address)
     page.get_by_label("Model", exact=True).click()
     page.get_by_role("option", name="second").click()

@@ -106,7 +106,7 @@ def test_a_run_at_work_stands_above_the_form_and_its_end_is_told(open_page: Call
     wait(lambda: (run.path.parent / "quick-1" / "queued.json").exists())
     assert page.evaluate("window.asked") == 1  # not before
     page.get_by_label("remove quick-1 from the queue").wait_for()
-    wait(lambda: in_sight(page, ".live h2"), 5)
+    wait(lambda: in_sight(page, ".live h2"))
     assert not serious(page)
     page.get_by_label("remove quick-1 from the queue").hover()
     page.mouse.down()

@@ -28,7 +28,7 @@ from resnet_cifar.ui.train import own_images
 from resnet_cifar.ui.train.form import form_of, recipe_of
 from resnet_cifar.ui.train.own_images import Reader
 from resnet_cifar.ui.train.setup import Setup
-from tests.builders import CPU, wait, within
+from tests.builders import CPU, wait
 from tests.ui.conftest import free_port
 
 COLOURS = {"Blue <b>sky": (60, 90, 220), "grass": (40, 160, 50)}
@@ -182,7 +182,6 @@ def page(browser, tmp_path: Path) -> Iterator:
 
     app = serve(tmp_path / "runs", "127.0.0.1", free_port(), wait=False)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(12_000 * within(1))
     page.goto(app.local_url)
     yield page
     page.close()
@@ -207,7 +206,7 @@ def test_from_an_archive_to_a_card(page, tmp_path: Path):
     page.get_by_label("Image size of stage 1").fill("64")
     page.get_by_label("Run name").fill("colours")
     page.get_by_role("button", name="Start training").click()
-    page.locator(".live .state.completed").wait_for(timeout=60_000 * within(1))
+    page.locator(".live .state.completed").wait_for(timeout=120_000)
 
     page.get_by_role("button", name="Try it").click()
     image = {"name": "new.png", "mimeType": "image/png", "buffer": picture(COLOURS["grass"], 999, 80)}

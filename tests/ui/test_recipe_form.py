@@ -78,7 +78,7 @@ def test_what_is_typed_right_before_the_start_is_used(page, started: list):
     page.get_by_label("Notes").fill("with <b>care</b>")
     page.get_by_label("Epochs of stage 1").fill("20")
     page.evaluate("document.querySelector('#start').click()")
-    wait(lambda: started, 10)
+    wait(lambda: started)
     ((found, _, told),) = started
     expected = RECIPES["scratch"].stages[0].changed(epochs=20)
     warmup = found.stages[0].warmup_epochs
@@ -313,7 +313,7 @@ def test_text_typed_the_moment_a_field_appears_stays(browser, served: str, start
     page.wait_for_timeout(1_500)
     assert page.get_by_label("Epochs of stage 1").input_value() == "77"
     press_start(page)
-    wait(lambda: started, 10)
+    wait(lambda: started)
     assert started[0][0].stages[0].epochs == 77
     page.close()
 
@@ -325,7 +325,7 @@ def test_a_run_gets_its_name_and_notes(page, root: Path, monkeypatch: pytest.Mon
     page.get_by_label("Run name").fill("named")
     page.get_by_label("Notes").fill("first words")
     press_start(page)
-    wait(lambda: read_notes(root / "named").text == "first words", 10)
+    wait(lambda: read_notes(root / "named").text == "first words")
     assert RunDir(root / "named").recipe().train_images is None  # quick's 12,000 are more than there are
     page.get_by_label("Notes").fill("again")
     page.get_by_text("There is already a run 'named'").first.wait_for()

@@ -224,6 +224,6 @@ def test_the_owner_trains_if_there_is_a_gpu(on_a_gpu: App, browser):
     describe_run(page, epochs=100)
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop").click()
-    page.locator(".live .state.stopped").wait_for(timeout=60_000)
+    page.locator(".live .state.stopped").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()

@@ -51,7 +51,7 @@ def test_accessibility(page, tab: str):
             page.get_by_role("button", name=name).click()
         page.get_by_role("button", name="add a change to stage 1").click()
         page.get_by_label("Augmentation of change 1 of stage 1").select_option("strong")
-        page.locator(".strip").nth(2).wait_for(timeout=20_000)
+        page.locator(".strip").nth(2).wait_for()
         page.get_by_label("Epochs of stage 1").fill("none")
         page.wait_for_selector("[aria-invalid=true]")
     else:

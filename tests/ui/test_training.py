@@ -83,11 +83,11 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     press_start(page)
     page.wait_for_selector(".live .state.running")
     page.get_by_role("tab", name="Curves").click()
-    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 2", timeout=60_000)
+    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 2")
     before = points(page)
 
     page.reload()  # and the same tab is open
-    page.wait_for_function(f"document.querySelector('#curves .plot')?.calcdata?.[0]?.length > {before}", timeout=30_000)
+    page.wait_for_function(f"document.querySelector('#curves .plot')?.calcdata?.[0]?.length > {before}")
     page.get_by_role("tab", name="Train").click()
     page.wait_for_selector(".live .state.running")
 
@@ -116,7 +116,7 @@ def test_one_of_two_simultaneous_starts_is_refused(app: App, opened: Callable):
         describe_run(page, epochs=1000)
     for page in pages:
         page.evaluate("document.querySelector('#start').click()")
-    wait(lambda: any(page.get_by_text("is busy with ").count() for page in pages), 10)
+    wait(lambda: any(page.get_by_text("is busy with ").count() for page in pages))
     (folder,) = app.root.iterdir()
     assert RunDir(folder).recipe().stages[0].epochs == 1000
     for page in pages:  # and both show the running one
@@ -129,13 +129,13 @@ def test_a_run_survives_a_restart_of_the_app_and_the_open_page_shows_it(app: App
     page = opened("Train")
     describe_run(page, epochs=1000)
     press_start(page)
-    page.wait_for_function("document.querySelector('.live dl')?.innerText.includes('loss')", timeout=30_000)
+    page.wait_for_function("document.querySelector('.live dl')?.innerText.includes('loss')")
     app.kill()
     (run,) = map(RunDir, app.root.iterdir())
     app.start()
     assert run.status() == "running"
     shown = page.inner_text(".live dl")
-    wait(lambda: page.inner_text(".live dl") != shown, 15)
+    wait(lambda: page.inner_text(".live dl") != shown)
     other = opened("Train")
     assert wait(lambda: other.locator(".live h2").count() and other.inner_text(".live h2") == "quick-1") < within(2)
     other.get_by_role("button", name="Stop").click()
@@ -149,7 +149,7 @@ def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Call
     describe_run(page, epochs=1000)
     press_start(page)
     page.get_by_role("tab", name="Curves").click()
-    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 3", timeout=60_000)
+    page.wait_for_function("document.querySelector('#curves .plot')?.calcdata?.[0]?.length > 3")
     page.evaluate("document.querySelector('#curves .plot').mark = 'the same node'")
     box = page.locator("#curves .plot .draglayer .xy .nsewdrag").bounding_box()
     page.mouse.move(box["x"] + 40, box["y"] + 30)
@@ -160,7 +160,7 @@ def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Call
     page.locator("#curves .legend button").first.click()
     page.wait_for_function("document.querySelector('#curves .plot').data[0].visible === 'legendonly'")
     sent = "document.querySelector('#curves .plot').data[0].x.bdata.length"  # hidden lines have no points
-    page.wait_for_function(f"{sent} > {page.evaluate(sent)}", timeout=60_000)
+    page.wait_for_function(f"{sent} > {page.evaluate(sent)}")
     plot = page.evaluate(
         "(p => ({range: p.layout.xaxis.range, hidden: p.data[0].visible, mark: p.mark}))"
         "(document.querySelector('#curves .plot'))"
@@ -174,7 +174,7 @@ def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Call
 def test_time_and_memory_are_estimated_before_the_start(app: App, opened: Callable):
     """Waits for a trial: about 5 s."""
     page = opened("Train")
-    page.get_by_text("measured just now").wait_for(timeout=60_000)
+    page.get_by_text("measured just now").wait_for()
     assert re.search(r"About .* (min|s)\b.* images/s .* GiB of memory", page.inner_text("#price"))
 
 
@@ -216,7 +216,7 @@ def test_the_api_shows_a_running_run(app: App):
     with pytest.raises(AppError, match="there is no run 'tiny-2' here; the runs are: tiny-1"):
         client.predict("tiny-2", api_name="/run")
     Launcher(app.root, CPU).stop(run)
-    wait(lambda: client.predict("tiny-1", api_name="/run")["status"] == "stopped", 4)
+    wait(lambda: client.predict("tiny-1", api_name="/run")["status"] == "stopped")
 
 
 def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(app: App, opened: Callable):
@@ -237,7 +237,7 @@ def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(a
     page.get_by_label("Augmentation of stage 3").select_option("trivial")
     press_start(page)
     page.wait_for_selector(".live .state.running")
-    page.wait_for_function("document.querySelector('#live-chart .plot')?.calcdata?.[0]?.length > 0", timeout=60_000)
+    page.wait_for_function("document.querySelector('#live-chart .plot')?.calcdata?.[0]?.length > 0")
     page.wait_for_selector(".live .state.completed", timeout=120_000)
     run = RunDir(app.root / "transfer-1").recipe()
     assert (run.arch, run.stages[2].patience, run.stages[2].augmentation) == ("resnet18", 1, AUGMENTATIONS["trivial"])
