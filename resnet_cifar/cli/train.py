@@ -43,7 +43,7 @@ def _run(
     inherited: list[int] | None,
 ) -> int:
     from resnet_cifar.system.background import is_at_work
-    from resnet_cifar.system.device import choose_device, prepare, use_free_cores
+    from resnet_cifar.system.device import choose_device, prepare
     from resnet_cifar.system.distributed import World, joined
 
     def prepared(world: World) -> Run | None:
@@ -57,7 +57,7 @@ def _run(
 
     device = choose_device(args.device)
     prepare(device)
-    threads = use_free_cores() if device.type == "cpu" else None
+    threads = _cores(in_terminal=inherited is None) if device.type == "cpu" else None
     with joined(device) as world:
         folders = prepared(world)
         if folders is None:
@@ -78,6 +78,16 @@ def _run(
     if world.first and isinstance(last, RunCompleted):
         publish(run, args)
     return _code(args, last)
+
+
+def _cores(in_terminal: bool) -> str:
+    """Use the free cores, and return that in words. A run that was not started in a terminal gives way to others."""
+    from resnet_cifar.system.device import use_free_cores
+    from resnet_cifar.system.niceness import give_way
+
+    if not in_terminal:
+        give_way()
+    return use_free_cores()
 
 
 def _trained(run: RunDir, new: bool, **how: Any) -> Iterator[Event]:

@@ -24,13 +24,13 @@ from resnet_cifar.runs.rented import is_rented
 from resnet_cifar.runs.run_dir import RunDir
 from resnet_cifar.system.device import count, identity
 from resnet_cifar.system.files import read_bytes, remove, write_text
+from resnet_cifar.system.niceness import NICENESS
 from resnet_cifar.training.failures import failure_of_process
 from resnet_cifar.training.preflight import check, using
 from resnet_cifar.training.process import kill_process, start_process
 
 LOG = "train.log"
 
-_NICENESS = 10  # keeps the page responsive on the same cores
 _LARGEST_LOG = 10**9  # bytes
 _GRACE = 30.0  # seconds between asking a run to stop and killing it; a step on a CPU can take several
 
@@ -176,7 +176,7 @@ class Launcher:
             for lock in locks:  # signed here, so that the run can be stopped before its process has imported torch
                 sign(lock, child.pid, run.handle)
             with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
+                os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
         threading.Thread(target=self._report_end, args=(run, child, before, log_size), daemon=True).start()
 
     def _report_end(self, run: RunDir, child: subprocess.Popen[bytes], before: tuple[int, int], log_size: int) -> None:

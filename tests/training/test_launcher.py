@@ -232,6 +232,8 @@ def test_a_run_knows_no_secrets_and_stands_back(launching: Launcher, monkeypatch
     assert b"CIFAR100_DIR=/somewhere" in environment and b"hf_secret" not in environment
     assert os.getpriority(os.PRIO_PROCESS, holder.pid) >= 10
     assert os.getsid(holder.pid) == holder.pid
+    if (group := Path(f"/proc/{holder.pid}/autogroup")).exists():
+        wait(lambda: group.read_text().split()[-1] == "10")
 
 
 def test_bad_requests_leave_no_folder(launching: Launcher, tmp_path: Path):
