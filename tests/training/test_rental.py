@@ -221,7 +221,7 @@ def test_a_job_whose_log_ends_with_each_attempt_is_followed_to_its_last(
             job.stage = "RUNNING"
 
     player.before = pause
-    monkeypatch.setattr(connection, "_PAUSES", (0.5,))
+    monkeypatch.setattr(connection, "_PAUSES", (2.0,))
     list(follow(run, HfApi()))
     whole(run, attempts)
 

@@ -140,7 +140,7 @@ def test_a_run_survives_a_restart_of_the_app_and_the_open_page_shows_it(app: App
     assert wait(lambda: other.locator(".live h2").count() and other.inner_text(".live h2") == "quick-1") < within(2)
     other.get_by_role("button", name="Stop").click()
     for window in (page, other):
-        wait(lambda window=window: status(window) == "stopped", 6)
+        wait(lambda window=window: status(window) == "stopped")
 
 
 def test_zoom_and_hidden_lines_are_kept_while_curves_grow(app: App, opened: Callable):
