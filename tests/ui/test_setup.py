@@ -16,9 +16,11 @@ from resnet_cifar.training.launcher import Launcher
 from resnet_cifar.ui.classify.models import Models
 from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shown import stamp
 from resnet_cifar.ui.train.cards import cards
 from resnet_cifar.ui.train.form import Form, form_of
-from resnet_cifar.ui.train.setup import Answered, Setup
+from resnet_cifar.ui.train.setup import Setup
+from resnet_cifar.ui.train.where import HERE
 from tests.builders import CPU, checkpoint, recipe, staged_recipe, told
 from tests.hub.login import request_of
 
@@ -38,20 +40,25 @@ def form(data_dir: str = "", name: str = "", **cells: str) -> Form:
     return filled
 
 
+def answer_to(filled: Form) -> list:
+    """What the browser holds of a final answer."""
+    return [stamp((filled, HERE)), True]
+
+
 def test_a_final_answer_is_not_repeated(setup: Setup, tmp_path: Path):
     wrong = form(str(tmp_path / "nowhere"))
     shown, line, answered = setup.answer(None, wrong)
-    assert list(shown["faults"]) == ["run.data_dir"] and "nowhere" in line and answered == Answered(wrong, True)
+    assert list(shown["faults"]) == ["run.data_dir"] and "nowhere" in line and answered == answer_to(wrong)
     assert setup.answer(answered, wrong) == (gr.skip(),) * 3
 
 
 def test_an_answer_to_an_earlier_form_is_replaced_at_the_next_tick(setup: Setup, tmp_path: Path):
     """The faults at the fields too."""
-    late = Answered(form(str(tmp_path / "nowhere")), True)
+    late = answer_to(form(str(tmp_path / "nowhere")))
     shown, line, answered = setup.answer(late, form(epochs="many"))
     assert list(shown["faults"]) == ["stages.0.epochs"]
     assert "Stage 1: Epochs is &#x27;many&#x27;; it must be a whole number." in line
-    assert answered == Answered(form(epochs="many"), True)
+    assert answered == answer_to(form(epochs="many"))
 
 
 def test_data_is_hashed_once_as_long_as_its_files_are_the_same(
@@ -151,7 +158,7 @@ def test_only_those_who_may_train_get_answers(tmp_path: Path):
     for answer in setup._answers():
         with pytest.raises(gr.Error, match="not today"):
             answer("secret")
-    assert setup.answer(None, form()) == (gr.skip(), "", Answered(form(), True))
+    assert setup.answer(None, form()) == (gr.skip(), "", answer_to(form()))
 
 
 def test_a_machine_that_cannot_train_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -161,7 +168,7 @@ def test_a_machine_that_cannot_train_measures_nothing(tmp_path: Path, monkeypatc
     with gr.Blocks():
         setup = Setup(launcher, records, Models(tmp_path, rights), Estimates(records, CPU), rights, Clock())
     shown, line, answered = setup.answer(None, form(), None)
-    assert not shown["faults"] and "Choose hardware under" in line and answered.final
+    assert not shown["faults"] and "Choose hardware under" in line and answered[1]
     assert "No GPU." in asked(setup, "find_rate", {"form": form(), "stage": 0})["error"]
 
 

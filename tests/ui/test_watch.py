@@ -30,7 +30,7 @@ def test_a_running_run_is_shown_before_a_newer_one(records: Records):
         assert "running" in card and stop["visible"] and not resume["visible"] and "Loss" in curves
     card, _, stop, resume, log, _, seen = Watch(records, launcher, queue, MAY).answer(LATEST, None)
     assert not stop["visible"] and resume["visible"] and "started in a terminal" in log
-    assert Watch(records, launcher, queue, MAY).answer(LATEST, seen) == (gr.skip(),) * 7
+    assert Watch(records, launcher, queue, MAY).answer(LATEST, seen) == [gr.skip()] * 7
     assert not Watch(records, launcher, queue, MAY_NOT).answer(LATEST, None)[3]["visible"]
     assert "No runs yet" in Watch(Records(records.root / "empty"), launcher, queue, MAY).answer(LATEST, None)[0]
 

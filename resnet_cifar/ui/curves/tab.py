@@ -1,6 +1,5 @@
 """The Curves tab: loss and accuracy of the ticked runs, what differs between them, all runs, and a page for each."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -23,6 +22,7 @@ from resnet_cifar.ui.curves.runs import runs_table
 from resnet_cifar.ui.curves.view import MOST_SHOWN, View, names_of, view_bar
 from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shown import Part, changed, stamps
 
 
 def curves_tab(records: Records, rights: Rights, clock: Clock) -> None:
@@ -33,12 +33,11 @@ def curves_tab(records: Records, rights: Rights, clock: Clock) -> None:
         plot = _plot(records)
         page = run_page()
         form, saved = notes_form(records, rights)
-        table, changed = runs_table(rows, rights)
+        table, changes = runs_table(rows, rights)
         differences = comparison_table()
-        # Held by the browser, which gets it in the same answer as what it describes.
-        has = gr.JSON(visible=False)
+        has = stamps()
     parts = [plot, table, differences, page, form, has]
-    events: list[Callable[..., Any]] = [view.input, saved.then, *(one.then for one in changed)]
+    events: list[Callable[..., Any]] = [view.input, saved.then, *(one.then for one in changes)]
     for event in events:
         event(partial(update, rows, rights), [view, has], parts, **QUIET)
     clock.tick(partial(update, rows, rights, look=False), [view, has], parts)
@@ -63,7 +62,7 @@ def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True
     axes = (asked.by, asked.smoothing, asked.log_loss)
     drawn = tuple((record.run.name, visible_size(record), colour_of(record.run)) for record in shown)
     compare = asked.open is None
-    parts: list[tuple[Any, Callable[[], Any]]] = [
+    parts: list[Part] = [
         ((axes, drawn), lambda: _figure(tuple(shown), *axes, drawn)),
         ((rows.version, rights.change), lambda: rows.listing(rights)),
         ((compare, [(name, colour) for name, _, colour in drawn]), lambda: compared(shown) if compare else ""),
@@ -71,14 +70,7 @@ def update(rows: Rows, rights: Rights, view: Any, has: Any, *, look: bool = True
     page = described(records, rights, asked.open) if asked.open else ""
     notes = noted(records, rights, asked.open) if asked.open else None
     parts += [(page, lambda: page), (notes, lambda: notes)]
-    stamps = [_stamp(what) for what, _ in parts]
-    before = has if isinstance(has, list) and len(has) == len(stamps) else [None] * len(stamps)
-    fresh = [gr.skip() if old == new else make() for (_, make), old, new in zip(parts, before, stamps, strict=True)]
-    return [*fresh, gr.skip() if stamps == before else stamps]
-
-
-def _stamp(what: Any) -> str:
-    return hashlib.blake2s(repr(what).encode(), digest_size=8).hexdigest()
+    return changed(has, parts)
 
 
 @lru_cache(maxsize=8)

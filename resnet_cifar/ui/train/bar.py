@@ -16,6 +16,7 @@ from resnet_cifar.ui.clock import Clock
 from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
+from resnet_cifar.ui.shown import Part, changed, stamps
 from resnet_cifar.ui.train.price import Load
 from resnet_cifar.ui.train.setup import Setup, refuse_faults
 from resnet_cifar.ui.train.where import HERE
@@ -33,7 +34,7 @@ class Bar:
         self._rights = rights
         self._setup = setup
         self._load = Load()
-        seen = gr.State(None)
+        has = stamps()
         with gr.Row(elem_id="bar"):
             with gr.Column(scale=3, min_width=260):
                 setup.line.render()  # type: ignore[no-untyped-call]
@@ -50,9 +51,9 @@ class Bar:
         self._starters = [(begin, False), (add, True), (anyway, None)]
         cancel.click(lambda: gr.update(visible=False), None, asking, **QUIET)
         where = setup.where.choice
-        where.input(self.offer, [seen, where], [begin, add, note, seen], **QUIET)
+        where.input(self.offer, [has, where], [begin, add, note, has], **QUIET)
         where.input(lambda: gr.update(visible=False), None, asking, **QUIET)
-        clock.tick(self.offer, [seen, where], [begin, add, note, seen])
+        clock.tick(self.offer, [has, where], [begin, add, note, has])
 
     def started(self, which: gr.Dropdown, then: dict[str, Any]) -> None:
         """Let the buttons start a run and select it in `which`; `then` is the event that shows it."""
@@ -62,13 +63,16 @@ class Bar:
             outputs = [which, *self._answers]
             button.click(begin, inputs, outputs, **CHANGES).then(**then)
 
-    def offer(self, seen: Any, where: str | None = HERE) -> tuple[Any, ...]:
-        """Return which button is there, and what stands beside it; whatever has not changed since `seen` is skipped."""
+    def offer(self, has: Any, where: str | None = HERE) -> list[Any]:
+        """Return which button is there, what stands beside it, and stamps. What the browser already has is skipped."""
         at_work = None if where else self._launcher.at_work()  # a Job needs no device of this machine
-        now = at_work is not None, "" if where else self._note(at_work)
-        if now == seen:
-            return (gr.skip(),) * 4
-        return gr.update(visible=not now[0]), gr.update(visible=now[0]), now[1], now
+        busy, note = at_work is not None, "" if where else self._note(at_work)
+        parts: list[Part] = [
+            (busy, lambda: gr.update(visible=not busy)),
+            (busy, lambda: gr.update(visible=busy)),
+            (note, lambda: note),
+        ]
+        return changed(has, parts)
 
     def _note(self, at_work: str | None) -> str:
         if not self._rights.train:

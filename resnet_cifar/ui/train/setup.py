@@ -25,6 +25,7 @@ from resnet_cifar.ui.options import QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.shared import Shared
+from resnet_cifar.ui.shown import stamp, stamps
 from resnet_cifar.ui.train.cards import costs
 from resnet_cifar.ui.train.data_folder import check_data_folder, path_of
 from resnet_cifar.ui.train.explore import explore
@@ -35,15 +36,6 @@ from resnet_cifar.ui.train.price import Price, wrong
 from resnet_cifar.ui.train.recipe_form import asked, recipe_form
 from resnet_cifar.ui.train.samples import samples
 from resnet_cifar.ui.train.where import HERE, Where
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The form that was answered last, and whether that answer is final or an estimate is still pending."""
-
-    form: Form
-    final: bool
-    where: str | None = HERE
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ class Setup:
         )
         self.where = Where(rights, opened)
         line = self.line = gr.HTML(container=False, padding=False, elem_id="price", render=False)  # beside the button
-        answered = gr.State(None)
+        answered = stamps()  # of the form, and whether the answer to it is final
         self.inputs: list[Any] = [form]
         answering: dict[str, Any] = {
             "fn": self.answer,
@@ -125,17 +117,17 @@ class Setup:
         }
         return [asked(self._rights, name, answer) for name, answer in answers.items()]
 
-    def answer(self, answered: Answered | None, form: Form, where: str | None = HERE) -> tuple[Any, Any, Any]:
+    def answer(self, answered: Any, form: Form, where: str | None = HERE) -> tuple[Any, Any, Any]:
         """Return the form's faults, the line below the form, and what has been answered.
 
         Called for every edit and on a timer, which completes pending estimates and replaces an answer to an earlier
         form that arrived late. Data files are hashed only when the form has changed.
         """
-        repeated = answered is not None and (answered.form, answered.where) == (form, where)
-        if answered is not None and repeated and answered.final:
+        asked = stamp((form, where))
+        if answered == [asked, True]:
             return gr.skip(), gr.skip(), gr.skip()
-        faults, line, final = self._answer(form, where, check_data=not repeated)
-        return gr.skip() if faults is None else gr.update(faults=faults), line, Answered(form, final, where)
+        faults, line, final = self._answer(form, where, check_data=answered != [asked, False])
+        return gr.skip() if faults is None else gr.update(faults=faults), line, [asked, final]
 
     def _answer(self, form: Form, where: str | None, check_data: bool) -> tuple[Faults | None, str, bool]:
         """The form's faults (None: unknown), the line below the form, and whether both are final."""

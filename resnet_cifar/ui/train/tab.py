@@ -26,6 +26,7 @@ from resnet_cifar.ui.options import CHANGES, QUIET
 from resnet_cifar.ui.refusals import refuse
 from resnet_cifar.ui.rights import Rights
 from resnet_cifar.ui.shared import Shared
+from resnet_cifar.ui.shown import changed, stamps
 from resnet_cifar.ui.train.bar import LATEST, Bar
 from resnet_cifar.ui.train.live import live_card, live_figure, live_html, no_run_card
 from resnet_cifar.ui.train.setup import Setup
@@ -72,7 +73,7 @@ def _watched(
     records: Records, launcher: Launcher, queue: Queue, rights: Rights, clock: Clock, title: gr.HTML
 ) -> tuple[gr.Dropdown, gr.HTML, dict[str, Any]]:
     """Build the selected run: card, curves, actions and log. Returns choice, card and the event that updates them."""
-    seen = gr.State(None)
+    has = stamps()
     with gr.Column(elem_id="watch"):
         live = live_html()
         with gr.Row(elem_classes="actions"):
@@ -85,8 +86,8 @@ def _watched(
     answer = Watch(records, launcher, queue, rights).answer
     watching: dict[str, Any] = {
         "fn": answer,
-        "inputs": [which, seen],
-        "outputs": [live, curves, stop, resume, log, title, seen],
+        "inputs": [which, has],
+        "outputs": [live, curves, stop, resume, log, title, has],
         **QUIET,
     }
 
@@ -98,7 +99,7 @@ def _watched(
     which.focus(lambda: gr.update(choices=[LATEST, *records.names()]), None, which, **QUIET)
     resumed = partial(_resume, queue, launcher, rights)
     for button, action in ((stop, launcher.stop), (resume, resumed)):
-        button.click(partial(act, records, rights, action), [which, seen], None, **CHANGES).then(**watching)
+        button.click(partial(act, records, rights, action), [which, title], None, **CHANGES).then(**watching)
     live.delete(unqueued, None, None, trigger_mode="multiple", **CHANGES).then(**watching)
     return which, live, watching
 
@@ -130,8 +131,8 @@ class Watch:
         self._rights = rights
         self._shared = Shared(self._look)
 
-    def answer(self, which: str, seen: Any, *, look: bool = True) -> tuple[Any, ...]:
-        """Return card, curves, buttons, log and the title's facts; whatever has not changed since `seen` is skipped.
+    def answer(self, which: str, has: Any, *, look: bool = True) -> list[Any]:
+        """Return card, curves, buttons, log, the title's facts, and stamps. What the browser already has is skipped.
 
         look: look for the latest run and the queue even if another page has just done so.
         """
@@ -141,10 +142,7 @@ class Watch:
             now: tuple[Any, ...] = (no_run_card(), None, (False, "Stop"), (False, "Resume"), "", {})
         else:
             now = self._of(record, latest or record, waiting)
-        before = seen or (None,) * len(now)
-        changed = (gr.skip() if new == old else new for new, old in zip(now, before, strict=True))
-        card, curves, stop, resume, log, title = changed
-        return card, curves, _button(stop), _button(resume), log, title, gr.skip() if now == seen else now
+        return changed(has, [(part, partial(_made, part)) for part in now])
 
     def _look(self) -> tuple[Record | None, list[str]]:
         return selected(self._records, LATEST), [one.name for one in self._queue.waiting()]
@@ -171,8 +169,8 @@ class Watch:
         )
 
 
-def _button(now: Any) -> Any:
-    return gr.update(visible=now[0], value=now[1]) if isinstance(now, tuple) else now
+def _made(part: Any) -> Any:
+    return gr.update(visible=part[0], value=part[1]) if isinstance(part, tuple) else part
 
 
 def selected(records: Records, which: str) -> Record | None:
@@ -194,11 +192,13 @@ def _last_active(run: RunDir) -> float:
     return 0.0
 
 
-def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str, seen: Any = None) -> None:
-    """Stop, resume or unqueue the selected run. `seen`: what the page shows: another run may be the latest by now."""
+def act(records: Records, rights: Rights, action: Callable[[RunDir], None], which: str, latest: Any = None) -> None:
+    """Stop, resume or unqueue the selected run. `latest`: the title's facts of what the page shows as the latest run:
+    another one may be it by now.
+    """
     rights.need_start()
-    shown = seen[-1].get("name") if which == LATEST and seen else None
-    record = selected(records, shown or which)
+    shown = latest.get("name") if which == LATEST and isinstance(latest, dict) else None
+    record = selected(records, shown if isinstance(shown, str) else which)
     if record is None:
         return
     try:
