@@ -60,6 +60,7 @@ def page(request: pytest.FixtureRequest, browser, address: str) -> Iterator:
 def choose(page, run: str, view: str) -> None:
     page.locator("#inspect select.run option", has_text=run).wait_for(state="attached")
     page.get_by_label("Model", exact=True).locator("visible=true").select_option(run)
+    page.locator("#inspect .inspect[aria-busy=false]").wait_for()  # a link that moves during a click is not followed
     turn_to(page, view)
 
 

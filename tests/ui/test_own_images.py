@@ -206,7 +206,7 @@ def test_from_an_archive_to_a_card(page, tmp_path: Path):
     page.get_by_label("Image size of stage 1").fill("64")
     page.get_by_label("Run name").fill("colours")
     page.get_by_role("button", name="Start training").click()
-    page.locator(".live .state.completed").wait_for(timeout=120_000)
+    page.locator(".live .state.completed").wait_for(timeout=300_000)
 
     page.get_by_role("button", name="Try it").click()
     image = {"name": "new.png", "mimeType": "image/png", "buffer": picture(COLOURS["grass"], 999, 80)}

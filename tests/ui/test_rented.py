@@ -79,7 +79,7 @@ def test_a_job_from_its_price_to_its_model(app: App, hub: HubServer, browser, tm
     assert [job.stage for job in hub.cluster.jobs] == ["CANCELED"]
     page.get_by_role("button", name=re.compile("^Resume$")).click()
     page.wait_for_selector(".live .state.running")
-    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.wait_for_selector(".live .state.completed", timeout=300_000)
     assert [job.stage for job in hub.cluster.jobs] == ["CANCELED", "COMPLETED"]
     assert "test top-1" in page.inner_text(".live")
     page.get_by_role("button", name="Try it").click()

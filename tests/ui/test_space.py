@@ -164,7 +164,7 @@ def test_the_owner_rents_a_gpu_on_their_own_account(space: str, hub: HubServer, 
     proc = Path(f"/proc/{run.holder().pid}")
     told = "".join((proc / name).read_text(errors="replace") for name in ("cmdline", "environ"))
     assert "--resume" in told and "SPACE_ID" in told
-    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.wait_for_selector(".live .state.completed", timeout=300_000)
     assert "test top-1" in page.inner_text(".live")
 
     (job,) = hub.cluster.jobs

@@ -96,7 +96,7 @@ def test_a_run_from_start_to_end_through_reload_stop_and_resume(app: App, opened
     assert took < within(3.5)  # 2 to stop, 1 until the page looks again, and the browser's own pace
     page.get_by_role("button", name="Resume").click()
     page.wait_for_selector(".live .state.running")
-    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.wait_for_selector(".live .state.completed", timeout=300_000)
     assert "test top-1" in page.inner_text(".live") and page.locator(".live li.done").count() == 1
 
     page.get_by_role("button", name=re.compile("^Log")).click()
@@ -238,7 +238,7 @@ def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(a
     press_start(page)
     page.wait_for_selector(".live .state.running")
     page.wait_for_function("document.querySelector('#live-chart .plot')?.calcdata?.[0]?.length > 0")
-    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.wait_for_selector(".live .state.completed", timeout=300_000)
     run = RunDir(app.root / "transfer-1").recipe()
     assert (run.arch, run.stages[2].patience, run.stages[2].augmentation) == ("resnet18", 1, AUGMENTATIONS["trivial"])
 
@@ -249,7 +249,7 @@ def test_from_the_page_alone_transfer_is_changed_started_repeated_and_compared(a
     page.get_by_label("Learning rate of stage 3").fill("0.04")
     press_start(page)
     wait(lambda: (app.root / "transfer-2").exists())
-    page.wait_for_selector(".live .state.completed", timeout=120_000)
+    page.wait_for_selector(".live .state.completed", timeout=300_000)
     page.get_by_role("tab", name="Curves").click()
     page.get_by_label("show transfer-2").wait_for()
     for name in ("transfer-1", "transfer-2"):

@@ -37,6 +37,7 @@ async function models() {
 
 async function show() {
   const mine = ++job;
+  root.ariaBusy = "true"; // until all is in its place
   root.dataset.view = asked.view;
   for (const link of views) {
     const open = viewOf(link) === asked.view;
@@ -59,6 +60,8 @@ async function show() {
     if (asked.view === "robustness" || (facts.stored && asked.view !== "why")) await drawn[asked.view](() => mine === job);
   } catch (error) {
     if (mine === job) tell(error.message);
+  } finally {
+    if (mine === job) root.ariaBusy = "false";
   }
 }
 
