@@ -80,7 +80,8 @@ def _is_free(port: int) -> bool:
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_ports = itertools.cycle(random.Random().sample(range(10_000 + 1_000 * _WORKER, 11_000 + 1_000 * _WORKER), 1_000))
+_FIRST = 11_000 + 1_000 * _WORKER  # a browser opens no page at 10080
+_ports = itertools.cycle(random.Random().sample(range(_FIRST, _FIRST + 1_000), 1_000))
 
 
 TRIAL_SECONDS = 1.0
