@@ -25,6 +25,18 @@ _ROOM = 1.08  # height of the accuracy axis, as a multiple of the highest value
 _STRETCH = 1.25  # the tutorial's line may make the axis this much higher, no more
 _LETTER = 0.016  # width of a letter of a stage's name, as a fraction of the axis
 _LONG = 2  # hours or minutes, from which on an axis of time has them as its unit
+_LAYOUT: dict[str, Any] = {
+    "hovermode": "x",
+    "hoverdistance": -1,
+    "legend": {"orientation": "h", "groupclick": "togglegroup"},
+    "legend2": {"orientation": "h"},
+    "margin": {"l": 56, "r": 16, "t": 36, "b": 44},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "uirevision": "legend",
+    "template": "none",
+}
+_LABELS = {"automargin": True, "ticklabeloverflow": "allow"}  # a quarter of the drawing was to look for what overflows
 
 
 def figure(
@@ -40,33 +52,25 @@ def figure(
     the past, 0 to 1, in a moving average of the logged values. `panels`: MAIN_PANELS for loss and accuracy only.
     `log_loss`: a logarithmic axis for the loss.
     """
-    chart, (title, unit) = go.Figure(), _x_axis(records, by)
+    title, unit = _x_axis(records, by)
     alone = len(records) == 1
     top = _ROOM * max((_highest(ended) for record in records for ended in record.events.epochs), default=1.0)
     tutorial = TUTORIAL_TOP1 if ACCURACY in panels and top * _STRETCH >= _ROOM * TUTORIAL_TOP1 else None
+    height = min(1.0, max(top, _ROOM * (tutorial or 0)))
+    bands = _bands(records[0], by, unit, panels) if alone else ()
+    layout = {
+        **_LAYOUT,
+        **_axes(title, panels, height, log_loss),
+        "shapes": [*bands, *([_TUTORIAL_LINE] if tutorial else ())],
+        "annotations": [_title(panel, _TITLES[panel] + " (log)" * (log_loss and panel == LOSS)) for panel in panels],
+    }
+    chart = go.Figure(layout=layout)  # at once: to update its layout takes three times as long
     kinds: set[str] = set()
     for record in records:
         lines = Lines(chart, record, by, unit, panels)
         lines.draw(smoothing, alone, tutorial)
         kinds |= lines.kinds
     _add_key(chart, kinds_of(list(kinds)))
-    chart.update_layout(
-        shapes=[*(_bands(records[0], by, unit, panels) if alone else ()), *([_TUTORIAL_LINE] if tutorial else ())],
-        annotations=[_title(panel, _TITLES[panel] + " (log)" * (log_loss and panel == LOSS)) for panel in panels],
-        hovermode="x",
-        hoverdistance=-1,
-        legend={"orientation": "h", "groupclick": "togglegroup"},
-        legend2={"orientation": "h"},
-        margin={"l": 56, "r": 16, "t": 36, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="legend",
-        **_axes(title, panels),
-    )
-    if ACCURACY in panels:
-        chart.update_layout(yaxis2={"range": [0, min(1.0, max(top, _ROOM * (tutorial or 0)))]})
-    if log_loss and LOSS in panels:
-        chart.update_layout(yaxis={"type": "log", "uirevision": f"{title}, log"})
     return chart
 
 
@@ -151,8 +155,11 @@ def _title(panel: int, text: str) -> dict[str, Any]:
     }
 
 
-def _axes(title: str, panels: Sequence[int]) -> dict[str, Any]:
-    """Lay out the axes. All panels share one x axis; its zoom is kept until the unit changes."""
+def _axes(title: str, panels: Sequence[int], height: float, log_loss: bool) -> dict[str, Any]:
+    """Lay out the axes. All panels share one x axis; its zoom is kept until the unit changes.
+
+    `height`: end of the axis of accuracy.
+    """
     axes: dict[str, Any] = {}
     for panel in panels:
         axes[f"xaxis{panel}".removesuffix("1")] = {
@@ -161,12 +168,16 @@ def _axes(title: str, panels: Sequence[int]) -> dict[str, Any]:
             "title": {"text": title, "standoff": 6, "font": {"size": 12}},
             "uirevision": title,
             "rangemode": "tozero",
+            **_LABELS,
         }
         axes[f"yaxis{panel}".removesuffix("1")] = {
             "anchor": axis("x", panel),
             "uirevision": title,
             "rangemode": "tozero" if panel != LOSS else "normal",
+            **_LABELS,
         }
     if ACCURACY in panels:
-        axes["yaxis2"] |= {"tickformat": ".0%"}
+        axes["yaxis2"] |= {"tickformat": ".0%", "range": [0, height]}
+    if log_loss and LOSS in panels:
+        axes["yaxis"] |= {"type": "log", "uirevision": f"{title}, log"}
     return axes
