@@ -96,6 +96,8 @@ class ResNet(nn.Module):
 
     def _initialize(self) -> None:
         """Initialize convolutions as He et al. 2015, and blocks as their shortcut (Goyal et al. 2017, section 5.1)."""
+        if self.conv1.weight.is_meta:
+            return  # has no values, and torch would import its compiler for it
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

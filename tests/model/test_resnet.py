@@ -62,3 +62,12 @@ def test_a_new_block_is_its_shortcut():
     model = ResNet().eval()
     x = torch.rand(2, 64, 8, 8)  # what relu lets through
     assert torch.equal(model.layer1(x), x)
+
+
+def test_a_network_without_values_is_not_initialized(monkeypatch: pytest.MonkeyPatch):
+    """Torch would import its compiler for that, two seconds at the start of the page and of a run that goes on."""
+    monkeypatch.delattr("torch.nn.init.kaiming_normal_")
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in ResNet("resnet34", "cifar", 10).state_dict().items()}
+    monkeypatch.undo()
+    assert shapes == {name: value.shape for name, value in ResNet("resnet34", "cifar", 10).state_dict().items()}
