@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def read(root: Path, split: str) -> Rows:
         with safe_open(root / NAME, "np") as content:
             return content.get_tensor(f"{split}_images"), content.get_tensor(f"{split}_labels")
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{root / NAME} is damaged: {error}; delete it.") from error
+        raise UserError(f"{root / NAME} is damaged: {shorten(str(error), 200)}; delete it.") from error
 
 
 def _fetch() -> dict[str, Path]:

@@ -20,7 +20,7 @@ from resnet_cifar.recipe.architecture import ARCHITECTURES
 from resnet_cifar.recipe.classes import FINE
 from resnet_cifar.recipe.config import STEMS
 from resnet_cifar.recipe.datasets import LARGEST_SIDE, MOST_LABELS, Normalization
-from resnet_cifar.recipe.limits import check_distinct, check_range, check_text
+from resnet_cifar.recipe.limits import check_distinct, check_one_of, check_range, check_text
 from resnet_cifar.system import files
 
 MODEL = "model.safetensors"
@@ -59,8 +59,8 @@ class ModelConfig:
     """Turns logits into confidences that can be believed; fitted on val."""
 
     def __post_init__(self) -> None:
-        if self.arch not in ARCHITECTURES or self.stem not in STEMS:
-            raise UserError(f"arch {self.arch!r} with stem {self.stem!r} is unknown.")
+        check_one_of("arch", self.arch, tuple(ARCHITECTURES))
+        check_one_of("stem", self.stem, STEMS)
         check_range("image_size", self.image_size, 1, LARGEST_SIDE)
         check_range("side", self.side, 1, LARGEST_SIDE)
         check_range("number of label_names", len(self.labels), 1, MOST_LABELS)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ def _opened(file: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise UserError(f"there is no file {file}.") from error
     except (OSError, SafetensorError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else shorten(str(error), 200)
         raise UserError(f"{file} is truncated or not a safetensors file: {why}.") from error
 
 

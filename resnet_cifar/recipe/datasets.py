@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from resnet_cifar.decode import brief
 from resnet_cifar.errors import UserError
 from resnet_cifar.recipe.classes import COARSE, FINE, FINE_TO_COARSE
 from resnet_cifar.recipe.limits import check_distinct, check_range, check_text
@@ -106,7 +107,7 @@ class OwnData:
 def check_own(data: str, own: OwnData | None, train_images: int | None, val_images: int) -> None:
     """Raise UserError if fields of a recipe contradict the facts about a person's own images."""
     if (data == OWN) is not (own is not None):
-        raise UserError(f"data is {data!r}, which does not fit the field own; name the images with --data.")
+        raise UserError(f"data is {brief(data)}, which does not fit the field own; name the images with --data.")
     if own is not None and (train_images is not None or val_images not in (0, own.val_images)):
         name, value = ("val_images", val_images) if train_images is None else ("train_images", train_images)
         raise UserError(

@@ -33,7 +33,7 @@ class Notes:
             raise UserError(f"there are {len(self.tags)} tags; a run can have {_MAX_TAGS}.")
         for tag in self.tags:
             if not tag.strip() or len(tag) > _MAX_TAG:
-                raise UserError(f"{tag!r} is not a valid tag; use 1 to {_MAX_TAG} characters.")
+                raise UserError(f"{decode.brief(tag)} is not a valid tag; use 1 to {_MAX_TAG} characters.")
 
 
 def read_notes(folder: Path) -> Notes:

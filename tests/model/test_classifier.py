@@ -100,7 +100,7 @@ UNUSABLE = {
     "no json": (put("config.json", b"{"), "config.json does not describe a model of this project"),
     "a list": (put("config.json", b"[]"), "config.json does not describe a model of this project"),
     "no text": (put("config.json", b"\xff\xfe"), "config.json does not describe a model of this project"),
-    "architecture": (change(arch="vgg16"), "arch 'vgg16' with stem 'stock' is unknown"),
+    "architecture": (change(arch="vgg16"), "arch is 'vgg16'; it must be one of resnet18"),
     "deeper": (change(arch="resnet18"), "and should be"),
     "stem": (change(stem="cifar"), "conv1.weight is 8x3x7x7 and should be 8x3x3x3"),
     "labels": (change(label_names=["yes", "no"]), "fc.weight is 100x64 and should be 2x64"),

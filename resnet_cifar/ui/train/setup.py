@@ -123,11 +123,11 @@ class Setup:
         Called for every edit and on a timer, which completes pending estimates and replaces an answer to an earlier
         form that arrived late. Data files are hashed only when the form has changed.
         """
-        asked = stamp((form, where))
-        if answered == [asked, True]:
+        current = stamp((form, where))
+        if answered == [current, True]:
             return gr.skip(), gr.skip(), gr.skip()
-        faults, line, final = self._answer(form, where, check_data=answered != [asked, False])
-        return gr.skip() if faults is None else gr.update(faults=faults), line, [asked, final]
+        faults, line, final = self._answer(form, where, check_data=answered != [current, False])
+        return gr.skip() if faults is None else gr.update(faults=faults), line, [current, final]
 
     def _answer(self, form: Form, where: str | None, check_data: bool) -> tuple[Faults | None, str, bool]:
         """The form's faults (None: unknown), the line below the form, and whether both are final."""
